@@ -1,0 +1,11 @@
+//! Everything that touches the world: connections, TLS, paho, REST, files, the journal, systemd, the clock.
+
+pub mod clock;
+pub mod journal;
+pub mod mqtt;
+pub mod notify;
+pub mod rest;
+pub mod state;
+pub mod task;
+pub mod tls;
+pub mod wire;

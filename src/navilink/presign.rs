@@ -1,0 +1,1 @@
+//! The presigned URL of the cloud's MQTT session.

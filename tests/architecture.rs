@@ -1,0 +1,95 @@
+//! Holds the `use` lines against the layering: pure modules decide, `io` does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The crates that only `io`, `daemon`, `cli` and `simulator` may name.
+const OUTSIDE: &[&str] = &["tokio", "paho_mqtt", "reqwest", "sd_notify", "rustls", "tokio_tungstenite", "socket2"];
+
+/// What each pure module may name of this crate.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("supervisor", &["supervisor"]),
+    ("units", &["units"]),
+    ("navilink", &["navilink", "units"]),
+    ("home_assistant", &["home_assistant", "navilink", "units"]),
+    ("bridge", &["bridge", "navilink", "home_assistant", "units"]),
+    ("config", &["config", "units"]),
+    ("io", &["io", "navilink", "config", "units"]),
+];
+
+fn sources(module: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let file = root.join(format!("{module}.rs"));
+    if file.exists() {
+        return vec![file];
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(module)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the module's folder is there") {
+            let path = entry.expect("the folder can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn pure_modules_name_nothing_of_the_outside() {
+    for (module, _) in MAY_USE.iter().filter(|(m, _)| *m != "io") {
+        for path in sources(module) {
+            let text = fs::read_to_string(&path).expect("the source can be read");
+            for (number, line) in production_lines(&text) {
+                for name in OUTSIDE {
+                    let named = line.contains(&format!("{name}::")) || line.contains(&format!("use {name}"));
+                    assert!(!named, "{}:{}: `{name}` belongs into io: {line}", path.display(), number + 1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_uses_only_what_lies_below_it() {
+    for (module, allowed) in MAY_USE {
+        for path in sources(module) {
+            let text = fs::read_to_string(&path).expect("the source can be read");
+            for (number, line) in production_lines(&text) {
+                for (at, _) in line.match_indices("crate::") {
+                    let name: String =
+                        line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    assert!(
+                        name.is_empty() || allowed.contains(&name.as_str()),
+                        "{}:{}: `{module}` may not use `{name}`",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_supervisor_needs_the_standard_library_only() {
+    for path in sources("supervisor") {
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        for (number, line) in production_lines(&text) {
+            let Some(rest) = line.trim_start().strip_prefix("use ") else { continue };
+            let ours = ["std::", "super::", "self::", "crate::supervisor"].iter().any(|p| rest.starts_with(p));
+            let submodule = rest.chars().next().is_some_and(char::is_uppercase);
+            assert!(ours || submodule, "{}:{}: {line}", path.display(), number + 1);
+        }
+    }
+}
