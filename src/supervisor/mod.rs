@@ -1,1 +1,25 @@
-//! Empty for now.
+//! Decides when to get credentials, dial, wait, recover or give up, and who is told.
+//!
+//! A machine without clock, socket or task: the daemon feeds [`Input`]s and the time, drains the [`Effect`]s after
+//! each, and calls [`Supervisor::handle_timeout`] when [`Supervisor::poll_timeout`] says so. A timeout that comes too
+//! early changes nothing. Nobody else retries anything.
+
+mod backoff;
+mod budget;
+mod machine;
+mod random;
+mod redial;
+mod types;
+
+pub use backoff::Backoff;
+pub use budget::SignInBudget;
+pub use machine::Supervisor;
+pub use random::Random;
+pub use redial::Redial;
+pub use types::{
+    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reason, Renewal, Settings,
+    State, Strategy, View, Wait, seconds,
+};
+
+#[cfg(test)]
+mod tests;
