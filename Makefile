@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help prepare build demo test lint doc check-samples fuzz clean
+
+help:
+	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
+	@echo 'make test                 every test (installs mosquitto if it is missing)'
+	@echo 'make build                the release binary, target/release/navien2mqtt'
+	@echo 'make lint doc             formatting, clippy, documentation'
+	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
+	@echo 'make fuzz                 every fuzz target for a minute'
+
+prepare:
+	@scripts/prepare
+
+build: prepare
+	cargo build --release --locked
+
+# `make demo -- --for 30s`: the words behind `demo` are arguments of the demo, not targets.
+ifeq (demo,$(firstword $(MAKECMDGOALS)))
+demo_arguments := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+ifneq (,$(demo_arguments))
+.PHONY: $(demo_arguments)
+$(demo_arguments): ; @:
+endif
+endif
+demo: prepare
+	@cargo run --quiet --locked --features simulator -- demo $(demo_arguments)
+
+test:
+	@scripts/prepare test
+	cargo test --locked --all-features
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-features --all-targets -- -D warnings
+	cargo clippy --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
+
+check-samples: prepare
+	cargo build --locked --quiet
+	for sample in config/*.toml config/examples/*.toml; do \
+	    NAVIEN_PASSWORD=sample BROKER_PASSWORD=sample target/debug/navien2mqtt check --config $$sample || exit 1; \
+	done
+
+fuzz: prepare
+	fuzz/run
+
+clean:
+	cargo clean

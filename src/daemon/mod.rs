@@ -1,0 +1,3 @@
+//! The loop between the pure modules and the world.
+
+pub mod report;

@@ -1,0 +1,189 @@
+//! What the world is told of the connection: the `connection` topic, the `event` topic, and the log.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+use tracing::{error, info, warn};
+
+use crate::supervisor::{Event, State, View, seconds};
+
+/// Ties the two clocks together at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The monotonic time.
+    pub now: Instant,
+    /// The wall-clock time of the same moment.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// Returns the wall-clock time of `at`.
+    pub fn wall_of(&self, at: Instant) -> SystemTime {
+        match at.checked_duration_since(self.now) {
+            Some(ahead) => self.wall + ahead,
+            None => self.wall.checked_sub(self.now.duration_since(at)).unwrap_or(self.wall),
+        }
+    }
+}
+
+/// Writes a time as RFC 3339 in UTC, to the second.
+pub fn rfc3339(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
+/// Returns the payload of `<base>/bridge/connection`.
+pub fn connection(view: &View, moment: Moment) -> Value {
+    json!({
+        "state": view.state.as_str(),
+        "since": rfc3339(moment.wall_of(view.since)),
+        "attempt": view.attempt,
+        "max_attempts": view.max_attempts,
+        "next_attempt_at": view.next_attempt_at.map(|at| rfc3339(moment.wall_of(at))),
+        "reason": view.reason.as_ref().map(|reason| reason.code),
+        "detail": view.reason.as_ref().map(|reason| reason.detail.as_ref()).filter(|detail| !detail.is_empty()),
+        "strategy": view.strategy.as_str(),
+        "outages": view.outages,
+        "last_outage_seconds": view.last_outage.map(tenths),
+    })
+}
+
+/// Returns the payload of `<base>/bridge/event`.
+pub fn event(event: &Event, wall: SystemTime) -> Value {
+    let (name, more) = match event {
+        Event::Connected { outage } => ("connected", json!({ "outage_seconds": outage.map(tenths) })),
+        Event::ConnectionInterrupted(reason) => {
+            ("connection_interrupted", json!({ "reason": reason.code, "detail": reason.detail }))
+        }
+        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => (
+            "reconnect_attempt",
+            json!({
+                "attempt": attempt, "max_attempts": max_attempts, "delay_ms": millis(*delay),
+                "reason": reason.code, "detail": reason.detail,
+            }),
+        ),
+        Event::ReconnectionFailed { attempts } => ("reconnection_failed", json!({ "attempts": attempts })),
+        Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => (
+            "recovery_attempt",
+            json!({
+                "attempt": attempt, "max_attempts": max_attempts, "delay_ms": millis(*delay),
+                "strategy": strategy.as_str(),
+            }),
+        ),
+        Event::RefreshingTokens => ("refreshing_tokens", json!({})),
+        Event::RecreatingClient => ("recreating_client", json!({})),
+        Event::SubscriptionsRestored => ("subscriptions_restored", json!({})),
+        Event::Recovered { attempts } => ("recovered", json!({ "attempts": attempts })),
+        Event::SignInPostponed { delay } => ("sign_in_postponed", json!({ "delay_ms": millis(*delay) })),
+        Event::HeatersSilent => ("heaters_silent", json!({})),
+        Event::Failed(reason) => ("failed", json!({ "reason": reason.code, "detail": reason.detail })),
+    };
+    let mut payload = json!({ "event": name, "at": rfc3339(wall) });
+    if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
+        payload.extend(more);
+    }
+    payload
+}
+
+/// Writes an event to the log, with the fields and the words that the contract, section 7, names.
+pub fn log(event: &Event, state: State) {
+    let state = state.as_str();
+    match event {
+        Event::Connected { outage: None } => info!(state, "Connected to the cloud: a heater has answered"),
+        Event::Connected { outage: Some(outage) } => {
+            info!(state, outage_ms = millis(*outage), "Connected again after {}", seconds(*outage));
+        }
+        Event::ConnectionInterrupted(reason) => {
+            warn!(state, reason = reason.code, "Connection to the cloud interrupted: {reason}");
+        }
+        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => info!(
+            state,
+            attempt,
+            max_attempts = max_attempts.unwrap_or(0),
+            delay_ms = millis(*delay),
+            reason = reason.code,
+            "Reconnecting in {}, attempt {} ({reason})",
+            seconds(*delay),
+            of(*attempt, *max_attempts),
+        ),
+        Event::ReconnectionFailed { attempts } => {
+            warn!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts");
+        }
+        Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => {
+            let strategy = strategy.as_str();
+            let max = max_attempts.unwrap_or(0);
+            warn!(
+                state,
+                attempt,
+                max_attempts = max,
+                strategy,
+                "Starting recovery attempt {}",
+                of(*attempt, *max_attempts)
+            );
+            let wait = seconds(*delay);
+            let wait = wait.trim_end_matches(" s");
+            info!(state, attempt, delay_ms = millis(*delay), strategy, "Waiting {wait} seconds before recovery");
+        }
+        Event::RefreshingTokens => info!(state, "Refreshing authentication tokens"),
+        Event::RecreatingClient => info!(state, "Recreating MQTT client"),
+        Event::SubscriptionsRestored => info!(state, "Subscriptions restored"),
+        Event::Recovered { attempts } => info!(state, attempt = attempts, "Recovery successful"),
+        Event::SignInPostponed { delay } => {
+            warn!(state, delay_ms = millis(*delay), "Waiting {} until the next sign-in is allowed", seconds(*delay));
+        }
+        Event::HeatersSilent => warn!(state, "Connected to the cloud, but no heater answers"),
+        Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
+    }
+}
+
+fn of(attempt: u32, max: Option<u32>) -> String {
+    max.map_or(attempt.to_string(), |max| format!("{attempt}/{max}"))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn tenths(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::{Reason, Strategy};
+
+    #[allow(clippy::disallowed_methods)]
+    fn moment() -> Moment {
+        Moment { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+    }
+
+    #[test]
+    fn the_connection_topic_has_every_member_of_the_contract() {
+        let moment = moment();
+        let view = View {
+            state: State::Recovering,
+            since: moment.now - Duration::from_secs(10),
+            attempt: 2,
+            max_attempts: Some(10),
+            next_attempt_at: Some(moment.now + Duration::from_secs(120)),
+            reason: Some(Reason::new("http-500", "the cloud answered 500")),
+            strategy: Strategy::ExponentialBackoff,
+            outages: 3,
+            last_outage: Some(Duration::from_millis(1234)),
+        };
+        assert_eq!(
+            connection(&view, moment),
+            json!({
+                "state": "recovering", "since": "2027-01-15T07:59:50Z", "attempt": 2, "max_attempts": 10,
+                "next_attempt_at": "2027-01-15T08:02:00Z", "reason": "http-500", "detail": "the cloud answered 500",
+                "strategy": "exponential-backoff", "outages": 3, "last_outage_seconds": 1.2,
+            })
+        );
+    }
+
+    #[test]
+    fn events_say_what_when_and_the_numbers() {
+        let failed = event(&Event::ReconnectionFailed { attempts: 10 }, moment().wall);
+        assert_eq!(failed, json!({ "event": "reconnection_failed", "at": "2027-01-15T08:00:00Z", "attempts": 10 }));
+    }
+}
