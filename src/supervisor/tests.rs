@@ -233,11 +233,7 @@ impl World {
                 assert!(self.periodic, "what was not started is not stopped");
                 self.periodic = false;
             }
-            Effect::CloseLink(g) => {
-                if self.link == Some(g) {
-                    self.link = None;
-                }
-            }
+            Effect::CloseLink(g) if self.link == Some(g) => self.link = None,
             Effect::Exit(_) => self.ended = true,
             _ => {}
         }
