@@ -24,8 +24,8 @@ const LONGEST_STEP: f64 = 10.0;
 const FREEZE_PROTECTION: f64 = 6.0;
 /// Draws that begin in each hour of the day, on average.
 const DRAWS: [f64; 24] = [
-    0.1, 0.05, 0.05, 0.05, 0.1, 0.5, 1.8, 2.2, 1.4, 0.6, 0.5, 0.5, 0.8, 0.6, 0.4, 0.4, 0.6, 1.0, 1.6, 1.8, 1.4, 1.0, 0.6,
-    0.3,
+    0.1, 0.05, 0.05, 0.05, 0.1, 0.5, 1.8, 2.2, 1.4, 0.6, 0.5, 0.5, 0.8, 0.6, 0.4, 0.4, 0.6, 1.0, 1.6, 1.8, 1.4, 1.0,
+    0.6, 0.3,
 ];
 
 /// How the heat sources share the work.

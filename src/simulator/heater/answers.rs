@@ -1,0 +1,178 @@
+//! The envelope and the answers to the queries (protocol reference, section 4).
+
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use super::{ADDITIONAL_VALUE, DEVICE_TYPE, Heater, Publish};
+
+/// The code of the status query, which is also the `command` of a status.
+pub(super) const STATUS: i64 = 16_777_219;
+const INFORMATION: i64 = 16_777_217;
+const RESERVATIONS: i64 = 16_777_222;
+const ENERGY_DAILY: i64 = 16_777_225;
+const ENERGY_MONTHLY: i64 = 16_777_226;
+const DOWNLOADS: i64 = 16_777_227;
+const DIAGNOSTICS: i64 = 16_777_228;
+const RECIRCULATION: i64 = 16_777_231;
+
+/// A request that has the right envelope and is meant for this heater.
+pub(super) struct Request {
+    /// What follows the heater's own part of the topic.
+    pub suffix: String,
+    pub command: i64,
+    /// The `request` object.
+    pub body: Value,
+    client: String,
+    session: String,
+    request_topic: String,
+    response_topic: String,
+}
+
+impl Request {
+    /// Reads a message, or returns `None` if it is no well-formed request to this heater.
+    pub(super) fn read(heater: &Heater, topic: &str, payload: &[u8]) -> Option<Self> {
+        let suffix = topic.strip_prefix(&format!("cmd/{DEVICE_TYPE}/navilink-{}/", heater.mac))?.to_owned();
+        let message: Value = serde_json::from_slice(payload).ok()?;
+        let text = |name: &str| message.get(name)?.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
+        let body = message.get("request")?.clone();
+        let command = body.get("command")?.as_i64()?;
+        let request_topic = text("requestTopic")?;
+        let response_topic = text("responseTopic")?;
+        let ours = message.get("protocolVersion")? == 2
+            && body.get("deviceType")? == DEVICE_TYPE
+            && body.get("macAddress")? == heater.mac.as_str()
+            && body.get("additionalValue")? == ADDITIONAL_VALUE
+            && request_topic == topic
+            && !response_topic.contains(['#', '+']);
+        if !ours {
+            return None;
+        }
+        Some(Self {
+            suffix,
+            command,
+            body,
+            client: text("clientID")?,
+            session: text("sessionID")?,
+            request_topic,
+            response_topic,
+        })
+    }
+
+    /// Reads an array of whole numbers, or returns `None` if it is anything else.
+    pub(super) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
+        self.body.get(name)?.as_array()?.iter().map(Value::as_i64).collect()
+    }
+}
+
+impl Heater {
+    /// Returns the answer to a request, `None` if the heater has none.
+    pub(super) fn answer(&mut self, request: &Request, wall: SystemTime) -> Option<Publish> {
+        if request.suffix == "ctrl" && self.too_soon(request.command, wall) {
+            let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res/ctrl-fail", self.mac);
+            return Some(self.respond(request, topic, json!({ "failCode": 2 })));
+        }
+        let data = match request.suffix.as_str() {
+            "ctrl" => self.control(request, wall)?,
+            "ctrl/rsv/rd" => self.write_reservations(request)?,
+            "ctrl/tou/rd" => self.write_tou(request)?,
+            "ctrl/recirc-rsv/rd" => self.write_recirculation(request)?,
+            "ctrl/commit-ota" => self.commit_firmware(request)?,
+            _ => self.query(request)?,
+        };
+        Some(self.respond(request, request.response_topic.clone(), data))
+    }
+
+    /// Returns a status in the envelope of a heater that was not asked.
+    pub(super) fn unasked_status(&self) -> Publish {
+        let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res", self.mac);
+        let own = Request {
+            suffix: String::new(),
+            command: STATUS,
+            body: Value::Null,
+            client: format!("navilink-{}", self.mac),
+            session: String::new(),
+            request_topic: format!("cmd/{DEVICE_TYPE}/navilink-{}/st", self.mac),
+            response_topic: topic.clone(),
+        };
+        self.respond(&own, topic, json!({ "status": self.status() }))
+    }
+
+    fn respond(&self, request: &Request, topic: String, data: Value) -> Publish {
+        let mut response = Map::new();
+        response.insert("command".into(), request.command.into());
+        response.insert("deviceType".into(), DEVICE_TYPE.into());
+        response.insert("macAddress".into(), self.mac.as_str().into());
+        response.insert("additionalValue".into(), ADDITIONAL_VALUE.into());
+        if let Value::Object(data) = data {
+            response.extend(data);
+        }
+        let message = json!({
+            "clientID": request.client,
+            "sessionID": request.session,
+            "protocolVersion": 2,
+            "requestTopic": request.request_topic,
+            "responseTopic": request.response_topic,
+            "response": response,
+        });
+        Publish { topic, payload: message.to_string().into_bytes() }
+    }
+
+    fn query(&self, request: &Request) -> Option<Value> {
+        match (request.suffix.as_str(), request.command) {
+            ("st", STATUS) => Some(json!({ "status": self.status() })),
+            ("st/did", INFORMATION) => Some(json!({ "feature": self.feature() })),
+            ("st/rsv/rd", RESERVATIONS) => Some(json!({
+                "reservationUse": self.reservations.reservation_use(),
+                "reservation": self.reservations.hex(),
+            })),
+            ("st/energy-usage-daily-query/rd", ENERGY_DAILY) => self.energy_daily(request),
+            ("st/energy-usage-monthly-query/rd", ENERGY_MONTHLY) => self.energy_monthly(request),
+            ("st/dl-sw-info", DOWNLOADS) => Some(self.downloads()),
+            ("st/td/rd", DIAGNOSTICS) => Some(self.diagnostics()),
+            ("st/recirc-rsv/rd", RECIRCULATION) if self.fitted("recirculationUse") => {
+                Some(super::controls::schedule_json(&self.recirculations))
+            }
+            _ => None,
+        }
+    }
+
+    fn energy_daily(&self, request: &Request) -> Option<Value> {
+        let year = request.body.get("year")?.as_i64().filter(is_year)?;
+        let months = request.numbers("month").filter(|m| m.len() <= 12 && m.iter().all(|n| (1..=12).contains(n)))?;
+        Some(self.meter.daily(year, &months))
+    }
+
+    fn energy_monthly(&self, request: &Request) -> Option<Value> {
+        let years = request.numbers("year").filter(|y| y.len() <= 12 && y.iter().all(is_year))?;
+        Some(self.meter.monthly(&years))
+    }
+
+    fn downloads(&self) -> Value {
+        let waiting: Vec<Value> = self
+            .software
+            .iter()
+            .filter(|software| software.downloaded != software.version)
+            .map(|s| json!({ "swCode": s.code, "otaMode": 1, "swVersion": s.downloaded, "status": 2 }))
+            .collect();
+        json!({ "downloadSwInfo": waiting })
+    }
+
+    /// The contents of the blocks are not documented: numbers that change with the heater's state.
+    fn diagnostics(&self) -> Value {
+        let tank = &self.tank;
+        json!({
+            "typeOfTD": 1,
+            "data": {
+                "tsData": [self.settings.operation(), self.settings.set_point],
+                "tdData": [tank.upper.round() as i64, tank.lower.round() as i64],
+                "taData": [tank.ambient.round() as i64],
+                "tcData": [tank.fan_hours as i64],
+            },
+        })
+    }
+}
+
+fn is_year(year: &i64) -> bool {
+    (1970..=9999).contains(year)
+}

@@ -1,0 +1,206 @@
+//! The controls and the schedules that are written (protocol reference, section 4).
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+
+use super::answers::Request;
+use super::settings::{HIGHEST, LOWEST, Mode, Schedule, Slot};
+use super::{Heater, HeaterFault};
+
+const RESERVATIONS: i64 = 16_777_226;
+const TOU: i64 = 33_554_439;
+const RECIRCULATION: i64 = 33_554_440;
+const COMMIT_FIRMWARE: i64 = 33_554_442;
+/// Codes of which only one a second is obeyed: power, mode, temperature, length of the vacation.
+const DHW_CONTROLS: [i64; 5] = [33_554_433, 33_554_434, 33_554_437, 33_554_464, 33_554_466];
+/// The time between two of them.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The error that `cond-fault-reset` clears.
+const CONDENSATE_OVERFLOW: i64 = 990;
+/// How long the hot button keeps the recirculation going, s.
+const HOT_BUTTON: f64 = 300.0;
+const MOST_RECIRCULATIONS: usize = 20;
+
+/// A row of the table of controls: code, `mode`, the `feature` key it needs (or none), and what it does.
+///
+/// The action returns `None`, and changes nothing, when `param` is not what it takes.
+struct Control(i64, &'static str, &'static str, fn(&mut Heater, &[i64]) -> Option<()>);
+
+const CONTROLS: [Control; 19] = [
+    Control(33_554_433, "power-off", "powerUse", |h, p| without(p, || h.settings.powered = false)),
+    Control(33_554_434, "power-on", "powerUse", |h, p| without(p, || h.settings.powered = true)),
+    Control(33_554_437, "dhw-mode", "dhwUse", Heater::set_mode),
+    Control(33_554_464, "dhw-temperature", "dhwTemperatureSettingUse", |h, p| {
+        h.settings.set_point = one_within(p, LOWEST, HIGHEST)?;
+        Some(())
+    }),
+    Control(33_554_466, "goout-day", "holidayUse", |h, p| {
+        h.settings.vacation_days = one_within(p, 1, 99)?;
+        Some(())
+    }),
+    Control(33_554_472, "anti-leg-on", "antiLegionellaSettingUse", |h, p| {
+        h.settings.anti_legionella_days = one_within(p, 1, 30)?;
+        h.settings.anti_legionella = true;
+        Some(())
+    }),
+    Control(33_554_471, "anti-leg-off", "antiLegionellaSettingUse", |h, p| {
+        without(p, || h.settings.anti_legionella = false)
+    }),
+    Control(33_554_470, "dr-on", "drSettingUse", |h, p| without(p, || h.settings.demand_response = true)),
+    Control(33_554_469, "dr-off", "drSettingUse", |h, p| without(p, || h.settings.demand_response = false)),
+    Control(33_554_468, "intelligent-on", "", |h, p| without(p, || h.settings.intelligent = true)),
+    Control(33_554_467, "intelligent-off", "", |h, p| without(p, || h.settings.intelligent = false)),
+    Control(33_554_476, "tou-on", "programReservationUse", |h, p| without(p, || h.settings.tou = true)),
+    Control(33_554_475, "tou-off", "programReservationUse", |h, p| without(p, || h.settings.tou = false)),
+    Control(33_554_445, "recirc-mode", "recirculationUse", |h, p| {
+        h.settings.recirculation = one_within(p, 1, 4)?;
+        Some(())
+    }),
+    Control(33_554_444, "recirc-hotbtn", "recirculationUse", |h, p| {
+        one_within(p, 1, 1)?;
+        h.hot_button_left = HOT_BUTTON;
+        Some(())
+    }),
+    Control(33_554_473, "air-filter-reset", "", |h, p| without(p, || h.tank.fan_hours = 0.0)),
+    Control(33_554_474, "air-filter-life", "", |h, p| {
+        h.settings.filter_period_hours = 500 * one_within(p, 0, 20).filter(|n| *n != 1)?;
+        Some(())
+    }),
+    Control(33_554_463, "cond-fault-reset", "", |h, p| without(p, || h.reset_condensate())),
+    Control(33_554_441, "reservation-mode", "programReservationUse", |h, p| {
+        without(p, || h.reservations.enabled = true)
+    }),
+];
+
+impl Heater {
+    /// Tells whether this control comes too soon after the last one that was obeyed.
+    pub(super) fn too_soon(&self, command: i64, wall: SystemTime) -> bool {
+        let since = self.last_dhw_control.and_then(|last| wall.duration_since(last).ok());
+        DHW_CONTROLS.contains(&command) && since.is_some_and(|since| since < PAUSE)
+    }
+
+    /// Obeys a control and returns the status after it, or `None` if it is unknown, not fitted or out of range.
+    pub(super) fn control(&mut self, request: &Request, wall: SystemTime) -> Option<Value> {
+        let Control(code, mode, needs, act) = CONTROLS.iter().find(|Control(code, ..)| *code == request.command)?;
+        let well_formed = request.body.get("mode")? == mode && request.body.get("paramStr")? == "";
+        if !well_formed || !(needs.is_empty() || self.fitted(needs)) {
+            return None;
+        }
+        let before = self.activity();
+        act(self, &request.numbers("param")?)?;
+        if DHW_CONTROLS.contains(code) {
+            self.last_dhw_control = Some(wall);
+        }
+        self.changed |= self.activity() != before;
+        Some(json!({ "status": self.status() }))
+    }
+
+    /// Takes over the reservations and returns them.
+    pub(super) fn write_reservations(&mut self, request: &Request) -> Option<Value> {
+        if request.command != RESERVATIONS || !self.fitted("programReservationUse") {
+            return None;
+        }
+        let schedule = read_schedule(request, 0..=5)?;
+        let heats = |slot: &Slot| (1..=4).contains(&slot.mode);
+        if schedule.slots.iter().any(|slot| heats(slot) && !(LOWEST..=HIGHEST).contains(&slot.param)) {
+            return None;
+        }
+        self.reservations = schedule;
+        Some(schedule_json(&self.reservations))
+    }
+
+    /// Takes over the recirculation schedule and returns it.
+    pub(super) fn write_recirculation(&mut self, request: &Request) -> Option<Value> {
+        if request.command != RECIRCULATION || !self.fitted("recircReservationUse") {
+            return None;
+        }
+        let schedule = read_schedule(request, 1..=2)?;
+        if schedule.slots.len() > MOST_RECIRCULATIONS || schedule.slots.iter().any(|slot| slot.param != -1) {
+            return None;
+        }
+        self.recirculations = schedule;
+        Some(schedule_json(&self.recirculations))
+    }
+
+    /// Takes over the TOU schedule and returns it; without periods it is not answered.
+    pub(super) fn write_tou(&mut self, request: &Request) -> Option<Value> {
+        let for_us = request.command == TOU
+            && self.fitted("programReservationUse")
+            && request.body.get("controllerSerialNumber")? == self.serial_number().as_str();
+        let enabled = read_use(request)?;
+        let periods: Vec<Map<String, Value>> = request
+            .body
+            .get("reservation")?
+            .as_array()?
+            .iter()
+            .map(|p| p.as_object().cloned())
+            .collect::<Option<_>>()?;
+        let whole =
+            |p: &Map<String, Value>| ["season", "week"].iter().all(|key| p.get(*key).is_some_and(Value::is_i64));
+        if !for_us || periods.is_empty() || !periods.iter().all(whole) {
+            return None;
+        }
+        self.settings.tou = enabled;
+        self.tou_periods = periods;
+        Some(json!({ "reservationUse": if enabled { 2 } else { 1 }, "reservation": self.tou_periods }))
+    }
+
+    /// Installs the firmware that waits, or returns `None` if the request names another.
+    pub(super) fn commit_firmware(&mut self, request: &Request) -> Option<Value> {
+        let wanted = request.body.get("commitOta").filter(|_| request.command == COMMIT_FIRMWARE)?;
+        let (code, version) = (wanted.get("swCode")?.as_i64()?, wanted.get("swVersion")?.as_i64()?);
+        let waiting = |s: &&mut super::Software| s.code == code && s.downloaded == version && s.version != version;
+        self.software.iter_mut().find(waiting)?.version = version;
+        Some(json!({ "commitOta": { "swCode": code, "swVersion": version } }))
+    }
+
+    fn set_mode(&mut self, param: &[i64]) -> Option<()> {
+        match *param {
+            [5, days] if self.fitted("holidayUse") && (1..=99).contains(&days) => {
+                self.settings.vacation_days = days;
+                self.settings.start(Mode::Vacation);
+            }
+            [6] => self.settings.powered = false,
+            [code] => self.settings.start(Mode::from_code(code).filter(|mode| *mode != Mode::Vacation)?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn reset_condensate(&mut self) {
+        if matches!(self.fault, HeaterFault::Error { code: CONDENSATE_OVERFLOW, .. }) {
+            self.fault = HeaterFault::Online;
+        }
+    }
+}
+
+/// Returns a schedule as the answers carry it, the entries in an array.
+pub(super) fn schedule_json(schedule: &Schedule) -> Value {
+    json!({ "reservationUse": schedule.reservation_use(), "reservation": schedule.array() })
+}
+
+fn read_schedule(request: &Request, modes: std::ops::RangeInclusive<i64>) -> Option<Schedule> {
+    let entries = request.body.get("reservation")?.as_array()?;
+    let slots = entries.iter().map(|entry| Slot::read(entry, modes.clone())).collect::<Option<_>>()?;
+    Some(Schedule { enabled: read_use(request)?, slots })
+}
+
+fn read_use(request: &Request) -> Option<bool> {
+    match request.body.get("reservationUse")?.as_i64()? {
+        1 => Some(false),
+        2 => Some(true),
+        _ => None,
+    }
+}
+
+fn without(param: &[i64], act: impl FnOnce()) -> Option<()> {
+    param.is_empty().then(act)
+}
+
+fn one_within(param: &[i64], lowest: i64, highest: i64) -> Option<i64> {
+    match *param {
+        [number] if (lowest..=highest).contains(&number) => Some(number),
+        _ => None,
+    }
+}
