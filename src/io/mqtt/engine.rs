@@ -1,0 +1,233 @@
+//! One paho client, and the rules under which it may be called.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use paho_mqtt as paho;
+use secrecy::ExposeSecret;
+use tokio::sync::{Notify, mpsc};
+
+use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication, Refusal};
+
+/// How many bytes of received messages may wait for the daemon.
+const MAX_HELD: usize = 8 << 20;
+const QOS: i32 = 1;
+
+/// A message's share of what may wait; frees it when dropped.
+#[derive(Debug)]
+pub struct Weight {
+    held: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What the callbacks, which run under paho's lock, and the actor both see.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// The session whose messages arrive now.
+    session: AtomicU64,
+    /// Whether paho believes to be connected.
+    connected: AtomicBool,
+    overflow: AtomicBool,
+    /// Wakes the actor after a change of the two.
+    changed: Notify,
+}
+
+impl Shared {
+    /// Waits until more arrived than could be handed on.
+    pub async fn overflowed(&self) {
+        while !self.overflow.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits until paho has noticed that its connection is gone.
+    pub async fn disconnected(&self) {
+        while self.connected.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// The paho client. One clone of it is leaked, so that none of its drops is ever the last one.
+pub struct Engine {
+    client: paho::AsyncClient,
+    pub shared: Arc<Shared>,
+    pub health: Arc<Health>,
+}
+
+impl Engine {
+    pub fn new(client_id: &str, events: mpsc::Sender<LinkEvent>, health: Arc<Health>) -> Result<Self, LinkError> {
+        let options = paho::CreateOptionsBuilder::new_v3()
+            .server_uri("tcp://127.0.0.1:1")
+            .client_id(client_id)
+            .persistence(None)
+            .max_buffered_messages(10 * MAX_UNACKNOWLEDGED as i32)
+            .finalize();
+        let client = paho::AsyncClient::new(options).map_err(failed)?;
+        std::mem::forget(client.clone());
+
+        let shared = Arc::new(Shared::default());
+        let lost = Arc::clone(&shared);
+        client.set_connection_lost_callback(move |_| {
+            lost.connected.store(false, Ordering::Release);
+            lost.changed.notify_one();
+        });
+        let arrived = Arc::clone(&shared);
+        let held = Arc::new(AtomicUsize::new(0));
+        client.set_message_callback(move |_, message| {
+            let Some(message) = message else { return };
+            if !hand_on(&message, &arrived, &held, &events) {
+                arrived.overflow.store(true, Ordering::Release);
+                arrived.changed.notify_one();
+            }
+        });
+        Ok(Self { client, shared, health })
+    }
+
+    /// Calls paho on the blocking pool: its lock may be held by somebody else.
+    pub async fn call<T, F>(&self, call: F) -> Result<T, LinkError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&paho::AsyncClient) -> T + Send + 'static,
+    {
+        let client = self.client.clone();
+        let health = Arc::clone(&self.health);
+        tokio::task::spawn_blocking(move || health.during(|| call(&client)))
+            .await
+            .map_err(|error| LinkError::Engine(error.to_string()))
+    }
+
+    /// Makes room for a new session and gives its messages their number.
+    pub fn begin(&self, session: u64) {
+        self.shared.session.store(session, Ordering::Release);
+        self.shared.overflow.store(false, Ordering::Release);
+    }
+
+    /// Connects to the local socket `uri`. The token is awaited to its own end: a connect that is given up half-way
+    /// locks paho up. Cutting the pump ends it at once.
+    pub async fn connect(&self, uri: String, dial: &Dial) -> Result<(), LinkError> {
+        let options = connect_options(uri, dial);
+        // Set before and not after: the loss may be reported before this task runs again.
+        self.shared.connected.store(true, Ordering::Release);
+        let token = self.call(move |client| client.connect(options)).await?;
+        token.await.map(|_| ()).map_err(|error| {
+            self.shared.connected.store(false, Ordering::Release);
+            refused(error)
+        })
+    }
+
+    /// Subscribes to at most eight filters.
+    pub async fn subscribe(&self, filters: &[String]) -> Result<(), LinkError> {
+        let asked = filters.to_vec();
+        let token = self.call(move |client| client.subscribe_many_same_qos(&asked, QOS)).await?;
+        let answer = token.await.map_err(failed)?;
+        let granted = answer
+            .subscribe_many_response()
+            .or_else(|| answer.subscribe_response().map(|one| vec![one]))
+            .unwrap_or_default();
+        for (place, filter) in filters.iter().enumerate() {
+            if granted.get(place).is_none_or(|qos| !(0..=2).contains(qos)) {
+                return Err(LinkError::SubscriptionRefused(filter.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn publish(&self, batch: Vec<Publication>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
+        self.call(move |client| batch.iter().map(|one| client.try_publish(message(one))).collect::<Result<_, _>>())
+            .await?
+            .map_err(failed)
+    }
+
+    pub async fn disconnect(&self) -> Result<(), LinkError> {
+        let token = self.call(|client| client.disconnect(None)).await?;
+        let outcome = token.await.map(|_| ()).map_err(failed);
+        if outcome.is_ok() {
+            self.shared.connected.store(false, Ordering::Release);
+        }
+        outcome
+    }
+
+    /// Asks paho for something small, which proves that its lock is free.
+    pub async fn prove_free(&self) -> Result<(), LinkError> {
+        self.call(paho::AsyncClient::is_connected).await.map(|_| ())
+    }
+}
+
+fn connect_options(uri: String, dial: &Dial) -> paho::ConnectOptions {
+    let mut options = paho::ConnectOptionsBuilder::with_mqtt_version(paho::MQTT_VERSION_3_1_1);
+    options
+        .server_uris(&[uri])
+        .keep_alive_interval(dial.keep_alive)
+        .connect_timeout(dial.connect_timeout)
+        .clean_session(true)
+        .max_inflight(2 * MAX_UNACKNOWLEDGED as i32);
+    if let Some(username) = &dial.username {
+        options.user_name(username);
+    }
+    if let Some(password) = &dial.password {
+        options.password(password.expose_secret());
+    }
+    if let Some(will) = &dial.will {
+        options.will_message(message(will));
+    }
+    options.finalize()
+}
+
+fn hand_on(
+    message: &paho::Message,
+    shared: &Shared,
+    held: &Arc<AtomicUsize>,
+    events: &mpsc::Sender<LinkEvent>,
+) -> bool {
+    let bytes = message.topic().len() + message.payload().len();
+    let before = held.fetch_add(bytes, Ordering::Relaxed);
+    let weight = Weight { held: Arc::clone(held), bytes };
+    if before + bytes > MAX_HELD {
+        return false;
+    }
+    let event = LinkEvent::Message {
+        session: shared.session.load(Ordering::Acquire),
+        topic: message.topic().to_owned(),
+        payload: Bytes::copy_from_slice(message.payload()),
+        retained: message.retained(),
+        weight,
+    };
+    events.try_send(event).is_ok()
+}
+
+fn message(publication: &Publication) -> paho::Message {
+    paho::MessageBuilder::new()
+        .topic(&publication.topic)
+        .payload(publication.payload.as_ref())
+        .qos(QOS)
+        .retained(publication.retained)
+        .finalize()
+}
+
+fn refused(error: paho::Error) -> LinkError {
+    use paho::ConnectReturnCode as Code;
+    LinkError::Refused(match error {
+        paho::Error::ConnectReturn(Code::UnacceptableProtocolVersion) => Refusal::ProtocolVersion,
+        paho::Error::ConnectReturn(Code::IdentifierRejected) => Refusal::ClientId,
+        paho::Error::ConnectReturn(Code::ServerUnavailable) => Refusal::Unavailable,
+        paho::Error::ConnectReturn(Code::BadUserNameOrPassword) => Refusal::UsernameOrPassword,
+        paho::Error::ConnectReturn(Code::NotAuthorized) => Refusal::NotAuthorized,
+        other => return failed(other),
+    })
+}
+
+/// Names an error of paho. Its own text can hold a message, so only the kinds that cannot are shown whole.
+fn failed(error: paho::Error) -> LinkError {
+    LinkError::Engine(match error {
+        paho::Error::Publish(code, _) => format!("publish failed with {code}"),
+        other => other.to_string(),
+    })
+}

@@ -1,0 +1,207 @@
+//! One MQTT session at a time over a wire of our own, with paho as the protocol engine.
+//!
+//! A [`Link`] owns one paho client for the life of the process: it is never dropped, because dropping one can lock up
+//! every other. An actor owns the client and carries out one [`Dial`] after the other; every call into paho runs on
+//! the blocking pool and is watched ([`Health`]). paho queues nothing that could be replayed after a loss: at most
+//! [`MAX_UNACKNOWLEDGED`] messages are handed to it without an acknowledgement, the rest waits here and is discarded
+//! with its session. Nothing here retries.
+
+mod engine;
+mod health;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+use super::task;
+use super::wire::{Loss, Target, WireError};
+
+pub use engine::Weight;
+pub use health::Health;
+
+use engine::Engine;
+use session::Actor;
+
+/// How many messages may be on their way without an acknowledgement; AWS IoT allows about a hundred.
+const MAX_UNACKNOWLEDGED: usize = 50;
+/// How many messages may wait to be sent; more than all that is ever retained for a few heaters.
+const MAX_WAITING: usize = 4096;
+
+/// A message to be published, with QoS 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The topic.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// Whether the broker is to keep it.
+    pub retained: bool,
+}
+
+/// What one session needs.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// Where to connect to.
+    pub target: Target,
+    /// MQTT keep-alive; nothing received for one and a half times as long is a loss.
+    pub keep_alive: Duration,
+    /// From name lookup to the last SUBACK.
+    pub connect_timeout: Duration,
+    /// One acknowledgement.
+    pub operation_timeout: Duration,
+    /// User name, when the broker wants one.
+    pub username: Option<String>,
+    /// Password, when the broker wants one.
+    pub password: Option<SecretString>,
+    /// The last will.
+    pub will: Option<Publication>,
+    /// Topic filters, subscribed with QoS 1 and all of them confirmed before the session counts as up.
+    pub filters: Vec<String>,
+}
+
+/// What a link reports. Sessions are numbered by who dials.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// CONNACK and every SUBACK are in.
+    Up {
+        /// The session.
+        session: u64,
+        /// From the open connection to CONNACK.
+        connack_after: Duration,
+    },
+    /// A message arrived.
+    Message {
+        /// The session.
+        session: u64,
+        /// Its topic; [`super::wire::UNREADABLE`] for one that cannot be shown.
+        topic: String,
+        /// Its payload.
+        payload: Bytes,
+        /// Whether it had been kept by the broker before the subscription.
+        retained: bool,
+        /// Its share of what may wait for the daemon; frees it when dropped.
+        weight: Weight,
+    },
+    /// The session is over, whether it had been up or not.
+    Down {
+        /// The session.
+        session: u64,
+        /// Why.
+        error: LinkError,
+    },
+}
+
+/// Why a session is over.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The connection could not be opened.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Connecting and subscribing took too long altogether.
+    #[error("connecting took more than {}", humantime::format_duration(*.0))]
+    ConnectTimedOut(Duration),
+    /// The server refused the session, with the MQTT return code.
+    #[error("the server refused the session: {0}")]
+    Refused(Refusal),
+    /// The server refused a subscription.
+    #[error("the server refused the subscription to {0}")]
+    SubscriptionRefused(String),
+    /// The connection was lost.
+    #[error(transparent)]
+    Lost(#[from] Loss),
+    /// A message was not acknowledged in time.
+    #[error("a message was not acknowledged within {}", humantime::format_duration(*.0))]
+    Unacknowledged(Duration),
+    /// More arrived, or was to be sent, than the queues hold.
+    #[error("messages arrive faster than they are handled")]
+    Overflow,
+    /// It was ended by [`Link::cut`] or [`Link::close`].
+    #[error("ended on purpose")]
+    OnPurpose,
+    /// The MQTT engine or its local socket failed.
+    #[error("the MQTT engine failed: {0}")]
+    Engine(String),
+}
+
+/// The return codes of CONNACK (MQTT 3.1.1, section 3.2.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 1
+    #[error("it does not speak MQTT 3.1.1")]
+    ProtocolVersion,
+    /// 2
+    #[error("it does not accept the client id")]
+    ClientId,
+    /// 3
+    #[error("it is unavailable")]
+    Unavailable,
+    /// 4
+    #[error("user name or password are wrong")]
+    UsernameOrPassword,
+    /// 5
+    #[error("not authorized")]
+    NotAuthorized,
+}
+
+enum Control {
+    Dial(u64, Box<Dial>),
+    Cut(u64),
+    Close(u64),
+}
+
+/// The handle of one link; all of it returns at once.
+#[derive(Debug)]
+pub struct Link {
+    control: mpsc::UnboundedSender<Control>,
+    publications: mpsc::Sender<(u64, Publication)>,
+    health: Arc<Health>,
+}
+
+impl Link {
+    /// Creates the paho client of this link and its actor, which report to `events`.
+    ///
+    /// # Errors
+    ///
+    /// When paho refuses the client id.
+    pub fn new(client_id: &str, events: mpsc::Sender<LinkEvent>) -> Result<Self, LinkError> {
+        // Unbounded, but every sender is bounded by its own state machine: one dial and one cut a session.
+        let (control, controls) = mpsc::unbounded_channel();
+        let (publications, waiting) = mpsc::channel(MAX_WAITING);
+        let health = Health::watched();
+        let engine = Engine::new(client_id, events.clone(), Arc::clone(&health))?;
+        task::spawn(Actor::new(engine, controls, waiting, events).run());
+        Ok(Self { control, publications, health })
+    }
+
+    /// Begins a session; it is reported as [`LinkEvent::Up`], and its end as [`LinkEvent::Down`].
+    pub fn dial(&self, session: u64, dial: Dial) {
+        let _ = self.control.send(Control::Dial(session, Box::new(dial)));
+    }
+
+    /// Ends a session at once, whatever it is doing.
+    pub fn cut(&self, session: u64) {
+        let _ = self.control.send(Control::Cut(session));
+    }
+
+    /// Sends what is waiting and takes leave, in at most three seconds.
+    pub fn close(&self, session: u64) {
+        let _ = self.control.send(Control::Close(session));
+    }
+
+    /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
+    /// session: the far side has stopped to acknowledge.
+    pub fn publish(&self, session: u64, publication: Publication) {
+        if self.publications.try_send((session, publication)).is_err() {
+            self.cut(session);
+        }
+    }
+
+    /// Returns what is known of the actor's health.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}

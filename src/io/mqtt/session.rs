@@ -1,0 +1,285 @@
+//! The actor of a link: one session after the other.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use paho_mqtt as paho;
+use tokio::sync::mpsc;
+use tracing::{debug, error};
+
+use super::engine::Engine;
+use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication};
+use crate::io::clock::{self, TimedOut};
+use crate::io::wire::{End, OneShot, Pump, Wire};
+
+/// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
+const FILTERS_AT_ONCE: usize = 8;
+/// How often an actor with nothing to do shows that it turns.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// paho notices a closed local socket within milliseconds.
+const NOTICE_LIMIT: Duration = Duration::from_secs(10);
+/// Each of the three parts of a farewell.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+/// paho connects to the local socket at once.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
+
+type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, TimedOut>> + Send>>;
+
+/// Owns the engine of one link.
+pub struct Actor {
+    engine: Engine,
+    orders: Orders,
+    waiting: mpsc::Receiver<(u64, Publication)>,
+    events: mpsc::Sender<LinkEvent>,
+    /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
+    broken: bool,
+}
+
+impl Actor {
+    pub fn new(
+        engine: Engine,
+        controls: mpsc::UnboundedReceiver<Control>,
+        waiting: mpsc::Receiver<(u64, Publication)>,
+        events: mpsc::Sender<LinkEvent>,
+    ) -> Self {
+        Self { engine, orders: Orders { controls, next: None }, waiting, events, broken: false }
+    }
+
+    /// Runs until the link's handle is dropped.
+    pub async fn run(mut self) {
+        while let Some((session, dial)) = self.next_dial().await {
+            let error = match self.session(session, &dial).await {
+                Ok(()) => LinkError::OnPurpose,
+                Err(error) => error,
+            };
+            self.settle().await;
+            debug!(session, "MQTT session over: {error}");
+            if self.events.send(LinkEvent::Down { session, error }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn next_dial(&mut self) -> Option<(u64, Box<Dial>)> {
+        loop {
+            tokio::select! {
+                dial = self.orders.next_dial() => return dial,
+                // Belongs to a session that is gone.
+                Some(_) = self.waiting.recv() => {}
+                () = clock::sleep(HEARTBEAT) => self.show_life().await,
+            }
+        }
+    }
+
+    async fn show_life(&self) {
+        if !self.broken && self.engine.prove_free().await.is_ok() {
+            self.engine.health.alive();
+        }
+    }
+
+    /// Waits until paho knows that its connection is gone; only then the next one may be made.
+    async fn settle(&mut self) {
+        if clock::within(NOTICE_LIMIT, self.engine.shared.disconnected()).await.is_ok() {
+            return;
+        }
+        if let Ok(Ok(())) = clock::within(NOTICE_LIMIT, self.engine.disconnect()).await {
+            return;
+        }
+        error!("The MQTT engine does not notice that its connection is gone");
+        self.broken = true;
+    }
+
+    async fn session(&mut self, session: u64, dial: &Dial) -> Result<(), LinkError> {
+        if self.broken {
+            return Err(LinkError::Engine("it is beyond use".into()));
+        }
+        self.engine.begin(session);
+        let deadline = clock::now() + dial.connect_timeout;
+        let wire = tokio::select! {
+            opened = until(deadline, Wire::open(&dial.target, dial.connect_timeout)) => {
+                opened.ok_or(LinkError::ConnectTimedOut(dial.connect_timeout))??
+            }
+            _ = self.orders.end_of(session) => return Ok(()),
+        };
+        let begun = clock::now();
+        let mut pump = self.connect(session, dial, wire, deadline).await?;
+        let connack_after = clock::now().duration_since(begun);
+        for filters in dial.filters.chunks(FILTERS_AT_ONCE) {
+            tokio::select! {
+                done = until(deadline, self.engine.subscribe(filters)) => match done {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Err(cause(&mut pump, error).await),
+                    None => return Err(LinkError::ConnectTimedOut(dial.connect_timeout)),
+                },
+                _ = self.orders.end_of(session) => return Ok(()),
+            }
+        }
+        let up = LinkEvent::Up { session, connack_after };
+        self.events.send(up).await.map_err(|_| LinkError::OnPurpose)?;
+        self.serve(session, dial, &mut pump).await
+    }
+
+    /// Joins the wire to paho and waits for CONNACK.
+    async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
+        let local = |error: std::io::Error| LinkError::Engine(format!("its local socket: {error}"));
+        let socket = OneShot::open().await.map_err(local)?;
+        let mut connecting = pin!(self.engine.connect(socket.uri(), dial));
+        let mut pump = tokio::select! {
+            accepted = socket.accept(ACCEPT_LIMIT) => match accepted {
+                Ok(stream) => Pump::start(wire, stream, dial.keep_alive.mul_f64(1.5)),
+                Err(error) => {
+                    let _ = connecting.await;
+                    return Err(local(error));
+                }
+            },
+            early = &mut connecting => {
+                return Err(early.err().unwrap_or(LinkError::Engine("it connected elsewhere".into())));
+            }
+        };
+        let given_up = tokio::select! {
+            answer = &mut connecting => match answer {
+                Ok(()) => return Ok(pump),
+                Err(error) => return Err(cause(&mut pump, error).await),
+            },
+            () = clock::sleep_until(deadline) => LinkError::ConnectTimedOut(dial.connect_timeout),
+            _ = self.orders.end_of(session) => LinkError::OnPurpose,
+        };
+        pump.cut();
+        let _ = connecting.await;
+        Err(given_up)
+    }
+
+    /// Carries messages until the session ends.
+    async fn serve(&mut self, session: u64, dial: &Dial, pump: &mut Pump) -> Result<(), LinkError> {
+        let mut on_the_way: FuturesUnordered<Delivery> = FuturesUnordered::new();
+        let mut batch = Vec::new();
+        loop {
+            self.engine.health.alive();
+            let room = MAX_UNACKNOWLEDGED - on_the_way.len();
+            tokio::select! {
+                end = pump.ended() => return Err(lost(end)),
+                purpose = self.orders.end_of(session) => {
+                    if purpose == Purpose::Close {
+                        self.take_leave(session, &mut on_the_way, pump).await;
+                    }
+                    return Ok(());
+                }
+                () = self.engine.shared.overflowed() => return Err(LinkError::Overflow),
+                Some(delivered) = on_the_way.next() => match delivered {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return Err(cause(pump, LinkError::Engine(error.to_string())).await),
+                    Err(TimedOut(limit)) => return Err(LinkError::Unacknowledged(limit)),
+                },
+                count = self.waiting.recv_many(&mut batch, room), if room > 0 => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    if let Err(error) = self.send(session, &mut batch, &mut on_the_way, dial.operation_timeout).await {
+                        return Err(cause(pump, error).await);
+                    }
+                }
+                () = clock::sleep(HEARTBEAT) => self.show_life().await,
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        session: u64,
+        batch: &mut Vec<(u64, Publication)>,
+        on_the_way: &mut FuturesUnordered<Delivery>,
+        limit: Duration,
+    ) -> Result<(), LinkError> {
+        let ours = batch.drain(..).filter(|(owner, _)| *owner == session).map(|(_, publication)| publication);
+        for token in self.engine.publish(ours.collect()).await? {
+            on_the_way.push(Box::pin(clock::within(limit, token)));
+        }
+        Ok(())
+    }
+
+    /// Sends what waits, then DISCONNECT, and lets the last byte out.
+    async fn take_leave(&mut self, session: u64, on_the_way: &mut FuturesUnordered<Delivery>, pump: &mut Pump) {
+        let mut batch = Vec::new();
+        while let Ok(one) = self.waiting.try_recv() {
+            batch.push(one);
+        }
+        let deliver = async {
+            self.send(session, &mut batch, on_the_way, FAREWELL_LIMIT).await?;
+            while on_the_way.next().await.is_some() {}
+            Ok::<_, LinkError>(())
+        };
+        let _ = clock::within(FAREWELL_LIMIT, deliver).await;
+        let _ = clock::within(FAREWELL_LIMIT, self.engine.disconnect()).await;
+        let _ = clock::within(FAREWELL_LIMIT, pump.ended()).await;
+    }
+}
+
+/// What the link's handle asks for.
+struct Orders {
+    controls: mpsc::UnboundedReceiver<Control>,
+    /// A dial that arrived while the session before it was still there.
+    next: Option<(u64, Box<Dial>)>,
+}
+
+/// How a session is to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Cut,
+    Close,
+}
+
+impl Orders {
+    /// Waits for the next session; `None` when the handle is gone.
+    async fn next_dial(&mut self) -> Option<(u64, Box<Dial>)> {
+        loop {
+            if let Some(next) = self.next.take() {
+                return Some(next);
+            }
+            if let Control::Dial(session, dial) = self.controls.recv().await? {
+                return Some((session, dial));
+            }
+        }
+    }
+
+    /// Waits until `session` is to end; a newer dial and the loss of the handle end it as well.
+    async fn end_of(&mut self, session: u64) -> Purpose {
+        loop {
+            match self.controls.recv().await {
+                Some(Control::Close(which)) if which == session => return Purpose::Close,
+                Some(Control::Cut(which)) if which == session => return Purpose::Cut,
+                Some(Control::Cut(_) | Control::Close(_)) => {}
+                Some(Control::Dial(newer, dial)) => {
+                    self.next = Some((newer, dial));
+                    return Purpose::Cut;
+                }
+                None => return Purpose::Cut,
+            }
+        }
+    }
+}
+
+async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    clock::within(deadline.saturating_duration_since(clock::now()), work).await.ok()
+}
+
+/// Prefers what the wire knows over what paho says of the same event, unless the server answered in words.
+async fn cause(pump: &mut Pump, error: LinkError) -> LinkError {
+    if matches!(error, LinkError::Refused(_) | LinkError::SubscriptionRefused(_)) {
+        return error;
+    }
+    match clock::within(FAREWELL_LIMIT, pump.ended()).await {
+        Ok(End::Lost(loss)) => loss.into(),
+        _ => error,
+    }
+}
+
+fn lost(end: End) -> LinkError {
+    match end {
+        End::Lost(loss) => loss.into(),
+        End::ByEngine => LinkError::Engine("it closed the connection".into()),
+        End::Cut => LinkError::OnPurpose,
+    }
+}

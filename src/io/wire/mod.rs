@@ -1,0 +1,405 @@
+//! Opens every connection of the process, and hands its bytes to the MQTT engine.
+//!
+//! Name lookup, TCP, TLS and the WebSocket upgrade are done here, each within a limit and each with its own error:
+//! the engine's own code for them freezes the process and tells nothing apart. [`Pump`] then carries the bytes between
+//! the open [`Wire`] and the engine's local socket; cutting the pump is the abort that the engine lacks.
+
+mod gate;
+mod one_shot;
+mod pump;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::clock;
+
+pub use gate::{Gate, Malformed, UNREADABLE};
+pub use one_shot::OneShot;
+pub use pump::{End, Pump};
+
+/// Between the starts of two addresses of one name, so that a broken IPv6 costs a moment and not the attempt.
+const STAGGER: Duration = Duration::from_millis(250);
+/// The most addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+/// The largest WebSocket message taken; the cloud's MQTT payloads end at 128 KB.
+const MAX_WEBSOCKET_MESSAGE: usize = 1 << 20;
+const READ_SIZE: usize = 16 * 1024;
+
+/// Where a connection goes, and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// A name or an address.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// What runs above TCP.
+    pub transport: Transport,
+}
+
+/// What runs above TCP.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Nothing: `mqtt://`.
+    Tcp,
+    /// TLS: `mqtts://`.
+    Tls(Arc<ClientConfig>),
+    /// TLS and WebSocket with the sub-protocol `mqtt`: `wss://`.
+    WebSocket {
+        /// The trusted roots.
+        tls: Arc<ClientConfig>,
+        /// The presigned URL, which is a secret.
+        url: SecretString,
+    },
+}
+
+/// A step on the way to an open connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The name is looked up.
+    Lookup,
+    /// TCP connects.
+    Connect,
+    /// TLS shakes hands.
+    Handshake,
+    /// HTTP upgrades to WebSocket.
+    Upgrade,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Step::Lookup => "the name lookup",
+            Step::Connect => "the TCP connection",
+            Step::Handshake => "the TLS handshake",
+            Step::Upgrade => "the WebSocket upgrade",
+        })
+    }
+}
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The name is unknown, or nobody answers for it.
+    #[error("{host} cannot be looked up: {error}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// No address accepted a connection.
+    #[error("{host} port {port} cannot be reached: {error}")]
+    Connect {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the last address said.
+        error: io::Error,
+    },
+    /// The certificate is not good for this name, these roots or this time.
+    #[error("the certificate of {host} is not accepted: {error}")]
+    Certificate {
+        /// The name.
+        host: String,
+        /// What is wrong with it.
+        error: rustls::Error,
+    },
+    /// TLS failed otherwise.
+    #[error("TLS with {host} failed: {error}")]
+    Tls {
+        /// The name.
+        host: String,
+        /// What happened.
+        error: io::Error,
+    },
+    /// The server answered the upgrade with another status.
+    #[error("the WebSocket upgrade was answered with HTTP {status}")]
+    Upgrade {
+        /// The HTTP status.
+        status: u16,
+        /// `Retry-After`, when it was sent.
+        retry_after: Option<Duration>,
+        /// The server's clock, when it was sent.
+        date: Option<SystemTime>,
+    },
+    /// The server does not speak WebSocket.
+    #[error("the WebSocket upgrade failed: {0}")]
+    NotWebSocket(String),
+    /// A step took too long.
+    #[error("{step} took more than {}", humantime::format_duration(*.limit))]
+    TimedOut {
+        /// Which.
+        step: Step,
+        /// How long it may take.
+        limit: Duration,
+    },
+}
+
+impl WireError {
+    /// Returns whether the far side can have seen anything of the attempt.
+    pub fn reached_server(&self) -> bool {
+        !matches!(
+            self,
+            WireError::Lookup { .. }
+                | WireError::Connect { .. }
+                | WireError::TimedOut { step: Step::Lookup | Step::Connect, .. }
+        )
+    }
+}
+
+/// Why an open connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Loss {
+    /// The far side closed it.
+    #[error("the far side closed the connection{0}")]
+    Closed(String),
+    /// The system reported an error.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// Nothing came for so long that the far side cannot be there.
+    #[error("nothing was received for {}", humantime::format_duration(*.0))]
+    Deaf(Duration),
+    /// Bytes do not leave, or the engine does not take them.
+    #[error("data got stuck on its way")]
+    Stuck,
+    /// What came is not MQTT.
+    #[error("what was received is not MQTT: {0}")]
+    NotMqtt(Malformed),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+type AnyStream = Box<dyn Stream>;
+
+/// An open connection.
+pub struct Wire {
+    source: Source,
+    drain: Drain,
+}
+
+enum Source {
+    Bytes(ReadHalf<AnyStream>),
+    WebSocket(SplitStream<WebSocketStream<AnyStream>>),
+}
+
+enum Drain {
+    Bytes(WriteHalf<AnyStream>),
+    WebSocket(SplitSink<WebSocketStream<AnyStream>, Message>),
+}
+
+impl Wire {
+    /// Opens a connection; `limit` bounds each step.
+    ///
+    /// # Errors
+    ///
+    /// Says which step failed and why.
+    pub async fn open(target: &Target, limit: Duration) -> Result<Self, WireError> {
+        let tcp = connect(&target.host, target.port, limit).await?;
+        match &target.transport {
+            Transport::Tcp => Ok(Self::of_bytes(Box::new(tcp))),
+            Transport::Tls(config) => Ok(Self::of_bytes(handshake(&target.host, tcp, config, limit).await?)),
+            Transport::WebSocket { tls, url } => {
+                let stream = handshake(&target.host, tcp, tls, limit).await?;
+                Self::upgrade(stream, url, limit).await
+            }
+        }
+    }
+
+    fn of_bytes(stream: AnyStream) -> Self {
+        let (source, drain) = tokio::io::split(stream);
+        Self { source: Source::Bytes(source), drain: Drain::Bytes(drain) }
+    }
+
+    async fn upgrade(stream: AnyStream, url: &SecretString, limit: Duration) -> Result<Self, WireError> {
+        let mut request = url.expose_secret().into_client_request().map_err(not_websocket)?;
+        let headers = request.headers_mut();
+        headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
+        headers
+            .insert(header::USER_AGENT, HeaderValue::from_static(concat!("navien2mqtt/", env!("CARGO_PKG_VERSION"))));
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_SIZE)
+            .write_buffer_size(0)
+            .max_message_size(Some(MAX_WEBSOCKET_MESSAGE))
+            .max_frame_size(Some(MAX_WEBSOCKET_MESSAGE));
+        let upgrade = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+        let (socket, _) = clock::within(limit, upgrade)
+            .await
+            .map_err(|_| WireError::TimedOut { step: Step::Upgrade, limit })?
+            .map_err(not_websocket)?;
+        let (drain, source) = socket.split();
+        Ok(Self { source: Source::WebSocket(source), drain: Drain::WebSocket(drain) })
+    }
+}
+
+impl Source {
+    /// Returns the next bytes; empty ones are a sign of life that carries no data.
+    async fn next(&mut self) -> Result<Bytes, Loss> {
+        match self {
+            Source::Bytes(half) => {
+                let mut buffer = BytesMut::with_capacity(READ_SIZE);
+                match half.read_buf(&mut buffer).await {
+                    Ok(0) => Err(Loss::Closed(String::new())),
+                    Ok(_) => Ok(buffer.freeze()),
+                    Err(error) => Err(Loss::Broken(error.to_string())),
+                }
+            }
+            Source::WebSocket(half) => match half.next().await {
+                Some(Ok(Message::Binary(bytes))) => Ok(bytes),
+                Some(Ok(Message::Close(Some(frame)))) => Err(Loss::Closed(format!(" ({frame})"))),
+                Some(Ok(Message::Close(None))) | None => Err(Loss::Closed(String::new())),
+                Some(Ok(Message::Text(_))) => Err(Loss::Broken("a WebSocket text message instead of MQTT".into())),
+                Some(Ok(_)) => Ok(Bytes::new()),
+                Some(Err(error)) => Err(broken(error)),
+            },
+        }
+    }
+}
+
+impl Drain {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Loss> {
+        match self {
+            Drain::Bytes(half) => {
+                half.write_all(&bytes).await.map_err(|error| Loss::Broken(error.to_string()))?;
+                half.flush().await.map_err(|error| Loss::Broken(error.to_string()))
+            }
+            Drain::WebSocket(half) => half.send(Message::Binary(bytes)).await.map_err(broken),
+        }
+    }
+
+    /// Says goodbye; what the far side makes of it does not matter any more.
+    async fn close(&mut self) {
+        let _ = match self {
+            Drain::Bytes(half) => half.shutdown().await.map_err(|_| ()),
+            Drain::WebSocket(half) => half.close().await.map_err(|_| ()),
+        };
+    }
+}
+
+/// Connects to the first address that accepts, each started a moment after the one before.
+async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, WireError> {
+    let unknown = |error| WireError::Lookup { host: host.to_owned(), error };
+    let found: Vec<SocketAddr> = clock::within(limit, lookup_host((host, port)))
+        .await
+        .map_err(|_| WireError::TimedOut { step: Step::Lookup, limit })?
+        .map_err(unknown)?
+        .collect();
+    let addresses = interleave(&found);
+    if addresses.is_empty() {
+        return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+    }
+    let mut attempts: FuturesUnordered<_> = (0u32..)
+        .zip(addresses)
+        .map(|(place, address)| async move {
+            clock::sleep(STAGGER * place).await;
+            TcpStream::connect(address).await
+        })
+        .collect();
+    let race = async {
+        let mut last = io::Error::from(io::ErrorKind::NotConnected);
+        while let Some(outcome) = attempts.next().await {
+            match outcome {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    };
+    let stream = clock::within(limit, race)
+        .await
+        .map_err(|_| WireError::TimedOut { step: Step::Connect, limit })?
+        .map_err(|error| WireError::Connect { host: host.to_owned(), port, error })?;
+    // Small messages must not wait for acknowledgements; a system that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// Mixes the address families, the resolver's first one first.
+fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let Some(first) = found.first() else { return Vec::new() };
+    let (one, other): (Vec<_>, Vec<_>) = found.iter().partition(|address| address.is_ipv4() == first.is_ipv4());
+    let mut mixed = Vec::with_capacity(found.len());
+    for place in 0..one.len().max(other.len()) {
+        mixed.extend(one.get(place));
+        mixed.extend(other.get(place));
+    }
+    mixed.truncate(MAX_ADDRESSES);
+    mixed
+}
+
+async fn handshake(
+    host: &str,
+    tcp: TcpStream,
+    config: &Arc<ClientConfig>,
+    limit: Duration,
+) -> Result<AnyStream, WireError> {
+    let failed = |error: io::Error| match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error @ rustls::Error::InvalidCertificate(_)) => {
+            WireError::Certificate { host: host.to_owned(), error: error.clone() }
+        }
+        _ => WireError::Tls { host: host.to_owned(), error },
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(bare).map_err(|error| failed(io::Error::other(error)))?;
+    let stream = clock::within(limit, tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, tcp))
+        .await
+        .map_err(|_| WireError::TimedOut { step: Step::Handshake, limit })?
+        .map_err(failed)?;
+    Ok(Box::new(stream))
+}
+
+fn not_websocket(error: tungstenite::Error) -> WireError {
+    match error {
+        tungstenite::Error::Http(answer) => WireError::Upgrade {
+            status: answer.status().as_u16(),
+            retry_after: read_header(answer.headers(), header::RETRY_AFTER.as_str())
+                .and_then(|text| text.parse().ok())
+                .map(Duration::from_secs),
+            date: read_header(answer.headers(), header::DATE.as_str())
+                .and_then(|text| httpdate::parse_http_date(text).ok()),
+        },
+        // The URL is a secret: its errors are named without it.
+        tungstenite::Error::Url(_) => WireError::NotWebSocket("the URL is not accepted".into()),
+        other => WireError::NotWebSocket(other.to_string()),
+    }
+}
+
+fn read_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn broken(error: tungstenite::Error) -> Loss {
+    match error {
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Loss::Closed(String::new()),
+        other => Loss::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_families_take_turns() {
+        let text = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"];
+        let found: Vec<SocketAddr> = text.iter().map(|t| t.parse().unwrap()).collect();
+        let mixed: Vec<String> = interleave(&found).iter().map(ToString::to_string).collect();
+        assert_eq!(mixed, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
+    }
+}

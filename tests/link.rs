@@ -1,0 +1,258 @@
+//! The MQTT engine on our own wires, against a real mosquitto and against servers that misbehave.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Publication, Refusal};
+use navien2mqtt::io::wire::{Loss, Target, Transport, UNREADABLE, WireError};
+use support::mosquitto::Mosquitto;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn dial(port: u16) -> Dial {
+    Dial {
+        target: Target { host: "localhost".into(), port, transport: Transport::Tcp },
+        keep_alive: 30 * SECOND,
+        connect_timeout: 5 * SECOND,
+        operation_timeout: 5 * SECOND,
+        username: None,
+        password: None,
+        will: None,
+        filters: vec!["test/#".into()],
+    }
+}
+
+fn publication(topic: &str, payload: &str) -> Publication {
+    Publication { topic: topic.into(), payload: Bytes::copy_from_slice(payload.as_bytes()), retained: false }
+}
+
+struct Subject {
+    link: Link,
+    events: mpsc::Receiver<LinkEvent>,
+}
+
+impl Subject {
+    fn new(client_id: &str) -> Self {
+        let (sender, events) = mpsc::channel(1024);
+        Self { link: Link::new(client_id, sender).unwrap(), events }
+    }
+
+    async fn next(&mut self) -> LinkEvent {
+        timeout(10 * SECOND, self.events.recv()).await.expect("an event comes").unwrap()
+    }
+
+    async fn up(&mut self, session: u64, dial: Dial) {
+        self.link.dial(session, dial);
+        match self.next().await {
+            LinkEvent::Up { session: which, .. } => assert_eq!(which, session),
+            other => panic!("not up: {other:?}"),
+        }
+    }
+
+    async fn message(&mut self) -> (String, Bytes) {
+        match self.next().await {
+            LinkEvent::Message { topic, payload, .. } => (topic, payload),
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
+    async fn down(&mut self, session: u64) -> LinkError {
+        loop {
+            match self.next().await {
+                LinkEvent::Down { session: which, error } => {
+                    assert_eq!(which, session);
+                    return error;
+                }
+                LinkEvent::Message { .. } => {}
+                LinkEvent::Up { .. } => panic!("up instead of down"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_pass_in_order_and_the_link_comes_back_on_the_same_client() {
+    let mut broker = Mosquitto::start();
+    let mut subject = Subject::new("order");
+    for session in 1..=3 {
+        subject.up(session, dial(broker.port)).await;
+        for n in 0..500 {
+            subject.link.publish(session, publication("test/order", &n.to_string()));
+        }
+        for n in 0..500 {
+            assert_eq!(subject.message().await, ("test/order".into(), Bytes::from(n.to_string())));
+        }
+        broker.kill();
+        assert!(matches!(subject.down(session).await, LinkError::Lost(_)));
+        broker.launch();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_not_there_is_told_apart_from_one_that_refuses() {
+    let mut subject = Subject::new("refused");
+    subject.link.dial(1, dial(support::free_port()));
+    assert!(matches!(subject.down(1).await, LinkError::Wire(WireError::Connect { .. })));
+
+    let nowhere = Target { host: "nowhere.invalid".into(), port: 1, transport: Transport::Tcp };
+    subject.link.dial(2, Dial { target: nowhere, ..dial(1) });
+    assert!(matches!(subject.down(2).await, LinkError::Wire(WireError::Lookup { .. })));
+
+    let broker = Mosquitto::with_password("bridge", "right");
+    let wrong =
+        Dial { username: Some("bridge".into()), password: Some("wrong".to_owned().into()), ..dial(broker.port) };
+    subject.link.dial(3, wrong.clone());
+    let error = subject.down(3).await;
+    assert!(matches!(error, LinkError::Refused(Refusal::NotAuthorized | Refusal::UsernameOrPassword)), "{error:?}");
+    subject.up(4, Dial { password: Some("right".to_owned().into()), ..wrong }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_subscription_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let acl = folder.path().join("acl");
+    std::fs::write(&acl, "topic readwrite test/#\n").unwrap();
+    // Debian's mosquitto checks the rights of a subscription only for a literal denial by a plugin or by `deny`.
+    let broker = Mosquitto::with(&format!("allow_anonymous true\nacl_file {}", acl.display()));
+    let mut subject = Subject::new("subscriptions");
+    let filters = (0..20).map(|n| format!("test/{n}")).collect();
+    subject.up(1, Dial { filters, ..dial(broker.port) }).await;
+    subject.link.publish(1, publication("test/19", "the last of three SUBSCRIBE packets"));
+    assert_eq!(subject.message().await.0, "test/19");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_broker_is_noticed_within_two_keep_alives_and_an_idle_one_is_not_cut() {
+    let broker = Mosquitto::start();
+    let mut subject = Subject::new("frozen");
+    subject.up(1, Dial { keep_alive: 4 * SECOND, ..dial(broker.port) }).await;
+    let idle = timeout(7 * SECOND, subject.events.recv()).await;
+    assert!(idle.is_err(), "idle for more than one and a half keep-alives, but {idle:?}");
+    broker.freeze(true);
+    let begun = std::time::Instant::now();
+    let error = subject.down(1).await;
+    broker.freeze(false);
+    assert!(matches!(error, LinkError::Lost(Loss::Deaf(_))), "{error:?}");
+    assert!(begun.elapsed() <= 8 * SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_ends_an_attempt_in_any_phase_and_the_next_one_works() {
+    let broker = Mosquitto::start();
+    // Accepts and says nothing: CONNACK never comes.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut subject = Subject::new("cut");
+    for session in 0..10 {
+        subject.link.dial(2 * session, dial(silent.local_addr().unwrap().port()));
+        tokio::time::sleep(Duration::from_millis(20 * session)).await;
+        subject.link.cut(2 * session);
+        assert!(matches!(subject.down(2 * session).await, LinkError::OnPurpose));
+        subject.up(2 * session + 1, dial(broker.port)).await;
+        subject.link.cut(2 * session + 1);
+        assert!(matches!(subject.down(2 * session + 1).await, LinkError::OnPurpose));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_connack_ends_the_attempt_in_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut subject = Subject::new("no-connack");
+    subject.link.dial(1, Dial { connect_timeout: SECOND, ..dial(silent.local_addr().unwrap().port()) });
+    assert!(matches!(subject.down(1).await, LinkError::ConnectTimedOut(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaving_sends_what_waits_and_no_last_will() {
+    let broker = Mosquitto::start();
+    let mut observer = Subject::new("observer");
+    observer.up(1, dial(broker.port)).await;
+    let mut subject = Subject::new("leaving");
+    subject.up(1, Dial { will: Some(publication("test/will", "died")), ..dial(broker.port) }).await;
+    for n in 0..200 {
+        subject.link.publish(1, publication("test/n", &n.to_string()));
+    }
+    subject.link.close(1);
+    assert!(matches!(subject.down(1).await, LinkError::OnPurpose));
+    for n in 0..200 {
+        assert_eq!(observer.message().await, ("test/n".into(), Bytes::from(n.to_string())));
+    }
+    subject
+        .up(2, Dial { will: Some(publication("test/will", "died")), filters: Vec::new(), ..dial(broker.port) })
+        .await;
+    subject.link.cut(2);
+    assert_eq!(observer.message().await, ("test/will".into(), Bytes::from("died")));
+}
+
+/// Speaks just enough MQTT to let a client in, then sends `packets`.
+async fn fake_broker(packets: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let packets = packets.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 1024];
+                let _ = stream.read(&mut buffer).await.unwrap();
+                stream.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+                stream.write_all(&packets).await.unwrap();
+                while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_with_nul_costs_itself_only() {
+    let mut packets = vec![0x30, 5, 0, 3, b'a', 0, b'b'];
+    packets.extend([0x30, 4, 0, 1, b'g', b'!']);
+    let port = fake_broker(packets).await;
+    let mut subject = Subject::new("nul");
+    subject.link.dial(1, Dial { filters: Vec::new(), ..dial(port) });
+    let mut topics = Vec::new();
+    while topics.len() < 2 {
+        if let LinkEvent::Message { topic, .. } = subject.next().await {
+            topics.push(topic);
+        }
+    }
+    assert_eq!(topics, [UNREADABLE, "g"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_mqtt_ends_the_session_with_its_name() {
+    let port = fake_broker(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()).await;
+    let mut subject = Subject::new("http");
+    subject.link.dial(1, Dial { filters: Vec::new(), ..dial(port) });
+    let mut event = subject.next().await;
+    if let LinkEvent::Up { .. } = event {
+        event = subject.next().await;
+    }
+    assert!(matches!(event, LinkEvent::Down { error: LinkError::Lost(Loss::NotMqtt(_)), .. }), "{event:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_sessions_leave_no_descriptor_and_no_thread_behind() {
+    let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let broker = Mosquitto::start();
+    let mut subject = Subject::new("leak");
+    let mut before = (0, 0);
+    for session in 1..=50 {
+        subject.up(session, dial(broker.port)).await;
+        subject.link.cut(session);
+        subject.down(session).await;
+        if session == 10 {
+            before = (count("fd"), count("task"));
+        }
+    }
+    // Other tests run beside this one in the same process.
+    assert!(count("fd") <= before.0 + 40, "{} after {}", count("fd"), before.0);
+    assert!(count("task") <= before.1 + 40, "{} after {}", count("task"), before.1);
+}

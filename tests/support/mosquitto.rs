@@ -1,0 +1,118 @@
+//! A mosquitto of the test's own.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{eventually, free_port};
+
+/// A mosquitto on a free loopback port; it ends with the value.
+pub struct Mosquitto {
+    pub port: u16,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Mosquitto {
+    /// Starts one that lets everybody in and keeps its retained messages in a file.
+    pub fn start() -> Self {
+        Self::with("allow_anonymous true")
+    }
+
+    /// Starts one that lets in `user` with `password` only.
+    pub fn with_password(user: &str, password: &str) -> Self {
+        let mut broker = Self::new("");
+        let file = broker.folder.path().join("passwords");
+        let made = Command::new("mosquitto_passwd").arg("-b").arg("-c").arg(&file).args([user, password]).status();
+        assert!(made.unwrap().success());
+        broker.configure(&format!("allow_anonymous false\npassword_file {}", file.display()));
+        broker.launch();
+        broker
+    }
+
+    /// Starts one with these lines in its configuration besides listener and persistence.
+    pub fn with(lines: &str) -> Self {
+        let mut broker = Self::new(lines);
+        broker.launch();
+        broker
+    }
+
+    /// Takes a port, but starts nothing yet.
+    pub fn later() -> Self {
+        Self::new("allow_anonymous true")
+    }
+
+    fn new(lines: &str) -> Self {
+        let broker = Self { port: free_port(), folder: tempfile::tempdir().unwrap(), process: None };
+        broker.configure(lines);
+        broker
+    }
+
+    fn configure(&self, lines: &str) {
+        let folder = self.folder.path().display();
+        // As root it would give up its rights and then not reach its own folder.
+        let user = if Path::new("/root").read_dir().is_ok() { "user root" } else { "" };
+        let text = format!(
+            "listener {} 127.0.0.1\npersistence true\npersistence_location {folder}/\n{user}\n{lines}\n",
+            self.port
+        );
+        std::fs::write(self.folder.path().join("mosquitto.conf"), text).unwrap();
+    }
+
+    /// Starts the process and waits until it listens.
+    pub fn launch(&mut self) {
+        let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+        let process = Command::new(program)
+            .arg("-c")
+            .arg(self.folder.path().join("mosquitto.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto is installed (scripts/prepare test)");
+        self.process = Some(process);
+        let port = self.port;
+        eventually("mosquitto listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).ok());
+    }
+
+    /// Kills the process, with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // A stopped process dies of SIGKILL as well.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Ends the process as a service manager would, so that it saves what it holds.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            signal(&process, "TERM");
+            process.wait().unwrap();
+        }
+    }
+
+    /// Throws away what it kept.
+    pub fn empty(&self) {
+        let _ = std::fs::remove_file(self.folder.path().join("mosquitto.db"));
+    }
+
+    /// Stops or continues the process without ending it.
+    pub fn freeze(&self, frozen: bool) {
+        signal(self.process.as_ref().unwrap(), if frozen { "STOP" } else { "CONT" });
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a signal to a child.
+pub fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.id().to_string()).status();
+    assert!(sent.unwrap().success());
+}
