@@ -1,4 +1,8 @@
 //! The cloud's protocol: topics, requests, and the decoding of everything a heater says.
 
 pub mod account;
+pub mod command;
 pub mod presign;
+pub mod request;
+pub mod session;
+pub mod topics;
