@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod command;
+pub mod encoding;
 pub mod presign;
 pub mod request;
 pub mod session;
