@@ -2,8 +2,17 @@
 
 pub mod account;
 pub mod command;
+pub mod decode;
+pub mod diagnostics;
 pub mod encoding;
+pub mod energy;
+pub mod error_codes;
+pub mod feature;
+pub mod firmware;
+pub mod message;
 pub mod presign;
 pub mod request;
+pub mod schedule;
 pub mod session;
+pub mod status;
 pub mod topics;
