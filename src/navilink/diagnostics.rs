@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::encoding::{Decoded, Object, Problem, number, plain};
-
-/// More counters than this are not believed.
-const MOST_COUNTERS: usize = 1000;
+use super::encoding::{Decoded, MOST_ENTRIES, Object, Problem, number, plain};
 
 /// The blocks of counters.
 const BLOCKS: [&str; 4] = ["tsData", "tdData", "taData", "tcData"];
@@ -27,9 +24,8 @@ pub fn decode_diagnostics(response: &Object) -> Decoded {
                 decoded.problems.push(Problem::new(path, format!("a second `{name}`")));
                 continue;
             }
-            if decoded.object.len() == MOST_COUNTERS {
-                let detail = format!("more than {MOST_COUNTERS} counters, the rest is passed over");
-                decoded.problems.push(Problem::new(path, detail));
+            if decoded.object.len() == MOST_ENTRIES {
+                decoded.problems.push(Problem::surplus(path));
                 return decoded;
             }
             let counter = match number(value) {

@@ -22,6 +22,10 @@ impl Problem {
     pub(super) fn new(key: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { key: key.into(), detail: detail.into() }
     }
+
+    pub(super) fn surplus(key: impl Into<String>) -> Self {
+        Self::new(key, format!("more than {MOST_ENTRIES} entries, the rest is passed over"))
+    }
 }
 
 impl fmt::Display for Problem {
@@ -113,6 +117,9 @@ pub(super) struct Context {
 /// Numbers beyond this are no measurement, and no longer exact.
 const LARGEST: f64 = 9_007_199_254_740_991.0;
 
+/// A list of more entries than this is not believed.
+pub(super) const MOST_ENTRIES: usize = 1000;
+
 /// The days with their bits, in the order in which they are shown.
 const DAYS: [(u32, &str); 7] =
     [(6, "monday"), (5, "tuesday"), (4, "wednesday"), (3, "thursday"), (2, "friday"), (1, "saturday"), (7, "sunday")];
@@ -159,6 +166,38 @@ pub(super) fn decode_rows(rows: &[Row], map: &Object, context: Context, path: &s
         object.insert(row.name.to_owned(), decoded);
     }
     (object, problems)
+}
+
+/// An object in a list.
+pub(super) struct Item<'a> {
+    pub at: usize,
+    /// Such as `usage[2]`, for problems.
+    pub path: String,
+    pub object: &'a Object,
+}
+
+/// Returns the objects of the list `key`; all else in it, or a surplus, is a problem. `path` goes before the key.
+pub(super) fn items<'a>(map: &'a Object, key: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<Item<'a>> {
+    let list = match map.get(key) {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(list)) => list,
+        Some(other) => {
+            problems.push(Problem::new(format!("{path}{key}"), format!("expected an array, found {}", found(other))));
+            return Vec::new();
+        }
+    };
+    if list.len() > MOST_ENTRIES {
+        problems.push(Problem::surplus(format!("{path}{key}")));
+    }
+    let mut items = Vec::new();
+    for (at, value) in list.iter().take(MOST_ENTRIES).enumerate() {
+        let path = format!("{path}{key}[{at}]");
+        match value {
+            Value::Object(object) => items.push(Item { at, path, object }),
+            other => problems.push(Problem::new(path, format!("expected an object, found {}", found(other)))),
+        }
+    }
+    items
 }
 
 /// Reads a number, also from a string; not a boolean, nor what is not finite or too large to be exact.

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::encoding::{Decoded, Object, Problem, found, number, plain, within};
-
-/// An answer holds a year of days or some years of months; more entries than this are not believed.
-const MOST_ENTRIES: usize = 1000;
+use super::encoding::{Decoded, Item, MOST_ENTRIES, Object, Problem, found, items, number, plain, within};
 
 /// The members of an energy item; energies in Wh, times in hours.
 const ITEM: [(&str, &str); 4] = [
@@ -21,8 +18,8 @@ const ITEM: [(&str, &str); 4] = [
 /// A member that an item lacks is 0, a malformed one `null`; `total` is `null` when the answer has none. Items beyond
 /// the month's last day are passed over.
 pub fn decode_daily(response: &Object) -> Decoded {
-    decode(response, "days", |block, path| {
-        let (year, month) = (member(block, path, "year", (1970, 9999))?, member(block, path, "month", (1, 12))?);
+    decode(response, "days", |block| {
+        let (year, month) = (member(block, "year", (1970, 9999))?, member(block, "month", (1, 12))?);
         Ok(Period {
             names: (1..=days_in(year, month)).map(|d| format!("{year}-{month:02}-{d:02}")).collect(),
             most: 31,
@@ -33,8 +30,8 @@ pub fn decode_daily(response: &Object) -> Decoded {
 /// Decodes the energy by month to `{"total": {…}, "months": [{"month": "2026-11", …}, …]}`, with the members of
 /// [`decode_daily`]; `total` is that of the heater's life.
 pub fn decode_monthly(response: &Object) -> Decoded {
-    decode(response, "months", |block, path| {
-        let year = member(block, path, "year", (1970, 9999))?;
+    decode(response, "months", |block| {
+        let year = member(block, "year", (1970, 9999))?;
         Ok(Period { names: (1..=12).map(|month| format!("{year}-{month:02}")).collect(), most: 12 })
     })
 }
@@ -45,39 +42,40 @@ struct Period {
     most: usize,
 }
 
-fn decode(response: &Object, list: &str, period: fn(&Value, &str) -> Result<Period, Problem>) -> Decoded {
+fn decode(response: &Object, list: &str, period: fn(&Item<'_>) -> Result<Period, Problem>) -> Decoded {
     let mut problems = Vec::new();
     let total = match response.get("total") {
         None | Some(Value::Null) => Value::Null,
-        Some(total) => item(total, "total", &mut problems).map_or(Value::Null, Value::Object),
+        Some(Value::Object(total)) => Value::Object(item(total, "total", &mut problems)),
+        Some(other) => {
+            problems.push(Problem::new("total", format!("expected an object, found {}", found(other))));
+            Value::Null
+        }
     };
     let label = if list == "days" { "date" } else { "month" };
     let mut entries = Vec::new();
-    for (at, block) in array(response.get("usage"), "usage", &mut problems).iter().enumerate() {
-        let path = format!("usage[{at}]");
-        if entries.len() >= MOST_ENTRIES || at >= MOST_ENTRIES {
-            problems.push(Problem::new(path, format!("more than {MOST_ENTRIES} entries, the rest is passed over")));
+    for block in items(response, "usage", "", &mut problems) {
+        if entries.len() >= MOST_ENTRIES {
+            problems.push(Problem::surplus(block.path));
             break;
         }
-        let Period { names, most } = match period(block, &path) {
+        let Period { names, most } = match period(&block) {
             Ok(period) => period,
             Err(problem) => {
                 problems.push(problem);
                 continue;
             }
         };
-        let data = array(block.get("data"), &format!("{path}.data"), &mut problems);
-        if data.len() > most {
-            let detail = format!("expected at most {most} items, found {}", data.len());
-            problems.push(Problem::new(format!("{path}.data"), detail));
+        let data = items(block.object, "data", &format!("{}.", block.path), &mut problems);
+        if data.last().is_some_and(|last| last.at >= most) {
+            problems.push(Problem::new(format!("{}.data", block.path), format!("more than {most} items")));
         }
-        for (index, (name, value)) in names.into_iter().zip(data).enumerate() {
-            if let Some(item) = item(value, &format!("{path}.data[{index}]"), &mut problems) {
-                let mut entry = Object::new();
-                entry.insert(label.to_owned(), name.into());
-                entry.extend(item);
-                entries.push(Value::Object(entry));
-            }
+        for day in data {
+            let Some(name) = names.get(day.at) else { break };
+            let mut entry = Object::new();
+            entry.insert(label.to_owned(), name.as_str().into());
+            entry.extend(item(day.object, &day.path, &mut problems));
+            entries.push(Value::Object(entry));
         }
     }
     let mut object = Object::new();
@@ -86,11 +84,7 @@ fn decode(response: &Object, list: &str, period: fn(&Value, &str) -> Result<Peri
     Decoded { object, problems, unknown: Vec::new() }
 }
 
-fn item(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Object> {
-    let Value::Object(raw) = value else {
-        problems.push(Problem::new(path, format!("expected an object, found {}", found(value))));
-        return None;
-    };
+fn item(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Object {
     let mut item = Object::new();
     for (key, name) in ITEM {
         let decoded = match raw.get(key) {
@@ -105,23 +99,12 @@ fn item(value: &Value, path: &str, problems: &mut Vec<Problem>) -> Option<Object
         };
         item.insert(name.to_owned(), decoded);
     }
-    Some(item)
+    item
 }
 
-fn array<'a>(value: Option<&'a Value>, path: &str, problems: &mut Vec<Problem>) -> &'a [Value] {
-    match value {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(items)) => items,
-        Some(other) => {
-            problems.push(Problem::new(path, format!("expected an array, found {}", found(other))));
-            &[]
-        }
-    }
-}
-
-fn member(block: &Value, path: &str, key: &str, (low, high): (i64, i64)) -> Result<i64, Problem> {
-    within(block.get(key).unwrap_or(&Value::Null), low, high)
-        .map_err(|detail| Problem::new(format!("{path}.{key}"), detail))
+fn member(block: &Item<'_>, key: &str, (low, high): (i64, i64)) -> Result<i64, Problem> {
+    within(block.object.get(key).unwrap_or(&Value::Null), low, high)
+        .map_err(|detail| Problem::new(format!("{}.{key}", block.path), detail))
 }
 
 fn days_in(year: i64, month: i64) -> u32 {
@@ -190,11 +173,11 @@ mod tests {
         let daily = json!({"usage": [{"year": 2026, "month": 12, "data": vec![json!({}); 32]}]});
         let decoded = decode_daily(&object(daily));
         assert_eq!(decoded.object["days"].as_array().unwrap().len(), 31);
-        assert_eq!(decoded.problems[0].to_string(), "`usage[0].data`: expected at most 31 items, found 32");
+        assert_eq!(decoded.problems[0].to_string(), "`usage[0].data`: more than 31 items");
         let many = json!({"usage": vec![json!({"year": 2026, "data": vec![json!({}); 13]}); 5000]});
         let decoded = decode_monthly(&object(many));
         assert!(decoded.object["months"].as_array().unwrap().len() < MOST_ENTRIES + 12);
-        assert!(decoded.problems.last().unwrap().detail.contains("more than 1000"));
+        assert!(decoded.problems.iter().any(|problem| problem.detail.contains("more than 1000")));
     }
 
     #[test]
@@ -212,14 +195,8 @@ mod tests {
             "heat_pump_hours": 0, "heat_element_hours": 0});
         assert_eq!(Value::Object(decoded.object), json!({"total": null, "days": [kept]}));
         let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
-        let expected = [
-            "total",
-            "usage[0].year",
-            "usage[1].month",
-            "usage[2].year",
-            "usage[3].data[0]",
-            "usage[3].data[1].hpUsage",
-        ];
+        let expected =
+            ["total", "usage[2]", "usage[0].year", "usage[1].month", "usage[3].data[0]", "usage[3].data[1].hpUsage"];
         assert_eq!(keys, expected);
     }
 }

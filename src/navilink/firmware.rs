@@ -3,11 +3,8 @@
 use serde_json::Value;
 
 use super::encoding::Encoding::Integer;
-use super::encoding::{Context, Decoded, Object, Problem, Row, decode_rows, found, row};
+use super::encoding::{Context, Decoded, Object, Row, decode_rows, items, row};
 use crate::units::UnitSystem;
-
-/// More entries than this are not believed.
-const MOST_ENTRIES: usize = 1000;
 
 const DOWNLOAD: &[Row] = &[
     row("swCode", "sw_code", Integer),
@@ -21,26 +18,9 @@ const DOWNLOAD: &[Row] = &[
 pub fn decode_firmware(response: &Object) -> Decoded {
     let mut problems = Vec::new();
     let mut downloads = Vec::new();
-    let entries = match response.get("downloadSwInfo") {
-        Some(Value::Array(entries)) => entries.as_slice(),
-        None | Some(Value::Null) => &[],
-        Some(other) => {
-            problems.push(Problem::new("downloadSwInfo", format!("expected an array, found {}", found(other))));
-            &[]
-        }
-    };
-    for (at, entry) in entries.iter().enumerate() {
-        let path = format!("downloadSwInfo[{at}]");
-        if at == MOST_ENTRIES {
-            problems.push(Problem::new(path, format!("more than {MOST_ENTRIES} entries, the rest is passed over")));
-            break;
-        }
-        let Value::Object(raw) = entry else {
-            problems.push(Problem::new(path, format!("expected an object, found {}", found(entry))));
-            continue;
-        };
+    for item in items(response, "downloadSwInfo", "", &mut problems) {
         let context = Context { units: UnitSystem::Metric, formula: 0 };
-        let (download, malformed) = decode_rows(DOWNLOAD, raw, context, &format!("{path}."));
+        let (download, malformed) = decode_rows(DOWNLOAD, item.object, context, &format!("{}.", item.path));
         problems.extend(malformed);
         downloads.push(Value::Object(download));
     }

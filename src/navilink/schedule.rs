@@ -3,15 +3,14 @@
 use serde_json::{Value, json};
 
 use super::encoding::Encoding::{Flag, HalfCelsius, Integer, Named, Season, Week};
-use super::encoding::{Context, Decoded, Names, Object, Problem, Row, decode_rows, found, number, row, within};
+use super::encoding::{
+    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_rows, items, number, row, within,
+};
 use crate::units::UnitSystem;
 
 /// `mode` of a reservation, which is not that of the status: here 5 turns the heater off.
 pub const RESERVATION_MODE: Names =
     &[(0, "unused"), (1, "heat_pump"), (2, "electric"), (3, "energy_saver"), (4, "high_demand"), (5, "power_off")];
-
-/// More entries than this are not believed.
-const MOST_ENTRIES: usize = 1000;
 
 /// The bytes of an entry in the hexadecimal form.
 const HEX_MEMBERS: [&str; 6] = ["enable", "week", "hour", "min", "mode", "param"];
@@ -53,24 +52,22 @@ pub fn decode_tou(data: &Object) -> Decoded {
     let mut problems = Vec::new();
     let info = data.get("touInfo").and_then(Value::as_object).unwrap_or(data);
     let mut periods = Vec::new();
-    for (at, season) in list(info, "schedule", "schedule", &mut problems) {
-        let path = format!("schedule[{at}]");
-        let Some(season) = entry(season, &path, &mut problems) else { continue };
-        for (index, interval) in list(season, "interval", &format!("{path}.interval"), &mut problems) {
-            let path = format!("{path}.interval[{index}]");
-            let Some(interval) = entry(interval, &path, &mut problems) else { continue };
-            let mut whole = interval.clone();
-            whole.insert("season".to_owned(), season.get("season").cloned().unwrap_or_default());
-            periods.push(period(&whole, &path, &mut problems));
+    for season in items(info, "schedule", "", &mut problems) {
+        let months = season.object.get("season").cloned().unwrap_or_default();
+        for interval in items(season.object, "interval", &format!("{}.", season.path), &mut problems) {
+            let mut raw = interval.object.clone();
+            raw.insert("season".to_owned(), months.clone());
+            periods.push(period(&raw, &interval.path, &mut problems));
+        }
+        if periods.len() > MOST_ENTRIES {
+            break;
         }
     }
-    for (at, written) in list(data, "reservation", "reservation", &mut problems) {
-        let path = format!("reservation[{at}]");
-        let Some(written) = entry(written, &path, &mut problems) else { continue };
-        periods.push(period(written, &path, &mut problems));
+    for written in items(data, "reservation", "", &mut problems) {
+        periods.push(period(written.object, &written.path, &mut problems));
     }
     if periods.len() > MOST_ENTRIES {
-        problems.push(Problem::new("schedule", format!("more than {MOST_ENTRIES} periods, the rest is passed over")));
+        problems.push(Problem::surplus("schedule"));
         periods.truncate(MOST_ENTRIES);
     }
     let name = |key| info.get(key).filter(|name| name.is_string()).cloned().unwrap_or_default();
@@ -103,17 +100,16 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
     let mut problems = Vec::new();
     let raw = match response.get("reservation") {
         Some(Value::String(hex)) => from_hex(hex, &mut problems),
-        _ => list(response, "reservation", "reservation", &mut problems)
+        _ => items(response, "reservation", "", &mut problems)
             .into_iter()
-            .filter_map(|(at, raw)| Some((at, entry(raw, &format!("reservation[{at}]"), &mut problems)?.clone())))
+            .map(|item| (item.path, item.object.clone()))
             .collect(),
     };
     let mut entries = Vec::new();
-    for (at, raw) in raw.iter().filter(|(_, raw)| !is_empty(raw)) {
-        let path = format!("reservation[{at}]");
+    for (path, raw) in raw.iter().filter(|(_, raw)| !is_empty(raw)) {
         let (mut object, found) = decode_rows(rows, raw, context(units), &format!("{path}."));
         problems.extend(found);
-        let time = time(raw, ["hour", "min"], &path, &mut problems);
+        let time = time(raw, ["hour", "min"], path, &mut problems);
         object.shift_insert(2, "time".to_owned(), time);
         entries.push(Value::Object(object));
     }
@@ -124,26 +120,22 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
 }
 
 /// Reads entries of six bytes; a tail that is no whole entry is ignored, and an entry with other characters costs itself.
-fn from_hex(hex: &str, problems: &mut Vec<Problem>) -> Vec<(usize, Object)> {
-    let chunks = hex.as_bytes().chunks_exact(2 * HEX_MEMBERS.len());
+fn from_hex(hex: &str, problems: &mut Vec<Problem>) -> Vec<(String, Object)> {
     let mut entries = Vec::new();
-    for (at, chunk) in chunks.enumerate() {
-        if at >= MOST_ENTRIES {
-            problems.push(Problem::new("reservation", surplus()));
+    for (at, chunk) in hex.as_bytes().chunks_exact(2 * HEX_MEMBERS.len()).enumerate() {
+        let path = format!("reservation[{at}]");
+        if at == MOST_ENTRIES {
+            problems.push(Problem::surplus(path));
             break;
         }
         let bytes: Option<Vec<i64>> = chunk.chunks_exact(2).map(hex_byte).collect();
-        match bytes {
-            Some(bytes) => {
-                let members = HEX_MEMBERS.iter().zip(bytes).map(|(name, byte)| ((*name).to_owned(), byte.into()));
-                entries.push((at, members.collect()));
-            }
-            None => {
-                let text = String::from_utf8_lossy(chunk);
-                let detail = format!("expected twelve hexadecimal digits, found {text:?}");
-                problems.push(Problem::new(format!("reservation[{at}]"), detail));
-            }
-        }
+        let Some(bytes) = bytes else {
+            let text = String::from_utf8_lossy(chunk);
+            problems.push(Problem::new(path, format!("expected twelve hexadecimal digits, found {text:?}")));
+            continue;
+        };
+        let members = HEX_MEMBERS.iter().zip(bytes).map(|(name, byte)| ((*name).to_owned(), byte.into()));
+        entries.push((path, members.collect()));
     }
     entries
 }
@@ -154,33 +146,6 @@ fn hex_byte(digits: &[u8]) -> Option<i64> {
 
 fn is_empty(entry: &Object) -> bool {
     HEX_MEMBERS.iter().all(|name| entry.get(*name).is_some_and(|value| number(value) == Ok(0.0)))
-}
-
-fn list<'a>(map: &'a Object, key: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<(usize, &'a Value)> {
-    let items: &[Value] = match map.get(key) {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(items)) => items,
-        Some(other) => {
-            problems.push(Problem::new(path, format!("expected an array, found {}", found(other))));
-            &[]
-        }
-    };
-    if items.len() > MOST_ENTRIES {
-        problems.push(Problem::new(path, surplus()));
-    }
-    items.iter().take(MOST_ENTRIES).enumerate().collect()
-}
-
-fn entry<'a>(value: &'a Value, path: &str, problems: &mut Vec<Problem>) -> Option<&'a Object> {
-    let object = value.as_object();
-    if object.is_none() {
-        problems.push(Problem::new(path, format!("expected an object, found {}", found(value))));
-    }
-    object
-}
-
-fn surplus() -> String {
-    format!("more than {MOST_ENTRIES} entries, the rest is passed over")
 }
 
 fn enabled(map: &Object, problems: &mut Vec<Problem>) -> Value {
