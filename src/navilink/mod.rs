@@ -1,4 +1,18 @@
 //! The cloud's protocol: topics, requests, and the decoding of everything a heater says.
 
 pub mod account;
+pub mod command;
+pub mod decode;
+pub mod diagnostics;
+pub mod encoding;
+pub mod energy;
+pub mod error_codes;
+pub mod feature;
+pub mod firmware;
+pub mod message;
 pub mod presign;
+pub mod request;
+pub mod schedule;
+pub mod session;
+pub mod status;
+pub mod topics;

@@ -1,0 +1,93 @@
+//! The words for error codes (protocol reference, section 8).
+
+const ERRORS: &[(i64, &str)] = &[
+    (96, "upper element"),
+    (97, "lower element"),
+    (326, "dry fire"),
+    (407, "hot-water temperature sensor"),
+    (445, "mixing valve"),
+    (480, "upper tank sensor"),
+    (481, "lower tank sensor"),
+    (515, "relay"),
+    (517, "DIP switches"),
+    (593, "panel key"),
+    (594, "EEPROM"),
+    (595, "power meter"),
+    (596, "Wi-Fi"),
+    (598, "clock"),
+    (615, "feedback"),
+    (781, "CTA-2045"),
+    (798, "shut-off valve"),
+    (799, "water leak"),
+    (901, "ECO"),
+    (907, "compressor power line"),
+    (908, "compressor"),
+    (909, "evaporator fan"),
+    (910, "discharge sensor"),
+    (911, "discharge too hot"),
+    (912, "suction sensor"),
+    (913, "suction too cold"),
+    (914, "evaporator sensor"),
+    (915, "suction/evaporator difference"),
+    (916, "evaporator temperature"),
+    (920, "ambient sensor"),
+    (940, "refrigerant blockage"),
+    (990, "condensate overflow"),
+];
+
+const SUB_ERRORS: &[(i64, i64, &str)] = &[
+    (407, 1, "low"),
+    (407, 2, "high"),
+    (445, 1, "open"),
+    (445, 2, "close"),
+    (480, 1, "low"),
+    (480, 2, "high"),
+    (481, 1, "low"),
+    (481, 2, "high"),
+    (515, 25, "upper element"),
+    (515, 26, "lower element"),
+    (515, 27, "compressor"),
+    (615, 4, "ADC reference"),
+    (615, 27, "ECO"),
+    (615, 28, "compressor"),
+    (615, 29, "upper element"),
+    (615, 30, "lower element"),
+];
+
+/// Returns an error as the vendor shows it, with its words as far as they are known: `E407 hot-water temperature
+/// sensor: low`, or `E123`. `None` when `code` is 0, no error.
+pub fn error_text(code: i64, sub: Option<i64>) -> Option<String> {
+    if code == 0 {
+        return None;
+    }
+    let Some((_, words)) = ERRORS.iter().find(|(known, _)| *known == code) else {
+        return Some(format!("E{code:03}"));
+    };
+    match SUB_ERRORS.iter().find(|(of, known, _)| *of == code && Some(*known) == sub) {
+        Some((_, _, detail)) => Some(format!("E{code:03} {words}: {detail}")),
+        None => Some(format!("E{code:03} {words}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_its_number_in_three_digits_and_its_words() {
+        assert_eq!(error_text(0, Some(1)), None);
+        assert_eq!(error_text(96, None).as_deref(), Some("E096 upper element"));
+        assert_eq!(error_text(407, Some(1)).as_deref(), Some("E407 hot-water temperature sensor: low"));
+        assert_eq!(error_text(407, Some(9)).as_deref(), Some("E407 hot-water temperature sensor"));
+        assert_eq!(error_text(615, Some(28)).as_deref(), Some("E615 feedback: compressor"));
+        assert_eq!(error_text(123, Some(1)).as_deref(), Some("E123"));
+    }
+
+    #[test]
+    fn all_thirty_two_codes_have_words_and_every_sub_code_has_its_code() {
+        assert_eq!(ERRORS.len(), 32);
+        assert!(ERRORS.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(SUB_ERRORS.is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1)));
+        assert!(SUB_ERRORS.iter().all(|sub| ERRORS.iter().any(|error| error.0 == sub.0)));
+    }
+}

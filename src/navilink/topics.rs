@@ -1,0 +1,132 @@
+//! The topics of the cloud's broker (protocol reference, section 3).
+
+use super::account::Heater;
+use super::session::ClientId;
+use crate::units::Mac;
+
+/// Returns where a request or control for `heater` goes.
+pub fn request(heater: &Heater, suffix: &str) -> String {
+    format!("{}/{suffix}", device(heater))
+}
+
+/// Returns the filter for everything that `heater` says; it also matches the requests of every client.
+pub fn everything_of(heater: &Heater) -> String {
+    format!("{}/#", device(heater))
+}
+
+/// Returns the default answer topic: status, device information and controls.
+pub fn default_answer(heater: &Heater, client: &ClientId) -> String {
+    format!("{}/{client}/res", device(heater))
+}
+
+/// Returns the answer topic that names the client but not the heater.
+pub fn client_answer(heater: &Heater, client: &ClientId, suffix: &str) -> String {
+    format!("cmd/{}/{client}/res/{suffix}", heater.device_type)
+}
+
+/// Returns the answer topic in the five-segment form, which also names the home.
+pub fn home_answer(heater: &Heater, client: &ClientId, suffix: &str) -> String {
+    format!("cmd/{}/{}/0/{client}/res/{suffix}", heater.device_type, heater.home_seq)
+}
+
+/// Returns the answer topic that names the heater but not the client.
+pub fn device_answer(heater: &Heater, suffix: &str) -> String {
+    format!("{}/res/{suffix}", device(heater))
+}
+
+/// Returns where a refused control is reported.
+pub fn control_refused(heater: &Heater) -> String {
+    device_answer(heater, CONTROL_REFUSED)
+}
+
+/// Returns where a client says that it is there, or gone.
+pub fn presence(heater: &Heater) -> String {
+    format!("evt/{}/navilink-{}/{PRESENCE}", heater.device_type, heater.mac.as_cloud())
+}
+
+/// Returns all subscriptions for `heaters`, without duplicates, in the order of the heaters.
+pub fn filters(heaters: &[Heater], client: &ClientId) -> Vec<String> {
+    let mut filters = Vec::new();
+    for heater in heaters {
+        for filter in [everything_of(heater), client_answer(heater, client, "#"), home_answer(heater, client, "#")] {
+            if !filters.contains(&filter) {
+                filters.push(filter);
+            }
+        }
+    }
+    filters
+}
+
+/// The last part of the topic of refused controls, after `res/`.
+pub(super) const CONTROL_REFUSED: &str = "ctrl-fail";
+
+/// The last part of the topic of presence.
+pub(super) const PRESENCE: &str = "app-connection";
+
+/// Returns the heater that a topic names, if it names one.
+pub fn heater_of(topic: &str) -> Option<Mac> {
+    topic.split('/').find_map(|part| part.strip_prefix("navilink-"))?.parse().ok()
+}
+
+/// Returns what follows `res/` in an answer topic; empty for the default answer topic, `None` for other topics.
+pub fn answer_suffix(topic: &str) -> Option<&str> {
+    if topic.ends_with("/res") {
+        return Some("");
+    }
+    topic.split_once("/res/").map(|(_, suffix)| suffix)
+}
+
+fn device(heater: &Heater) -> String {
+    format!("cmd/{}/navilink-{}", heater.device_type, heater.mac.as_cloud())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub fn heater() -> Heater {
+        Heater {
+            mac: "04786332FCA0".parse().expect("a MAC address"),
+            device_type: 52,
+            additional_value: "5322".into(),
+            home_seq: 25004,
+            name: "Garage".into(),
+            online: Some(true),
+        }
+    }
+
+    #[test]
+    fn the_topics_are_those_of_the_protocol_reference() {
+        let (heater, client) = (heater(), ClientId::new("me"));
+        assert_eq!(request(&heater, "st/did"), "cmd/52/navilink-04786332FCA0/st/did");
+        assert_eq!(everything_of(&heater), "cmd/52/navilink-04786332FCA0/#");
+        assert_eq!(default_answer(&heater, &client), "cmd/52/navilink-04786332FCA0/me/res");
+        assert_eq!(client_answer(&heater, &client, "rsv/rd"), "cmd/52/me/res/rsv/rd");
+        assert_eq!(home_answer(&heater, &client, "td/rd"), "cmd/52/25004/0/me/res/td/rd");
+        assert_eq!(device_answer(&heater, "dl-sw-info"), "cmd/52/navilink-04786332FCA0/res/dl-sw-info");
+        assert_eq!(control_refused(&heater), "cmd/52/navilink-04786332FCA0/res/ctrl-fail");
+        assert_eq!(presence(&heater), "evt/52/navilink-04786332FCA0/app-connection");
+    }
+
+    #[test]
+    fn two_heaters_of_one_home_share_the_filters_that_do_not_name_them() {
+        let mut second = heater();
+        second.mac = "04786332fca1".parse().unwrap();
+        let expected = [
+            "cmd/52/navilink-04786332FCA0/#",
+            "cmd/52/me/res/#",
+            "cmd/52/25004/0/me/res/#",
+            "cmd/52/navilink-04786332fca1/#",
+        ];
+        assert_eq!(filters(&[heater(), second], &ClientId::new("me")), expected);
+    }
+
+    #[test]
+    fn a_topic_tells_its_heater_and_what_is_answered() {
+        assert_eq!(heater_of("cmd/52/navilink-04786332FCA0/me/res"), "04786332fca0".parse().ok());
+        assert_eq!(heater_of("cmd/52/me/res/rsv/rd"), None);
+        assert_eq!(answer_suffix("cmd/52/navilink-04786332FCA0/me/res"), Some(""));
+        assert_eq!(answer_suffix("cmd/52/25004/0/me/res/td/rd"), Some("td/rd"));
+        assert_eq!(answer_suffix("cmd/52/navilink-04786332FCA0/st/did"), None);
+    }
+}
