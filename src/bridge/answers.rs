@@ -1,0 +1,133 @@
+//! What the cloud's messages change.
+
+use serde_json::Value;
+
+use super::{Bridge, Moment, Verdict};
+use crate::navilink::diagnostics::decode_diagnostics;
+use crate::navilink::encoding::{Decoded, Object};
+use crate::navilink::energy::{decode_daily, decode_monthly};
+use crate::navilink::feature::decode_feature;
+use crate::navilink::firmware::decode_firmware;
+use crate::navilink::message::{self, Body};
+use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
+use crate::navilink::status::decode_status;
+use crate::units::{Mac, UnitSystem};
+
+impl Bridge {
+    /// Takes a message of the cloud's broker.
+    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], moment: Moment) -> Verdict {
+        let message = match message::read(topic, payload) {
+            Ok(message) => message,
+            Err(error) => {
+                self.complain(None, "unreadable", || format!("A message on {topic} cannot be read: {error}"));
+                return Verdict::Heard;
+            }
+        };
+        if matches!(message.body, Body::Request | Body::Presence) {
+            return Verdict::Heard;
+        }
+        let Some(mac) = self.sender(message.mac) else {
+            self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
+            return Verdict::Heard;
+        };
+        self.take(&mac, message.body, moment);
+        if let Some(held) = self.heaters.get_mut(&mac) {
+            held.freshness.renew(moment.now);
+        }
+        self.set_availability(&mac, true);
+        Verdict::Answered
+    }
+
+    /// Takes the answer of the REST API about a heater's time-of-use schedule.
+    pub fn tou_fetched(&mut self, mac: &Mac, data: &Value) {
+        let (true, Some(data)) = (self.heaters.contains_key(mac), data.as_object()) else { return };
+        self.show(mac, "tou", decode_tou(data));
+    }
+
+    /// Returns whose message it is; one that does not say so is that of the only heater.
+    fn sender(&self, named: Option<Mac>) -> Option<Mac> {
+        match named {
+            Some(mac) => self.heaters.contains_key(&mac).then_some(mac),
+            None if self.heaters.len() == 1 => self.heaters.keys().next().cloned(),
+            None => None,
+        }
+    }
+
+    fn take(&mut self, mac: &Mac, body: Body, moment: Moment) {
+        let choice = self.settings.units;
+        let units = self.heaters.get(mac).map_or(UnitSystem::Us, |held| held.units);
+        match body {
+            Body::Status(status) => {
+                let mut decoded = decode_status(&status, choice);
+                self.learn_units(mac, &decoded.object);
+                let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
+                decoded.object.insert("received_at".to_owned(), received_at.into());
+                self.show(mac, "status", decoded);
+            }
+            Body::Feature(feature) => {
+                let decoded = decode_feature(&feature, choice);
+                self.learn_units(mac, &decoded.object);
+                self.learn_features(mac, &decoded.object);
+                self.show(mac, "info", decoded);
+            }
+            Body::EnergyDaily(answer) => self.take_energy(mac, decode_daily(&answer), true),
+            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), false),
+            Body::Reservations(answer) => self.show(mac, "reservations", decode_reservations(&answer, units)),
+            Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
+            // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
+            Body::Tou(_) => self.fetch_tou(mac),
+            Body::Diagnostics(answer) => self.show(mac, "diagnostics", decode_diagnostics(&answer)),
+            Body::Firmware(answer) => self.show(mac, "firmware", decode_firmware(&answer)),
+            Body::ControlRefused { .. } | Body::Request | Body::Presence | Body::Other => {}
+        }
+    }
+
+    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, daily: bool) {
+        let Some(held) = self.heaters.get_mut(mac) else { return };
+        let Decoded { object, problems, unknown } = decoded;
+        if daily {
+            held.energy.set_daily(object);
+        } else {
+            held.energy.set_monthly(object);
+        }
+        let object = held.energy.joined();
+        self.show(mac, "energy", Decoded { object, problems, unknown });
+    }
+
+    fn learn_units(&mut self, mac: &Mac, decoded: &Object) {
+        let Some(held) = self.heaters.get_mut(mac) else { return };
+        held.units = match decoded.get("units").and_then(Value::as_str) {
+            Some("metric") => UnitSystem::Metric,
+            _ => UnitSystem::Us,
+        };
+    }
+
+    /// Keeps what later requests depend on; what is asked for the first time then is asked at once.
+    fn learn_features(&mut self, mac: &Mac, decoded: &Object) {
+        let Some(held) = self.heaters.get_mut(mac) else { return };
+        let recirculation = decoded.get("recirculation_use") == Some(&Value::Bool(true));
+        let serial = decoded.get("controller_serial_number").and_then(Value::as_str).map(str::to_owned);
+        let new_recirculation = recirculation && !held.recirculation;
+        let new_serial = serial.is_some() && serial != held.controller_serial;
+        held.recirculation = recirculation;
+        held.controller_serial = serial.or(held.controller_serial.take());
+        if new_recirculation {
+            self.ask(mac, &crate::navilink::request::Query::Recirculation);
+        }
+        if new_serial {
+            self.fetch_tou(mac);
+        }
+    }
+
+    /// Publishes a decoded answer and says once what was wrong with it.
+    fn show(&mut self, mac: &Mac, name: &str, decoded: Decoded) {
+        for problem in decoded.problems {
+            let kind = format!("{name} {}", problem.key);
+            self.complain(Some(mac), &kind, || format!("In the {name} of heater {mac}, {problem}; shown as null"));
+        }
+        for key in decoded.unknown {
+            self.complaints.count(Some(mac), &format!("{name} unknown {key}"));
+        }
+        self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+}

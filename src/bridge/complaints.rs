@@ -1,0 +1,48 @@
+//! What was wrong with what arrived: said once, counted afterwards.
+
+use std::collections::BTreeMap;
+
+use crate::units::Mac;
+
+/// The most different complaints kept; what comes after them is counted together.
+const MOST: usize = 500;
+
+/// Counts complaints by heater and kind.
+#[derive(Debug, Default)]
+pub struct Complaints {
+    counts: BTreeMap<(Option<Mac>, String), u64>,
+    others: u64,
+}
+
+impl Complaints {
+    /// Counts one; returns whether it is the first of its kind and should be said.
+    pub fn count(&mut self, heater: Option<&Mac>, kind: &str) -> bool {
+        let key = (heater.cloned(), kind.to_owned());
+        if let Some(count) = self.counts.get_mut(&key) {
+            *count += 1;
+            return false;
+        }
+        if self.counts.len() >= MOST {
+            self.others += 1;
+            return self.others == 1;
+        }
+        self.counts.insert(key, 1);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_said_once_for_each_heater_and_memory_is_bounded() {
+        let mut complaints = Complaints::default();
+        let mac: Mac = "04786332fca0".parse().unwrap();
+        assert!(complaints.count(Some(&mac), "dhwTemperature"));
+        assert!(!complaints.count(Some(&mac), "dhwTemperature"));
+        assert!(complaints.count(None, "dhwTemperature"));
+        let said = (0..10_000).filter(|n| complaints.count(None, &n.to_string())).count();
+        assert_eq!(said, MOST - 2 + 1);
+    }
+}

@@ -1,0 +1,93 @@
+//! What is asked for on the local broker (contract, section 4).
+
+use serde_json::{Value, json};
+
+use super::topics::Request;
+use super::{Bridge, Moment};
+use crate::navilink::request::Query;
+use crate::units::Mac;
+
+/// The largest payload that is looked at, in bytes.
+const MAX_PAYLOAD: usize = 64 * 1024;
+/// The requests to the bridge.
+const REQUESTS: [&str; 2] = ["reconnect", "refresh"];
+
+impl Bridge {
+    /// Takes a message of the local broker. A retained one is never obeyed.
+    pub fn local_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) {
+        let topics = self.settings.topics.clone();
+        let Some(request) = topics.parse(topic) else { return };
+        if retained {
+            self.complain(None, &format!("retained {topic}"), || {
+                format!("A retained message on {topic} is not obeyed; send it without the retain flag, and clear it")
+            });
+            return;
+        }
+        match request {
+            Request::Bridge(name) => self.administer(name, payload, moment),
+            Request::Get(mac, name) => {
+                if let Err(error) = self.get(&mac, name, payload, moment) {
+                    self.complain(None, &format!("get {name} {mac}"), || format!("The message on {topic} {error}"));
+                }
+            }
+        }
+    }
+
+    fn administer(&mut self, name: &str, payload: &[u8], moment: Moment) {
+        let id = serde_json::from_slice::<Value>(&payload[..payload.len().min(MAX_PAYLOAD)])
+            .ok()
+            .and_then(|request| request.get("id").cloned());
+        let outcome = match name {
+            _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
+            "reconnect" => {
+                self.effects.push_back(super::Effect::Reconnect);
+                Ok(())
+            }
+            "refresh" if self.session.is_none() => {
+                Err("there is no session with the cloud; everything is asked for when there is one".to_owned())
+            }
+            "refresh" => {
+                self.hurry(moment.now);
+                Ok(())
+            }
+            _ => Err(format!("there is no such request; there are: {}", REQUESTS.join(", "))),
+        };
+        let mut response = json!({ "ok": outcome.is_ok() });
+        if let Err(error) = outcome {
+            response["error"] = error.into();
+        }
+        if let Some(id) = id {
+            response["id"] = id;
+        }
+        let topic = self.settings.topics.response(name);
+        self.publish_once(topic, &response);
+    }
+
+    fn get(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) -> Result<(), String> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(format!("is larger than {MAX_PAYLOAD} bytes"));
+        }
+        if !self.heaters.contains_key(mac) {
+            return Err("names no heater of this account".to_owned());
+        }
+        if self.session.is_none() {
+            return Err("comes while there is no session with the cloud".to_owned());
+        }
+        match name {
+            "status" => self.ask(mac, &Query::Status),
+            "info" => self.ask(mac, &Query::Information),
+            "energy" => self.poll(mac, super::Poll::Energy, moment.wall),
+            "reservations" => self.ask(mac, &Query::Reservations),
+            "tou" => self.fetch_tou(mac),
+            "recirculation" => self.ask(mac, &Query::Recirculation),
+            "diagnostics" => self.ask(mac, &Query::Diagnostics),
+            "firmware" => self.ask(mac, &Query::Firmware),
+            _ => {
+                return Err("asks for nothing known: status, info, energy, reservations, tou, recirculation, \
+                            diagnostics or firmware"
+                    .to_owned());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,486 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::navilink::session::{ClientId, SessionId};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn heater(last: u8) -> Heater {
+    Heater {
+        mac: format!("04786332fc{last:02x}").parse().unwrap(),
+        device_type: 52,
+        additional_value: "5322".into(),
+        home_seq: 25004,
+        name: format!("Heater {last}"),
+        online: Some(true),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        topics: Topics::new("navien2mqtt"),
+        units: UnitsChoice::Device,
+        intervals: Intervals { status: MINUTE, information: 30 * MINUTE, energy: 60 * MINUTE, schedules: 60 * MINUTE },
+        stale_after: 5 * MINUTE,
+        names: BTreeMap::new(),
+    }
+}
+
+/// A bridge with its world: a clock, and a broker that keeps what is retained.
+struct World {
+    bridge: Bridge,
+    start: Instant,
+    now: Instant,
+    broker: BTreeMap<String, Bytes>,
+    others: Vec<Message>,
+    requests: Vec<Outgoing>,
+    warnings: Vec<String>,
+    rest: Vec<Effect>,
+}
+
+impl World {
+    #[allow(clippy::disallowed_methods)]
+    fn new(known: &[Heater]) -> Self {
+        let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
+        let start = Instant::now();
+        let mut world = Self {
+            bridge: Bridge::new(settings(), identity, known, json!({ "version": "0" })),
+            start,
+            now: start,
+            broker: BTreeMap::new(),
+            others: Vec::new(),
+            requests: Vec::new(),
+            warnings: Vec::new(),
+            rest: Vec::new(),
+        };
+        world.connect_broker();
+        world
+    }
+
+    fn moment(&self) -> Moment {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + (self.now - self.start);
+        Moment { now: self.now, wall }
+    }
+
+    fn keep(&mut self, message: Message) {
+        if !message.retained {
+            self.others.push(message);
+        } else if message.payload.is_empty() {
+            self.broker.remove(&message.topic);
+        } else {
+            self.broker.insert(message.topic, message.payload);
+        }
+    }
+
+    fn connect_broker(&mut self) {
+        for message in self.bridge.replay() {
+            self.keep(message);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.bridge.poll_effect() {
+            match effect {
+                Effect::Publish(message) => self.keep(message),
+                Effect::Request { message, .. } => self.requests.push(message),
+                Effect::Warn { text, .. } => self.warnings.push(text),
+                other => self.rest.push(other),
+            }
+        }
+    }
+
+    fn begin_session(&mut self) {
+        self.bridge.start_periodic();
+        self.bridge.session_begun(self.now);
+        self.bridge.handle_timeout(self.moment());
+        self.drain();
+    }
+
+    /// Lets time pass, with every timeout at its time.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.bridge.due().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.bridge.handle_timeout(self.moment());
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
+        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), self.moment());
+        self.drain();
+        verdict
+    }
+
+    fn status(&mut self, last: u8, more: Value) -> Verdict {
+        let mac = heater(last).mac;
+        let mut status = json!({ "temperatureType": 1, "dhwTemperature": 98 });
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = json!({ "clientID": "client", "response": { "macAddress": mac.as_cloud(), "status": status } });
+        self.arrives(&format!("cmd/52/navilink-{mac}/client/res"), &answer)
+    }
+
+    fn held(&self, topic: &str) -> &str {
+        self.broker.get(&format!("navien2mqtt/{topic}")).map_or("", |payload| std::str::from_utf8(payload).unwrap())
+    }
+
+    fn held_json(&self, topic: &str) -> Value {
+        serde_json::from_str(self.held(topic)).unwrap()
+    }
+
+    fn asks(&mut self, topic: &str, payload: &str, retained: bool) -> Vec<Message> {
+        let moment = self.moment();
+        self.bridge.local_message(topic, payload.as_bytes(), retained, moment);
+        self.drain();
+        std::mem::take(&mut self.others)
+    }
+
+    /// The suffixes of the request topics sent since the last call.
+    fn asked(&mut self) -> Vec<String> {
+        let sent = std::mem::take(&mut self.requests);
+        sent.iter().map(|out| out.topic.split('/').skip(3).collect::<Vec<_>>().join("/")).collect()
+    }
+}
+
+#[test]
+fn a_session_begins_with_presence_status_and_information_and_asks_everything_soon() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    assert_eq!(world.asked(), ["app-connection", "st", "st/did", "st/td/rd", "st/dl-sw-info"]);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(
+        world.asked(),
+        ["st/energy-usage-daily-query/rd", "st/energy-usage-monthly-query/rd", "st/rsv/rd"],
+        "no recirculation before the heater says that it has it"
+    );
+    world.pass(2 * MINUTE);
+    assert_eq!(world.asked(), ["st", "st"]);
+}
+
+#[test]
+fn a_status_is_published_whole_and_makes_the_heater_available() {
+    let mut world = World::new(&[heater(1)]);
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    world.begin_session();
+    assert_eq!(world.status(1, json!({ "errorCode": 799 })), Verdict::Answered);
+    assert_eq!(world.held("04786332fc01/availability"), "online");
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!(status["dhw_temperature"], json!(49.0));
+    assert_eq!(status["units"], "metric");
+    assert_eq!(status["received_at"], "2027-01-15T08:00:00.000Z");
+    assert_eq!(status["current_inst_power"], Value::Null);
+    assert!(status["error_text"].as_str().unwrap().to_lowercase().contains("leak"), "{}", status["error_text"]);
+    assert!(world.warnings.is_empty(), "{:?}", world.warnings);
+}
+
+#[test]
+fn a_heater_that_is_not_heard_of_becomes_unavailable_in_time_and_its_neighbour_does_not() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.status(2, json!({}));
+    world.bridge.session_ended();
+    world.pass(3 * MINUTE);
+    world.status(2, json!({}));
+    world.pass(2 * MINUTE - Duration::from_millis(1));
+    assert_eq!(world.held("04786332fc01/availability"), "online");
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    assert_eq!(world.held("04786332fc02/availability"), "online");
+}
+
+#[test]
+fn our_own_echo_and_foreign_requests_are_no_answers() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    let echo = serde_json::from_slice(&world.requests[1].payload).unwrap();
+    let topic = world.requests[1].topic.clone();
+    assert_eq!(world.arrives(&topic, &echo), Verdict::Heard);
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    assert!(world.warnings.is_empty());
+}
+
+#[test]
+fn answers_for_other_clients_are_welcome() {
+    let mut world = World::new(&[heater(1)]);
+    let answer = json!({ "clientID": "the phone app", "response": { "st": { "dhwTemperature": 100 } } });
+    assert_eq!(world.arrives("cmd/52/navilink-04786332fc01/phone/res", &answer), Verdict::Answered);
+    assert_eq!(world.held_json("04786332fc01/status")["units"], "us");
+}
+
+#[test]
+fn client_keyed_answers_are_told_apart_by_their_mac_address() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    let topic = "cmd/52/client/res/rsv/rd";
+    let of = |mac: Mac| json!({ "response": { "macAddress": mac.as_cloud(), "reservationUse": 2, "reservation": "" } });
+    assert_eq!(world.arrives(topic, &of(heater(2).mac)), Verdict::Answered);
+    assert_eq!(world.held("04786332fc01/reservations"), "");
+    assert_eq!(world.held_json("04786332fc02/reservations")["enabled"], json!(true));
+    assert_eq!(world.arrives(topic, &of(heater(9).mac)), Verdict::Heard, "not a heater of ours");
+    assert_eq!(
+        world.arrives(topic, &json!({ "response": { "reservationUse": 2, "reservation": "" } })),
+        Verdict::Heard
+    );
+    assert_eq!(world.warnings.len(), 1, "{:?}", world.warnings);
+}
+
+#[test]
+fn a_bad_field_is_said_once_and_costs_itself_only() {
+    let mut world = World::new(&[heater(1)]);
+    for _ in 0..3 {
+        world.status(1, json!({ "dhwTemperature2": "warm", "wifiRssi": -60 }));
+    }
+    assert_eq!(world.warnings.len(), 1);
+    assert!(
+        world.warnings[0].contains("dhwTemperature2") && world.warnings[0].contains("warm"),
+        "{:?}",
+        world.warnings
+    );
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!((&status["dhw_temperature2"], &status["wifi_rssi"]), (&Value::Null, &json!(-60)));
+}
+
+#[test]
+fn unreadable_messages_cost_nothing_but_one_warning() {
+    let mut world = World::new(&[heater(1)]);
+    for payload in [b"".as_slice(), b"<html>", b"[1]", b"\xff\xfe"] {
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        assert_eq!(verdict, Verdict::Heard);
+    }
+    world.drain();
+    assert_eq!(world.warnings.len(), 1);
+}
+
+#[test]
+fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_need() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.asked();
+    let feature = json!({ "response": { "feature": { "recirculationUse": 2, "controllerSerialNumber": "SN1" } } });
+    world.arrives("cmd/52/navilink-04786332fc01/client/res", &feature);
+    assert_eq!(world.asked(), ["st/recirc-rsv/rd"]);
+    let wanted = Effect::FetchTou { mac: heater(1).mac, controller_serial: "SN1".into() };
+    assert_eq!(std::mem::take(&mut world.rest), [wanted]);
+    world.arrives("cmd/52/navilink-04786332fc01/client/res", &feature);
+    assert!(world.asked().is_empty() && world.rest.is_empty(), "only once");
+    let tou = json!({ "touInfo": { "name": "E-TOU", "utility": "PG&E", "schedule": [] } });
+    world.bridge.tou_fetched(&heater(1).mac, &tou);
+    world.drain();
+    assert_eq!(world.held_json("04786332fc01/tou")["name"], "E-TOU");
+}
+
+#[test]
+fn energy_by_day_and_by_month_stand_on_one_topic() {
+    let mut world = World::new(&[heater(1)]);
+    let mac = heater(1).mac;
+    let item = json!({ "hpUsage": 1000, "heUsage": 5, "hpTime": 2, "heTime": 0 });
+    let answer = |usage: Value| json!({ "response": { "macAddress": mac.as_cloud(), "total": item, "usage": usage } });
+    let days = answer(json!([{ "year": 2026, "month": 11, "data": [item] }]));
+    world.arrives("cmd/52/client/res/energy-usage-daily-query/rd", &days);
+    assert_eq!(world.held_json("04786332fc01/energy")["total"], Value::Null);
+    let months = answer(json!([{ "year": 2026, "data": [item, item] }]));
+    world.arrives("cmd/52/client/res/energy-usage-monthly-query/rd", &months);
+    let energy = world.held_json("04786332fc01/energy");
+    assert_eq!(energy["total"]["heat_pump_wh"], json!(1000));
+    assert_eq!(energy["days"][0]["date"], "2026-11-01");
+    assert_eq!(energy["months"][1]["month"], "2026-02");
+}
+
+#[test]
+fn a_broker_that_has_forgotten_everything_is_given_everything() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.bridge.set_connection(&json!({ "state": "connected" }));
+    world.drain();
+    let before = world.broker.clone();
+    assert_eq!(world.held("bridge/state"), "online");
+    world.broker.clear();
+    world.connect_broker();
+    assert_eq!(world.broker, before);
+    assert_eq!(world.bridge.replay().last().unwrap().topic, "navien2mqtt/bridge/state");
+}
+
+#[test]
+fn what_an_earlier_run_left_online_is_corrected_before_the_bridge_is_online() {
+    let world = World::new(&[heater(1)]);
+    let topics: Vec<String> = world.bridge.replay().iter().map(|message| message.topic.clone()).collect();
+    let place = |topic: &str| topics.iter().position(|t| t == topic).unwrap();
+    assert!(place("navien2mqtt/04786332fc01/availability") < place("navien2mqtt/bridge/state"));
+}
+
+#[test]
+fn a_heater_that_left_the_account_leaves_no_topic_behind() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.status(1, json!({}));
+    world.status(2, json!({}));
+    world.bridge.set_heaters(&[heater(2)]);
+    world.drain();
+    assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
+    let devices = world.held_json("bridge/info")["devices"].as_array().unwrap().len();
+    assert_eq!(devices, 1);
+    assert_eq!(world.status(1, json!({})), Verdict::Heard);
+}
+
+#[test]
+fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
+    let mut world = World::new(&[heater(1)]);
+    world.status(1, json!({}));
+    let farewell = world.bridge.farewell();
+    assert_eq!(farewell.last().unwrap(), &world.bridge.will());
+    for message in farewell {
+        world.keep(message);
+    }
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    assert_eq!(world.held("bridge/state"), "offline");
+    let leaving: Vec<String> = world.bridge.leave_cloud().into_iter().map(|out| out.topic).collect();
+    assert_eq!(leaving, ["cmd/52/navilink-04786332fc01/st/end", "evt/52/navilink-04786332fc01/app-connection"]);
+}
+
+#[test]
+fn requests_to_the_bridge_are_answered_with_their_id() {
+    let mut world = World::new(&[heater(1)]);
+    let response = world.asks("navien2mqtt/bridge/request/reconnect", r#"{"id": 7}"#, false);
+    assert_eq!(world.rest, [Effect::Reconnect]);
+    assert_eq!(response[0].topic, "navien2mqtt/bridge/response/reconnect");
+    assert_eq!(response[0].payload, r#"{"ok":true,"id":7}"#);
+    assert!(!response[0].retained);
+
+    let response = world.asks("navien2mqtt/bridge/request/refresh", "", false);
+    assert!(std::str::from_utf8(&response[0].payload).unwrap().contains("no session"));
+    world.begin_session();
+    world.pass(Duration::from_secs(10));
+    world.asked();
+    world.asks("navien2mqtt/bridge/request/refresh", "", false);
+    world.bridge.handle_timeout(world.moment());
+    world.drain();
+    assert!(world.asked().contains(&"st/did".to_owned()));
+
+    let response = world.asks("navien2mqtt/bridge/request/dance", "", false);
+    assert!(std::str::from_utf8(&response[0].payload).unwrap().contains("there is no such request"));
+}
+
+#[test]
+fn retained_and_oversize_requests_are_never_obeyed() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.asked();
+    assert!(world.asks("navien2mqtt/bridge/request/reconnect", "", true).is_empty());
+    assert!(world.asks("navien2mqtt/04786332fc01/get/status", "", true).is_empty());
+    let large = "x".repeat(MAX + 1);
+    let refused = world.asks("navien2mqtt/bridge/request/reconnect", &large, false);
+    assert!(std::str::from_utf8(&refused[0].payload).unwrap().contains("larger"));
+    world.asks("navien2mqtt/04786332fc01/get/status", &large, false);
+    assert!(world.asked().is_empty() && world.rest.is_empty());
+}
+
+const MAX: usize = 64 * 1024;
+
+#[test]
+fn everything_can_be_asked_for_by_name() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.asked();
+    for (name, suffix) in [
+        ("status", "st"),
+        ("info", "st/did"),
+        ("energy", "st/energy-usage-daily-query/rd"),
+        ("reservations", "st/rsv/rd"),
+        ("recirculation", "st/recirc-rsv/rd"),
+        ("diagnostics", "st/td/rd"),
+        ("firmware", "st/dl-sw-info"),
+    ] {
+        world.asks(&format!("navien2mqtt/04786332fc01/get/{name}"), "", false);
+        assert_eq!(world.asked()[0], suffix);
+    }
+    world.asks("navien2mqtt/04786332fc01/get/coffee", "", false);
+    world.asks("navien2mqtt/04786332fc09/get/status", "", false);
+    assert_eq!(world.warnings.len(), 2);
+}
+
+/// What can happen to a bridge.
+#[derive(Debug, Clone)]
+enum Happening {
+    Begin,
+    End,
+    Status(u8),
+    Noise(Vec<u8>),
+    List(Vec<u8>),
+    Pass(u16),
+    Restart,
+    GiveUp,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        Just(Happening::Begin),
+        Just(Happening::End),
+        (0u8..4).prop_map(Happening::Status),
+        prop::collection::vec(any::<u8>(), 0..40).prop_map(Happening::Noise),
+        prop::collection::btree_set(0u8..4, 0..4)
+            .prop_map(|set: BTreeSet<u8>| Happening::List(set.into_iter().collect())),
+        (0u16..1000).prop_map(Happening::Pass),
+        Just(Happening::Restart),
+        Just(Happening::GiveUp),
+    ]
+}
+
+proptest! {
+    /// Invariant 5 of the design, and that the broker always holds exactly what a replay would give it.
+    #[test]
+    fn nothing_old_is_ever_shown_as_live(happenings in prop::collection::vec(happening(), 1..60)) {
+        let mut world = World::new(&[heater(1)]);
+        let mut heard: BTreeMap<u8, Instant> = BTreeMap::new();
+        let mut listed = vec![1u8];
+        for happening in happenings {
+            match happening {
+                Happening::Begin => world.begin_session(),
+                Happening::End => world.bridge.session_ended(),
+                Happening::Status(last) => {
+                    let verdict = world.status(last, json!({}));
+                    prop_assert_eq!(verdict == Verdict::Answered, listed.contains(&last));
+                    if listed.contains(&last) {
+                        heard.insert(last, world.now);
+                    }
+                }
+                Happening::Noise(bytes) => {
+                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, world.moment());
+                }
+                Happening::List(lasts) => {
+                    let heaters: Vec<Heater> = lasts.iter().map(|last| heater(*last)).collect();
+                    world.bridge.set_heaters(&heaters);
+                    heard.retain(|last, _| lasts.contains(last));
+                    listed = lasts;
+                }
+                Happening::Pass(seconds) => world.pass(Duration::from_secs(seconds.into())),
+                Happening::Restart => {
+                    world.broker.clear();
+                    world.connect_broker();
+                }
+                Happening::GiveUp => {
+                    world.bridge.give_up();
+                    heard.clear();
+                }
+            }
+            world.drain();
+            for last in 0..4 {
+                let fresh = heard.get(&last).is_some_and(|at| world.now < *at + 5 * MINUTE);
+                let shown = world.held(&format!("{}/availability", heater(last).mac)).to_owned();
+                let wanted = match listed.contains(&last) {
+                    false => "",
+                    true if fresh => "online",
+                    true => "offline",
+                };
+                prop_assert_eq!(shown, wanted);
+            }
+            let mut copy = world.broker.clone();
+            std::mem::swap(&mut copy, &mut world.broker);
+            world.broker.clear();
+            world.connect_broker();
+            prop_assert_eq!(&world.broker, &copy);
+        }
+    }
+}
