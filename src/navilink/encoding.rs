@@ -145,8 +145,8 @@ impl Encoding {
             Self::Inverted => look_up(value, &[(1, Some(true)), (2, Some(false))]),
             Self::Named(names) => look_up(value, names),
             Self::Gallons(volumes) => look_up(value, volumes),
-            Self::Week => bits(value, 0xff).map(days),
-            Self::Season => bits(value, 0xfff).map(months),
+            Self::Week => within(value, 0, 0xff).map(days),
+            Self::Season => within(value, 0, 0xfff).map(months),
         }
     }
 }
@@ -265,10 +265,6 @@ fn look_up<T: Copy + Into<Value>>(value: &Value, meanings: &[(i64, T)]) -> Resul
     }
     let known: Vec<String> = meanings.iter().map(|(n, _)| n.to_string()).collect();
     Err(format!("expected one of {}, found {number}", known.join(", ")))
-}
-
-fn bits(value: &Value, all: i64) -> Result<i64, String> {
-    within(value, 0, all)
 }
 
 fn days(mask: i64) -> Value {
