@@ -19,9 +19,9 @@ pub fn decode_diagnostics(response: &Object) -> Decoded {
             continue;
         };
         for (key, value) in counters {
-            let (name, path) = (snake_case(key), format!("data.{block}.{key}"));
+            let (name, path) = (snake_case(key), format!("data.{block}.{}", key.escape_debug()));
             if decoded.object.contains_key(&name) {
-                decoded.problems.push(Problem::new(path, format!("a second `{name}`")));
+                decoded.problems.push(Problem::new(path, "a second counter of this name"));
                 continue;
             }
             if decoded.object.len() == MOST_ENTRIES {

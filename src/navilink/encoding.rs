@@ -145,8 +145,8 @@ impl Encoding {
             Self::Inverted => look_up(value, &[(1, Some(true)), (2, Some(false))]),
             Self::Named(names) => look_up(value, names),
             Self::Gallons(volumes) => look_up(value, volumes),
-            Self::Week => bits(value, 0xff).map(days),
-            Self::Season => bits(value, 0xfff).map(months),
+            Self::Week => within(value, 0, 0xff).map(days),
+            Self::Season => within(value, 0, 0xfff).map(months),
         }
     }
 }
@@ -267,10 +267,6 @@ fn look_up<T: Copy + Into<Value>>(value: &Value, meanings: &[(i64, T)]) -> Resul
     Err(format!("expected one of {}, found {number}", known.join(", ")))
 }
 
-fn bits(value: &Value, all: i64) -> Result<i64, String> {
-    within(value, 0, all)
-}
-
 fn days(mask: i64) -> Value {
     DAYS.iter().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, day)| *day).collect()
 }
@@ -280,8 +276,37 @@ fn months(mask: i64) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Any JSON, with a liking for what stands in fields.
+    pub fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-300_i64..5000).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[-0-9.eE]{0,8}".prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-zA-Z]{0,6}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Any object that has some of a table's keys and some others.
+    pub fn any_object_of(rows: &'static [Row]) -> impl Strategy<Value = Object> {
+        let key = prop_oneof![9 => (0..rows.len()).prop_map(|at| rows[at].key.to_owned()), 1 => any::<String>()];
+        prop::collection::vec((key, any_json()), 0..60).prop_map(|members| members.into_iter().collect())
+    }
 
     const US: Context = Context { units: UnitSystem::Us, formula: 0 };
     const METRIC: Context = Context { units: UnitSystem::Metric, formula: 0 };

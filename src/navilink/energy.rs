@@ -118,6 +118,9 @@ fn days_in(year: i64, month: i64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::encoding::tests::any_json;
     use super::*;
 
     fn object(value: Value) -> Object {
@@ -198,5 +201,15 @@ mod tests {
         let expected =
             ["total", "usage[2]", "usage[0].year", "usage[1].month", "usage[3].data[0]", "usage[3].data[1].hpUsage"];
         assert_eq!(keys, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_gives_both_keys(total in any_json(), block in any_json(), data in any_json()) {
+            let blocks = json!([block, {"year": 2026, "month": 2, "data": data}, {"year": 2026, "month": 2, "data": [data]}]);
+            let response = object(json!({"total": total, "usage": blocks}));
+            prop_assert!(decode_daily(&response).object.keys().eq(["total", "days"]));
+            prop_assert!(decode_monthly(&response).object.keys().eq(["total", "months"]));
+        }
     }
 }

@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn every_other_answer_is_told_by_its_topic() {
         let (rsv, usage) = (json!({"reservationUse": 2}), json!({"usage": []}));
-        let rows: [(&str, Value, fn(Object) -> Body); 8] = [
+        type Make = fn(Object) -> Body;
+        let rows: [(&str, Value, Make); 8] = [
             ("rsv/rd", rsv.clone(), Body::Reservations),
             ("rsv", rsv.clone(), Body::Reservations),
             ("recirc-rsv/rd", rsv.clone(), Body::Recirculation),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::encoding::Encoding::{Flag, HalfCelsius, Integer, Named, Season, Week};
+use super::encoding::Encoding::{Flag, HalfCelsius, Named, Season, Week};
 use super::encoding::{
     Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_rows, items, number, row, within,
 };
@@ -24,8 +24,7 @@ const RESERVATION: &[Row] = &[
 
 const RECIRCULATION: &[Row] = &[row("enable", "enabled", Flag), row("week", "days", Week), row("mode", "pump", Flag)];
 
-const PERIOD: &[Row] =
-    &[row("season", "months", Season), row("week", "days", Week), row("decimalPoint", "decimal_point", Integer)];
+const PERIOD: &[Row] = &[row("season", "months", Season), row("week", "days", Week)];
 
 /// Decodes the reservations, as an array or in hexadecimal, to `{"enabled": true, "entries": [{"enabled": true,
 /// "days": ["monday"], "time": "06:30", "mode": "heat_pump", "temperature": 50.0}], "units": "metric"}`.
@@ -82,17 +81,16 @@ pub fn decode_tou(data: &Object) -> Decoded {
 fn period(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Value {
     let (mut object, found) = decode_rows(PERIOD, raw, context(UnitSystem::Metric), &format!("{path}."));
     problems.extend(found);
-    let decimals = object.shift_remove("decimal_point").unwrap_or_default();
+    let places = member(raw, "decimalPoint", path, problems, |value| within(value, 0, 10));
     for (name, hour, minute) in [("start", "startHour", "startMinute"), ("end", "endHour", "endMinute")] {
         object.insert(name.to_owned(), time(raw, [hour, minute], path, problems));
     }
-    let places = decimals.as_i64().and_then(|places| i32::try_from(places).ok()).filter(|n| (0..=10).contains(n));
     for (name, key) in [("price_min", "priceMin"), ("price_max", "priceMax")] {
         let price = member(raw, key, path, problems, number);
-        let price = price.zip(places).map(|(price, places)| price / 10_f64.powi(places));
+        let price = price.zip(places).map(|(price, places)| price / 10_i64.pow(places as u32) as f64);
         object.insert(name.to_owned(), json!(price));
     }
-    object.insert("decimal_point".to_owned(), decimals);
+    object.insert("decimal_point".to_owned(), json!(places));
     Value::Object(object)
 }
 

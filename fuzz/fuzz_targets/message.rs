@@ -1,0 +1,20 @@
+//! Whatever arrives on whatever topic (the first line) is read or refused; a request is never taken for an answer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use navien2mqtt::navilink::message::{Body, read};
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+    let (topic, payload) = data.split_at(end);
+    let topic = String::from_utf8_lossy(topic);
+    let json = serde_json::from_slice::<Value>(payload);
+    match read(&topic, payload) {
+        Ok(message) => {
+            let is_request = json.is_ok_and(|json| json.get("request").is_some_and(Value::is_object));
+            assert_eq!(message.body == Body::Request, is_request);
+        }
+        Err(_) => assert!(!json.is_ok_and(|json| json.is_object())),
+    }
+});

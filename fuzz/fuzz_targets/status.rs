@@ -1,0 +1,17 @@
+//! Any object decodes to every key of a status, once and in order.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use navien2mqtt::navilink::encoding::Object;
+use navien2mqtt::navilink::status::{STATUS, decode_status};
+use navien2mqtt::units::UnitsChoice;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(status) = serde_json::from_slice::<Object>(data) else { return };
+    for choice in [UnitsChoice::Device, UnitsChoice::Metric, UnitsChoice::Us] {
+        let decoded = decode_status(&status, choice);
+        assert!(decoded.object.keys().zip(STATUS).all(|(name, row)| name == row.name));
+        assert_eq!(decoded.object.len(), STATUS.len() + 5);
+        assert!(decoded.problems.len() + decoded.unknown.len() <= status.len());
+    }
+});
