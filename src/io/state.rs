@@ -1,1 +1,248 @@
-//! Empty for now.
+//! The state directory: what survives a restart of the process.
+//!
+//! Nothing here is needed to run: what is missing or damaged is treated as absent, and a directory that cannot be
+//! written costs a warning and the memory of the next run.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::warn;
+
+use crate::navilink::account::{Heater, read_heaters, write_heaters};
+
+const TOKENS: &str = "tokens.json";
+const SIGN_INS: &str = "sign-ins.json";
+const HEATERS: &str = "heaters.json";
+const CLIENT_ID: &str = "client-id.json";
+/// None of the files is nearly as long.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The state directory.
+#[derive(Debug, Clone)]
+pub struct StateDirectory {
+    path: PathBuf,
+    complained: Arc<AtomicBool>,
+}
+
+/// The tokens of an account, as they are kept; the times are seconds since 1970.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenFile {
+    /// Whose they are, in lower case; for another account they are worthless.
+    pub email: String,
+    /// `accessToken`.
+    pub access: String,
+    /// `refreshToken`.
+    pub refresh: String,
+    /// When they were issued.
+    pub jwt_issued: u64,
+    /// How many seconds they live.
+    pub jwt_life: u64,
+    /// `accessKeyId`, `secretKey` and `sessionToken`.
+    pub aws: Option<[String; 3]>,
+    /// When those were issued.
+    pub aws_issued: u64,
+    /// How many seconds those live.
+    pub aws_life: u64,
+    /// `userType`, which one query wants.
+    pub user_type: String,
+}
+
+impl StateDirectory {
+    /// Takes the directory, which is made when it is written to for the first time.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), complained: Arc::default() }
+    }
+
+    /// Returns the kept tokens.
+    pub fn tokens(&self) -> Option<TokenFile> {
+        self.read(TOKENS)
+    }
+
+    /// Keeps the tokens.
+    pub async fn keep_tokens(&self, tokens: TokenFile) {
+        self.write(TOKENS, tokens).await;
+    }
+
+    /// Returns the times of earlier sign-ins; those of a future that a clock step made up count as `now`.
+    pub fn sign_ins(&self, now: SystemTime) -> Vec<SystemTime> {
+        let seconds: Vec<u64> = self.read(SIGN_INS).unwrap_or_default();
+        seconds.into_iter().filter_map(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))).map(|t| t.min(now)).collect()
+    }
+
+    /// Keeps the times of the sign-ins.
+    pub async fn keep_sign_ins(&self, times: Vec<SystemTime>) {
+        self.write(SIGN_INS, times.into_iter().map(unix).collect::<Vec<_>>()).await;
+    }
+
+    /// Returns the heaters that an earlier run knew.
+    pub fn heaters(&self) -> Vec<Heater> {
+        self.read::<Value>(HEATERS).map(|list| read_heaters(&list).0).unwrap_or_default()
+    }
+
+    /// Keeps the heaters.
+    pub async fn keep_heaters(&self, heaters: &[Heater]) {
+        self.write(HEATERS, write_heaters(heaters)).await;
+    }
+
+    /// Returns the client id of this installation; the first call makes it out of `random`.
+    pub async fn client_id(&self, random: [u8; 8]) -> String {
+        let good = |id: &String| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if let Some(id) = self.read::<String>(CLIENT_ID).filter(good) {
+            return id;
+        }
+        let id = format!("navien2mqtt-{:016x}", u64::from_be_bytes(random));
+        self.write(CLIENT_ID, id.clone()).await;
+        id
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.path.join(name);
+        let text = match fs::metadata(&path) {
+            Ok(about) if about.len() > MAX_FILE => Err(io::Error::other("it is much too long")),
+            Ok(_) => fs::read(&path),
+            Err(error) => Err(error),
+        };
+        match text {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                warn!("{} cannot be read and counts as absent: {error}", path.display());
+                None
+            }
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(value) => Some(value),
+                // The parser's own words can quote what it read.
+                Err(error) => {
+                    warn!("{} is damaged (line {}) and counts as absent", path.display(), error.line());
+                    None
+                }
+            },
+        }
+    }
+
+    async fn write<T: Serialize + Send + 'static>(&self, name: &'static str, value: T) {
+        let folder = self.path.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let text = serde_json::to_vec(&value).map_err(io::Error::other)?;
+            write_whole(&folder, name, &text)
+        })
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
+        match written {
+            Ok(()) => self.complained.store(false, Ordering::Relaxed),
+            Err(error) => {
+                if !self.complained.swap(true, Ordering::Relaxed) {
+                    let path = self.path.display();
+                    warn!("{path} cannot be written, so a restart will sign in afresh: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// Returns the seconds since 1970.
+pub fn unix(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Writes a file so that it is there whole or not at all, readable by its owner only.
+fn write_whole(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    let outcome = write_draft(folder, &draft, text).and_then(|()| fs::rename(&draft, folder.join(name)));
+    if outcome.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    outcome?;
+    File::open(folder)?.sync_all()
+}
+
+fn write_draft(folder: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
+    let _ = fs::remove_file(draft);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
+    if owner.uid() != ours.uid() {
+        // A command that root runs by hand must not lock the daemon out of its own state.
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn tokens() -> TokenFile {
+        TokenFile {
+            email: "you@example.com".into(),
+            access: "a".into(),
+            refresh: "r".into(),
+            jwt_issued: 1,
+            jwt_life: 3600,
+            aws: None,
+            aws_issued: 0,
+            aws_life: 0,
+            user_type: "O".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_there_for_the_next_run_and_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("navien2mqtt");
+        let state = StateDirectory::new(&path);
+        assert!(state.tokens().is_none());
+        state.keep_tokens(tokens()).await;
+        state.keep_tokens(TokenFile { access: "b".into(), ..tokens() }).await;
+        assert_eq!(StateDirectory::new(&path).tokens().unwrap().access, "b");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path.join(TOKENS)), 0o600);
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left behind");
+    }
+
+    #[tokio::test]
+    async fn the_client_id_stays_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let id = state.client_id([1; 8]).await;
+        assert_eq!(id, "navien2mqtt-0101010101010101");
+        assert_eq!(state.client_id([2; 8]).await, id);
+        fs::write(folder.path().join(CLIENT_ID), "\"with space/#\"").unwrap();
+        assert_eq!(state.client_id([2; 8]).await, "navien2mqtt-0202020202020202");
+    }
+
+    #[tokio::test]
+    async fn damaged_files_count_as_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        for text in ["", "{", "[]", "\"\""] {
+            fs::write(folder.path().join(TOKENS), text).unwrap();
+            assert!(state.tokens().is_none());
+        }
+        fs::write(folder.path().join(SIGN_INS), "[1, 99999999999]").unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        assert_eq!(state.sign_ins(now), [UNIX_EPOCH + Duration::from_secs(1), now]);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_cannot_be_written_is_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let state = StateDirectory::new(file.join("below"));
+        state.keep_tokens(tokens()).await;
+        assert!(state.tokens().is_none());
+        assert!(!state.client_id([3; 8]).await.is_empty());
+    }
+}

@@ -1,8 +1,18 @@
-//! What the cloud's REST API says of an account: its tokens and its heaters.
+//! What the cloud's REST API says of an account: its tokens and its heaters (protocol reference, section 1).
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
 
 use crate::units::Mac;
 
-/// A heater of the account, as `POST /device/list` names it (protocol reference, section 1).
+/// The life of tokens that the cloud does not name.
+const USUAL_LIFE: Duration = Duration::from_secs(3600);
+/// The longest life that is believed.
+const LONGEST_LIFE: Duration = Duration::from_secs(86400);
+
+/// A heater of the account, as `POST /device/list` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heater {
     /// `macAddress`.
@@ -17,4 +27,279 @@ pub struct Heater {
     pub name: String,
     /// `connected`: whether the cloud sees the heater; `None` when it does not say.
     pub online: Option<bool>,
+}
+
+/// The tokens of the REST API.
+#[derive(Debug, Clone)]
+pub struct Jwt {
+    /// `accessToken`: the bare value of the header `authorization`.
+    pub access: SecretString,
+    /// `refreshToken`.
+    pub refresh: SecretString,
+    /// `authenticationExpiresIn`, counted from the answer.
+    pub expires_in: Duration,
+}
+
+/// The credentials of the MQTT session.
+#[derive(Debug, Clone)]
+pub struct AwsCredentials {
+    /// `accessKeyId`.
+    pub access_key_id: SecretString,
+    /// `secretKey`.
+    pub secret_key: SecretString,
+    /// `sessionToken`; only published examples have none.
+    pub session_token: Option<SecretString>,
+}
+
+/// Says why the REST API's answer is not what was asked for; names nothing secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// An HTTP status, with the envelope's message when there was one.
+    #[error("the cloud answered HTTP {status}{}", in_words(.message))]
+    Http {
+        /// The status.
+        status: u16,
+        /// `msg`.
+        message: String,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// HTTP 200, but another number in the envelope's `code`.
+    #[error("the cloud answered code {code}{}", in_words(.message))]
+    Code {
+        /// `code`.
+        code: i64,
+        /// `msg`.
+        message: String,
+    },
+    /// No envelope: a proxy or a maintenance page, or nothing at all.
+    #[error("the cloud answered with {0} instead of JSON")]
+    NotJson(&'static str),
+    /// The envelope is good, but a member is not there.
+    #[error("the cloud's answer has no usable `{0}`")]
+    Missing(&'static str),
+}
+
+fn in_words(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
+}
+
+impl ApiError {
+    /// Returns the HTTP status, or the code of the envelope, which has the same meaning.
+    pub fn code(&self) -> Option<i64> {
+        match self {
+            ApiError::Http { status, .. } => Some(i64::from(*status)),
+            ApiError::Code { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Returns whether this answer, **at sign-in**, says that email or password are wrong: a 401, or words to that
+    /// effect. Trying again could lock the account.
+    pub fn rejects_credentials(&self) -> bool {
+        let (ApiError::Http { message, .. } | ApiError::Code { message, .. }) = self else { return false };
+        let message = message.to_ascii_lowercase();
+        let wrong = ["invalid", "incorrect", "wrong", "mismatch", "not match"];
+        let what = ["credential", "password", "user", "id or"];
+        let in_words = wrong.iter().any(|w| message.contains(w)) && what.iter().any(|w| message.contains(w));
+        self.code() == Some(401) || (in_words && !matches!(self.code(), Some(429 | 500..=599)))
+    }
+}
+
+/// Opens the envelope of an answer: HTTP status and `code` must both be good. Returns `data`.
+///
+/// # Errors
+///
+/// Says what is wrong with the answer.
+pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Value, ApiError> {
+    let envelope = serde_json::from_slice::<Value>(body).ok();
+    let message = envelope.as_ref().and_then(|e| e.get("msg")).and_then(Value::as_str).unwrap_or_default();
+    // The text is foreign: short, on one line, and without anything that looks like an address.
+    let message: String =
+        message.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ");
+    if !(200..300).contains(&status) {
+        return Err(ApiError::Http { status, message, retry_after });
+    }
+    let Some(Value::Object(mut envelope)) = envelope else {
+        return Err(ApiError::NotJson(match body.trim_ascii() {
+            [] => "an empty body",
+            [b'<', ..] => "HTML",
+            _ => "something else",
+        }));
+    };
+    match envelope.get("code").and_then(integer) {
+        Some(200) => Ok(envelope.remove("data").unwrap_or_default()),
+        Some(code) => Err(ApiError::Code { code, message }),
+        None => Err(ApiError::Missing("code")),
+    }
+}
+
+/// Reads the JWT fields of a `token` object; after a refresh the old refresh token may stay valid.
+///
+/// # Errors
+///
+/// When the access token, or every refresh token, is missing.
+pub fn read_jwt(token: &Value, old_refresh: Option<&SecretString>) -> Result<Jwt, ApiError> {
+    Ok(Jwt {
+        access: secret(token, "accessToken")?,
+        refresh: secret(token, "refreshToken").or_else(|error| old_refresh.cloned().ok_or(error))?,
+        expires_in: life(token, "authenticationExpiresIn"),
+    })
+}
+
+/// Reads the AWS fields of a `token` object, and how long they live (`authorizationExpiresIn`).
+///
+/// # Errors
+///
+/// When one of the three is missing.
+pub fn read_aws(token: &Value) -> Result<(AwsCredentials, Duration), ApiError> {
+    let credentials = AwsCredentials {
+        access_key_id: secret(token, "accessKeyId")?,
+        secret_key: secret(token, "secretKey")?,
+        session_token: Some(secret(token, "sessionToken")?),
+    };
+    Ok((credentials, life(token, "authorizationExpiresIn")))
+}
+
+/// Finds the `token` object of an answer; the refresh calls may answer with its fields alone.
+pub fn token_of(data: &Value) -> &Value {
+    data.get("token").filter(|token| token.is_object()).unwrap_or(data)
+}
+
+/// Reads one page of `POST /device/list`; returns the heaters and what was wrong with the entries that are none.
+pub fn read_heaters(data: &Value) -> (Vec<Heater>, Vec<String>) {
+    let (mut heaters, mut complaints) = (Vec::new(), Vec::new());
+    for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
+        match read_heater(entry.get("deviceInfo").unwrap_or(entry)) {
+            Ok(heater) => heaters.push(heater),
+            Err(what) => complaints.push(format!("entry {place} of the device list is left out: {what}")),
+        }
+    }
+    (heaters, complaints)
+}
+
+/// Writes heaters so that [`read_heaters`] reads them.
+pub fn write_heaters(heaters: &[Heater]) -> Value {
+    let write = |heater: &Heater| {
+        json!({ "deviceInfo": {
+            "homeSeq": heater.home_seq,
+            "macAddress": heater.mac.as_cloud(),
+            "additionalValue": heater.additional_value,
+            "deviceType": heater.device_type,
+            "deviceName": heater.name,
+            "connected": heater.online.map(|online| if online { 2 } else { 1 }),
+        } })
+    };
+    heaters.iter().map(write).collect()
+}
+
+fn read_heater(info: &Value) -> Result<Heater, String> {
+    let text = |key: &str| match info.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    let number = |key: &str| info.get(key).and_then(integer);
+    let mac: Mac = text("macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
+    // The spelling goes into topics.
+    if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
+    }
+    let device_type = number("deviceType").and_then(|n| u32::try_from(n).ok()).ok_or("no usable `deviceType`")?;
+    Ok(Heater {
+        mac,
+        device_type,
+        additional_value: text("additionalValue"),
+        home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        name: text("deviceName").chars().filter(|c| !c.is_control()).take(100).collect(),
+        online: match number("connected") {
+            Some(1) => Some(false),
+            Some(2) => Some(true),
+            _ => None,
+        },
+    })
+}
+
+/// Reads a whole number, also from a string.
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+fn secret(token: &Value, key: &'static str) -> Result<SecretString, ApiError> {
+    let text = token.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    text.map(SecretString::from).ok_or(ApiError::Missing(key))
+}
+
+fn life(token: &Value, key: &str) -> Duration {
+    let seconds = token.get(key).and_then(integer).and_then(|n| u64::try_from(n).ok());
+    seconds.map_or(USUAL_LIFE, |n| Duration::from_secs(n).min(LONGEST_LIFE))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn open(status: u16, body: &str) -> Result<Value, ApiError> {
+        open_envelope(status, None, body.as_bytes())
+    }
+
+    #[test]
+    fn status_and_code_must_both_be_good() {
+        assert_eq!(open(200, r#"{"code":200,"msg":"SUCCESS","data":[1]}"#), Ok(json!([1])));
+        assert_eq!(open(200, r#"{"code":"200","data":null}"#), Ok(Value::Null));
+        assert_eq!(
+            open(200, r#"{"code":401,"msg":"Invalid credentials for a@b.c"}"#),
+            Err(ApiError::Code { code: 401, message: "Invalid credentials for a at b.c".into() })
+        );
+        assert_eq!(open(503, "<html>"), Err(ApiError::Http { status: 503, message: String::new(), retry_after: None }));
+        assert_eq!(open(200, "<html>"), Err(ApiError::NotJson("HTML")));
+        assert_eq!(open(200, " \n"), Err(ApiError::NotJson("an empty body")));
+        assert_eq!(open(200, "{}"), Err(ApiError::Missing("code")));
+    }
+
+    #[test]
+    fn only_a_401_or_its_words_mean_wrong_credentials() {
+        let code = |code, message: &str| ApiError::Code { code, message: message.into() };
+        assert!(code(401, "").rejects_credentials());
+        assert!(code(400, "Invalid user id or password").rejects_credentials());
+        assert!(!code(500, "Invalid user state").rejects_credentials());
+        assert!(!code(429, "too many requests").rejects_credentials());
+        assert!(!ApiError::NotJson("HTML").rejects_credentials());
+    }
+
+    #[test]
+    fn a_refresh_keeps_the_old_refresh_token_when_it_brings_none() {
+        let old = SecretString::from("old");
+        let jwt = read_jwt(&json!({ "accessToken": "new", "authenticationExpiresIn": "1800" }), Some(&old)).unwrap();
+        assert_eq!((jwt.access.expose_secret(), jwt.refresh.expose_secret()), ("new", "old"));
+        assert_eq!(jwt.expires_in, Duration::from_secs(1800));
+        assert!(read_jwt(&json!({ "accessToken": "new" }), None).is_err());
+        assert!(read_jwt(&json!({ "accessToken": "" }), Some(&old)).is_err());
+    }
+
+    #[test]
+    fn a_broken_entry_of_the_list_costs_itself_only() {
+        let entry = |mac: &str| {
+            json!({ "deviceInfo": { "homeSeq": 1, "macAddress": mac, "deviceType": "52", "additionalValue": 5322,
+                "deviceName": "Garage", "connected": 2 } })
+        };
+        let (heaters, complaints) = read_heaters(&json!([entry("04786332FCA0"), entry("nonsense"), 7, null]));
+        assert_eq!(heaters.len(), 1);
+        assert_eq!(heaters[0].mac.as_cloud(), "04786332FCA0");
+        assert_eq!((heaters[0].device_type, heaters[0].additional_value.as_str()), (52, "5322"));
+        assert_eq!(heaters[0].online, Some(true));
+        assert_eq!(complaints.len(), 3);
+        assert_eq!(read_heaters(&write_heaters(&heaters)).0, heaters);
+        assert!(complaints[0].contains("nonsense"), "{complaints:?}");
+    }
+
+    #[test]
+    fn no_secret_shows_in_debug_output() {
+        let token = json!({ "accessToken": "hush", "refreshToken": "hush", "accessKeyId": "hush", "secretKey": "hush",
+            "sessionToken": "hush" });
+        let shown = format!("{:?} {:?}", read_jwt(&token, None).unwrap(), read_aws(&token).unwrap());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
 }
