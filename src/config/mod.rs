@@ -1,1 +1,248 @@
-//! Empty for now.
+//! The configuration (contract, section 2): read whole, with every mistake named at once.
+
+mod dump;
+mod reader;
+mod sections;
+mod values;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::units::{Mac, UnitsChoice};
+
+pub use reader::Problem;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The units of everything that is shown.
+    pub units: UnitsChoice,
+    /// `[account]`
+    pub account: Account,
+    /// `[cloud]`
+    pub cloud: Cloud,
+    /// `[reconnect]`
+    pub reconnect: Attempts,
+    /// `[recovery]`
+    pub recovery: Recovery,
+    /// `[broker]`
+    pub broker: Broker,
+    /// `[home_assistant]`
+    pub home_assistant: HomeAssistant,
+    /// `[commands]`
+    pub commands: Commands,
+    /// `[state] directory`, or `$STATE_DIRECTORY`
+    pub state_directory: PathBuf,
+    /// `[log]`
+    pub log: Log,
+    /// `[[device]]`
+    pub devices: Vec<Device>,
+}
+
+/// `[account]`
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The address that signs in.
+    pub email: String,
+    /// The password, from wherever it came first.
+    pub password: SecretString,
+}
+
+/// `[cloud]`
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    /// The base of the REST API.
+    pub api_url: Url,
+    /// The endpoint of the MQTT session.
+    pub mqtt_url: Url,
+    /// The AWS region that is signed for.
+    pub region: String,
+    /// Roots trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// One attempt, from name lookup to SUBACK.
+    pub connect_timeout: Duration,
+    /// One acknowledgement or answer.
+    pub operation_timeout: Duration,
+    /// MQTT keep-alive.
+    pub keep_alive: Duration,
+    /// Between two requests for a heater's status.
+    pub status_interval: Duration,
+    /// Between two requests for its information.
+    pub info_interval: Duration,
+    /// Between two requests for its energy.
+    pub energy_interval: Duration,
+    /// Between two requests for its schedules.
+    pub schedule_interval: Duration,
+    /// No word from a heater for so long: it is unavailable.
+    pub stale_after: Duration,
+}
+
+/// `[reconnect]`, and what `[recovery]` has in common with it.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    /// Whether this line of attempts is used.
+    pub enabled: bool,
+    /// `None` is without limit.
+    pub max_attempts: Option<u32>,
+    /// Before the first attempt.
+    pub initial_delay: Duration,
+    /// Before the later ones, at most.
+    pub max_delay: Duration,
+    /// From one delay to the next.
+    pub multiplier: f64,
+    /// Each delay is multiplied by a random number in 1 ± jitter.
+    pub jitter: f64,
+}
+
+/// `[recovery]`
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// The delays and their number.
+    pub attempts: Attempts,
+    /// What an attempt does.
+    pub strategy: Strategy,
+    /// With `exponential-backoff`: the tokens are renewed before every so-many-th attempt.
+    pub refresh_tokens_every: u32,
+    /// What follows the last attempt.
+    pub on_failure: OnFailure,
+}
+
+/// `recovery.strategy`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// `simple-retry`
+    SimpleRetry,
+    /// `full-recreation`
+    FullRecreation,
+    /// `token-refresh`
+    TokenRefresh,
+    /// `exponential-backoff`
+    ExponentialBackoff,
+}
+
+/// `recovery.on_failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// `exit`
+    Exit,
+    /// `hold`
+    Hold,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Name or address.
+    pub host: String,
+    /// 1883, or 8883 with TLS, when the URL has none.
+    pub port: u16,
+    /// `mqtts://`
+    pub tls: bool,
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// Roots trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// MQTT client id.
+    pub client_id: String,
+    /// The beginning of every topic.
+    pub base_topic: String,
+}
+
+/// `[home_assistant]`
+#[derive(Debug, Clone)]
+pub struct HomeAssistant {
+    /// Whether discovery is published.
+    pub enabled: bool,
+    /// The beginning of its topics.
+    pub discovery_prefix: String,
+}
+
+/// `[commands]`
+#[derive(Debug, Clone)]
+pub struct Commands {
+    /// Commands that arrive while the cloud is away.
+    pub max_queued: usize,
+    /// Older ones are dropped.
+    pub max_age: Duration,
+    /// Whether firmware may be committed.
+    pub allow_firmware_commit: bool,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// What is said.
+    pub level: LogLevel,
+    /// Where.
+    pub target: LogTarget,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// We stop, or need a human.
+    Error,
+    /// A human may care.
+    Warn,
+    /// Changes of state.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Every message.
+    Trace,
+}
+
+/// `log.target`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTarget {
+    /// The journal under systemd, standard error otherwise.
+    Auto,
+    /// The journal.
+    Journal,
+    /// Standard error.
+    Stderr,
+}
+
+/// `[[device]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Which heater.
+    pub mac: Mac,
+    /// Its name, instead of the account's.
+    pub name: Option<String>,
+}
+
+/// What the configuration depends on besides its file.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'s> {
+    /// Reads an environment variable.
+    pub variable: &'s dyn Fn(&str) -> Option<String>,
+    /// Reads a file.
+    pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Every problem, in the order of their places.
+    pub fn load(path: &Path, surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
+        let whole =
+            |message: String| vec![Problem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }];
+        let bytes = (surroundings.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}")))?;
+        sections::read(path, &text, surroundings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,8 @@ impl StateDirectory {
 
     /// Returns the client id of this installation; the first call makes it out of `random`.
     pub async fn client_id(&self, random: [u8; 8]) -> String {
-        let good = |id: &String| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let good =
+            |id: &String| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if let Some(id) = self.read::<String>(CLIENT_ID).filter(good) {
             return id;
         }

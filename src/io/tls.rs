@@ -48,8 +48,9 @@ pub fn client_config(
         return Err(TlsSetupError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
     let config = match client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -61,9 +62,8 @@ pub fn client_config(
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| refused(path, &error))?;
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| refused(path, &error))?;
     if found.is_empty() {
         return Err(refused(path, &"it holds no PEM certificate"));
     }

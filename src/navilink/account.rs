@@ -115,8 +115,7 @@ pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) ->
     let envelope = serde_json::from_slice::<Value>(body).ok();
     let message = envelope.as_ref().and_then(|e| e.get("msg")).and_then(Value::as_str).unwrap_or_default();
     // The text is foreign: short, on one line, and without anything that looks like an address.
-    let message: String =
-        message.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ");
+    let message: String = message.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ");
     if !(200..300).contains(&status) {
         return Err(ApiError::Http { status, message, retry_after });
     }

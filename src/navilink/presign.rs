@@ -140,7 +140,9 @@ mod tests {
         assert_eq!(query(&with)[..6], query(&without)[..], "the same signature with and without a token");
         assert_eq!(query(&with)[6].1, token);
         let text = with.expose_secret();
-        assert!(text.starts_with("wss://example-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256&"));
+        assert!(
+            text.starts_with("wss://example-ats.iot.us-east-1.amazonaws.com/mqtt?X-Amz-Algorithm=AWS4-HMAC-SHA256&")
+        );
         assert!(text.contains("%2F20261123%2Fus-east-1%2Fiotdevicegateway%2Faws4_request"));
         assert!(!text.contains(":443"));
     }

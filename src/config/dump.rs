@@ -1,0 +1,91 @@
+//! The effective configuration, without secrets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::sections::{LEVELS, ON_FAILURE, STRATEGIES, TARGETS};
+use super::{Attempts, Config};
+use crate::units::UnitsChoice;
+
+impl Config {
+    /// Returns the configuration in the shape of its file. Passwords are not in it, and of the email address only what
+    /// its owner needs to recognise it.
+    pub fn dump(&self) -> Value {
+        let show = |at: Duration| humantime::format_duration(at).to_string();
+        let path = |path: &Path| path.display().to_string();
+        let (cloud, broker) = (&self.cloud, &self.broker);
+        let mut recovery = line(&self.recovery.attempts);
+        recovery["strategy"] = word(STRATEGIES, self.recovery.strategy).into();
+        recovery["refresh_tokens_every"] = self.recovery.refresh_tokens_every.into();
+        recovery["on_failure"] = word(ON_FAILURE, self.recovery.on_failure).into();
+        let scheme = if broker.tls { "mqtts" } else { "mqtt" };
+        json!({
+            "units": match self.units {
+                UnitsChoice::Device => "device",
+                UnitsChoice::Metric => "metric",
+                UnitsChoice::Us => "us",
+            },
+            "account": { "email": redact(&self.account.email) },
+            "cloud": {
+                "api_url": cloud.api_url.as_str(),
+                "mqtt_url": cloud.mqtt_url.as_str(),
+                "region": cloud.region,
+                "ca_file": cloud.ca_file.as_deref().map(path),
+                "connect_timeout": show(cloud.connect_timeout),
+                "operation_timeout": show(cloud.operation_timeout),
+                "keep_alive": show(cloud.keep_alive),
+                "status_interval": show(cloud.status_interval),
+                "info_interval": show(cloud.info_interval),
+                "energy_interval": show(cloud.energy_interval),
+                "schedule_interval": show(cloud.schedule_interval),
+                "stale_after": show(cloud.stale_after),
+            },
+            "reconnect": line(&self.reconnect),
+            "recovery": recovery,
+            "broker": {
+                "url": format!("{scheme}://{}:{}", broker.host, broker.port),
+                "username": broker.username,
+                "ca_file": broker.ca_file.as_deref().map(path),
+                "client_certificate": broker.client.as_ref().map(|(certificate, _)| path(certificate)),
+                "client_id": broker.client_id,
+                "base_topic": broker.base_topic,
+            },
+            "home_assistant": {
+                "enabled": self.home_assistant.enabled,
+                "discovery_prefix": self.home_assistant.discovery_prefix,
+            },
+            "commands": {
+                "max_queued": self.commands.max_queued,
+                "max_age": show(self.commands.max_age),
+                "allow_firmware_commit": self.commands.allow_firmware_commit,
+            },
+            "state": { "directory": path(&self.state_directory) },
+            "log": { "level": word(LEVELS, self.log.level), "target": word(TARGETS, self.log.target) },
+            "device": self.devices.iter().map(|device| json!({ "mac": device.mac.as_str(), "name": device.name }))
+                .collect::<Value>(),
+        })
+    }
+}
+
+fn line(attempts: &Attempts) -> Value {
+    json!({
+        "enabled": attempts.enabled,
+        "max_attempts": attempts.max_attempts.map_or(-1, i64::from),
+        "initial_delay": humantime::format_duration(attempts.initial_delay).to_string(),
+        "max_delay": humantime::format_duration(attempts.max_delay).to_string(),
+        "multiplier": attempts.multiplier,
+        "jitter": attempts.jitter,
+    })
+}
+
+fn word<T: PartialEq>(choices: &[(&'static str, T)], meaning: T) -> &'static str {
+    choices.iter().find(|(_, choice)| *choice == meaning).map_or("", |(word, _)| word)
+}
+
+/// Shows the first letter and the domain.
+fn redact(email: &str) -> String {
+    let (name, domain) = email.split_once('@').unwrap_or((email, ""));
+    format!("{}***@{domain}", name.chars().next().unwrap_or('*'))
+}

@@ -1,0 +1,329 @@
+//! The sections, their keys and defaults, and what must fit together.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use toml::de::DeValue;
+use url::Url;
+
+use super::reader::{Problem, Reader, Section};
+use super::values::{attempts, boolean, choice, duration, number, text, topic, url, whole};
+use super::{
+    Account, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, OnFailure,
+    Recovery, Strategy, Surroundings,
+};
+use crate::units::{Mac, UnitsChoice};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+const API_URL: &str = "https://nlus.naviensmartcontrol.com/api/v2.1";
+const MQTT_URL: &str = "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqtt";
+
+const UNITS: &[(&str, UnitsChoice)] =
+    &[("device", UnitsChoice::Device), ("metric", UnitsChoice::Metric), ("us", UnitsChoice::Us)];
+pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
+    ("simple-retry", Strategy::SimpleRetry),
+    ("full-recreation", Strategy::FullRecreation),
+    ("token-refresh", Strategy::TokenRefresh),
+    ("exponential-backoff", Strategy::ExponentialBackoff),
+];
+pub(super) const ON_FAILURE: &[(&str, OnFailure)] = &[("exit", OnFailure::Exit), ("hold", OnFailure::Hold)];
+pub(super) const LEVELS: &[(&str, LogLevel)] = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+pub(super) const TARGETS: &[(&str, LogTarget)] =
+    &[("auto", LogTarget::Auto), ("journal", LogTarget::Journal), ("stderr", LogTarget::Stderr)];
+
+pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<Problem>> {
+    let (mut reader, mut root) = Reader::new(path.to_owned(), text);
+    let r = &mut reader;
+    let units = root.take(r, "units", choice(UNITS)).unwrap_or_default();
+    let account = account(r, &mut root, surroundings);
+    let cloud = cloud(r, &mut root, surroundings);
+    let reconnect = reconnect(r, &mut root);
+    let recovery = recovery(r, &mut root);
+    let broker = broker(r, &mut root, surroundings);
+    let home_assistant = home_assistant(r, &mut root);
+    let commands = commands(r, &mut root);
+    let state_directory = state_directory(r, &mut root, surroundings);
+    let log = log(r, &mut root);
+    let devices = devices(r, &mut root);
+    root.finish(r);
+    let problems = reader.finish();
+    match (account, cloud, broker) {
+        (Some(account), Some(cloud), Some(broker)) if problems.is_empty() => Ok(Config {
+            units,
+            account,
+            cloud,
+            reconnect,
+            recovery,
+            broker,
+            home_assistant,
+            commands,
+            state_directory,
+            log,
+            devices,
+        }),
+        _ => Err(problems),
+    }
+}
+
+fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Account> {
+    let mut s = root.section(r, "account");
+    let email = s.take(r, "email", |value| {
+        let email = text(value)?;
+        let (name, domain) = email.split_once('@').unwrap_or_default();
+        let good = !name.is_empty() && domain.contains('.') && !email.contains(char::is_whitespace);
+        if good { Ok(email) } else { Err("expected an email address such as \"you@example.com\"".to_owned()) }
+    });
+    if email.is_none() && !s.wrote("email") && !r.is_broken() {
+        r.complain(&s, "email", "is missing: the email address of the NaviLink account");
+    }
+    let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
+    if password.is_none() && !s.wrote("password_file") && !s.wrote("password") && !r.is_broken() {
+        r.complain(
+            &s,
+            "password",
+            "is missing: give it as the systemd credential navien-password, in $NAVIEN_PASSWORD, in the file that \
+             account.password_file names, or in account.password",
+        );
+    }
+    s.finish(r);
+    Some(Account { email: email?, password: password? })
+}
+
+/// Finds a password: the systemd credential, the environment variable, `password_file`, `password`.
+fn secret(
+    r: &mut Reader<'_>,
+    s: &mut Section<'_>,
+    surroundings: Surroundings<'_>,
+    (credential, variable): (&str, &str),
+) -> Option<SecretString> {
+    let file = s.take(r, "password_file", text);
+    let inline = s.take(r, "password", text);
+    let lookup = |name| (surroundings.variable)(name).filter(|value: &String| !value.is_empty());
+    let given = lookup("CREDENTIALS_DIRECTORY")
+        .and_then(|folder| (surroundings.read)(&Path::new(&folder).join(credential)).ok())
+        .and_then(|bytes| first_line(bytes).ok())
+        .or_else(|| lookup(variable));
+    if let Some(given) = given {
+        return Some(given.into());
+    }
+    let Some(file) = file else { return inline.map(Into::into) };
+    let read = (surroundings.read)(Path::new(&file)).map_err(|error| format!("{file} cannot be read: {error}"));
+    match read.and_then(|bytes| first_line(bytes).map_err(|what| format!("{file} {what}"))) {
+        Ok(password) => Some(password.into()),
+        Err(message) => {
+            r.complain(s, "password_file", message);
+            None
+        }
+    }
+}
+
+/// A password is what stands in the file, without the line end that editors add.
+fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    match line {
+        "" => Err("is empty"),
+        line if line.contains(['\n', '\r']) => Err("has more than one line"),
+        line => Ok(line.to_owned()),
+    }
+}
+
+fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Cloud> {
+    let mut s = root.section(r, "cloud");
+    let default = |url: &str| Url::parse(url).ok();
+    let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
+    let mqtt_url = s.take(r, "mqtt_url", url(&["wss"])).or_else(|| default(MQTT_URL));
+    let region = s.take(r, "region", text).unwrap_or_else(|| "us-east-1".to_owned());
+    let ca_file = file(r, &mut s, "ca_file", surroundings);
+    let limit = duration(100 * MILLISECOND, Some(10 * MINUTE));
+    let interval = duration(SECOND, None);
+    let connect_timeout = s.take(r, "connect_timeout", &limit).unwrap_or(20 * SECOND);
+    let operation_timeout = s.take(r, "operation_timeout", &limit).unwrap_or(30 * SECOND);
+    let keep_alive = s.take(r, "keep_alive", duration(30 * SECOND, Some(20 * MINUTE))).unwrap_or(30 * SECOND);
+    let status_interval = s.take(r, "status_interval", &interval).unwrap_or(MINUTE);
+    let info_interval = s.take(r, "info_interval", &interval).unwrap_or(30 * MINUTE);
+    let energy_interval = s.take(r, "energy_interval", &interval).unwrap_or(HOUR);
+    let schedule_interval = s.take(r, "schedule_interval", &interval).unwrap_or(HOUR);
+    let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
+    if stale_after <= status_interval {
+        let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };
+        r.complain(&s, key, "stale_after must be longer than status_interval, or every heater is always unavailable");
+    }
+    s.finish(r);
+    Some(Cloud {
+        api_url: api_url?,
+        mqtt_url: mqtt_url?,
+        region,
+        ca_file,
+        connect_timeout,
+        operation_timeout,
+        keep_alive,
+        status_interval,
+        info_interval,
+        energy_interval,
+        schedule_interval,
+        stale_after,
+    })
+}
+
+/// Takes the path of a file that must be there.
+fn file(r: &mut Reader<'_>, s: &mut Section<'_>, key: &'static str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(s.take(r, key, text)?);
+    let problem = match (surroundings.read)(&path) {
+        Ok(_) => return Some(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
+        Err(error) => format!("{} cannot be read: {error}", path.display()),
+    };
+    r.complain(s, key, problem);
+    None
+}
+
+fn reconnect(r: &mut Reader<'_>, root: &mut Section<'_>) -> Attempts {
+    let mut s = root.section(r, "reconnect");
+    let attempts = line(r, &mut s, SECOND, 2 * MINUTE);
+    s.finish(r);
+    attempts
+}
+
+fn recovery(r: &mut Reader<'_>, root: &mut Section<'_>) -> Recovery {
+    let mut s = root.section(r, "recovery");
+    let attempts = line(r, &mut s, MINUTE, 5 * MINUTE);
+    let strategy = s.take(r, "strategy", choice(STRATEGIES)).unwrap_or(Strategy::ExponentialBackoff);
+    let every = s.take(r, "refresh_tokens_every", whole(1, 1000)).unwrap_or(3);
+    let on_failure = s.take(r, "on_failure", choice(ON_FAILURE)).unwrap_or(OnFailure::Exit);
+    s.finish(r);
+    Recovery { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
+}
+
+fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {
+    let delay = duration(MILLISECOND, None);
+    let line = Attempts {
+        enabled: s.take(r, "enabled", boolean).unwrap_or(true),
+        max_attempts: s.take(r, "max_attempts", attempts).unwrap_or(Some(10)),
+        initial_delay: s.take(r, "initial_delay", &delay).unwrap_or(initial),
+        max_delay: s.take(r, "max_delay", &delay).unwrap_or(max),
+        multiplier: s.take(r, "multiplier", number(1.0, 100.0, true)).unwrap_or(2.0),
+        jitter: s.take(r, "jitter", number(0.0, 1.0, false)).unwrap_or(0.2),
+    };
+    if line.max_delay < line.initial_delay {
+        let key = if s.wrote("max_delay") { "max_delay" } else { "initial_delay" };
+        r.complain(s, key, "max_delay must not be shorter than initial_delay");
+    }
+    line
+}
+
+fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Broker> {
+    let mut s = root.section(r, "broker");
+    let address = s.take(r, "url", |value| {
+        let url = url(&["mqtt", "mqtts"])(value)?;
+        if !matches!(url.path(), "" | "/") {
+            return Err("must have no path: mqtt://host:port".to_owned());
+        }
+        Ok(url)
+    });
+    let address = address.or_else(|| Url::parse("mqtt://127.0.0.1:1883").ok());
+    let tls = address.as_ref().is_some_and(|url| url.scheme() == "mqtts");
+    let username = s.take(r, "username", text);
+    let password = secret(r, &mut s, surroundings, ("broker-password", "BROKER_PASSWORD"));
+    let ca_file = file(r, &mut s, "ca_file", surroundings);
+    let certificate = file(r, &mut s, "client_certificate", surroundings);
+    let key = file(r, &mut s, "client_key", surroundings);
+    let client_id = s.take(r, "client_id", |value| {
+        let id = text(value)?;
+        if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
+    });
+    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| "navien2mqtt".to_owned());
+    if s.wrote("client_certificate") != s.wrote("client_key") {
+        let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
+        r.complain(&s, given, "client_certificate and client_key belong together");
+    }
+    for given in ["ca_file", "client_certificate"] {
+        if s.wrote(given) && !tls {
+            r.complain(&s, given, "is of no use without TLS: broker.url must begin with mqtts://");
+        }
+    }
+    if username.is_none() && (s.wrote("password") || s.wrote("password_file")) && !s.wrote("username") {
+        let given = if s.wrote("password_file") { "password_file" } else { "password" };
+        r.complain(&s, given, "is of no use without broker.username");
+    }
+    s.finish(r);
+    let address = address?;
+    Some(Broker {
+        host: address.host_str()?.to_owned(),
+        port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
+        tls,
+        password: password.filter(|_| username.is_some()),
+        username,
+        ca_file,
+        client: certificate.zip(key),
+        client_id: client_id.unwrap_or_else(|| "navien2mqtt".to_owned()),
+        base_topic,
+    })
+}
+
+fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {
+    let mut s = root.section(r, "home_assistant");
+    let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
+    let discovery_prefix = s.take(r, "discovery_prefix", topic).unwrap_or_else(|| "homeassistant".to_owned());
+    s.finish(r);
+    HomeAssistant { enabled, discovery_prefix }
+}
+
+fn commands(r: &mut Reader<'_>, root: &mut Section<'_>) -> Commands {
+    let mut s = root.section(r, "commands");
+    let max_queued = s.take(r, "max_queued", whole(1, 10_000)).unwrap_or(100);
+    let max_age = s.take(r, "max_age", duration(SECOND, None)).unwrap_or(5 * MINUTE);
+    let allow_firmware_commit = s.take(r, "allow_firmware_commit", boolean).unwrap_or(false);
+    s.finish(r);
+    Commands { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
+}
+
+fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> PathBuf {
+    let mut s = root.section(r, "state");
+    let written = s.take(r, "directory", text);
+    s.finish(r);
+    // systemd gives a list when the unit names several.
+    let given = (surroundings.variable)("STATE_DIRECTORY");
+    let given = given.as_deref().and_then(|list| list.split(':').next()).filter(|first| !first.is_empty());
+    given.map(str::to_owned).or(written).unwrap_or_else(|| "/var/lib/navien2mqtt".to_owned()).into()
+}
+
+fn log(r: &mut Reader<'_>, root: &mut Section<'_>) -> Log {
+    let mut s = root.section(r, "log");
+    let level = s.take(r, "level", choice(LEVELS)).unwrap_or(LogLevel::Info);
+    let target = s.take(r, "target", choice(TARGETS)).unwrap_or(LogTarget::Auto);
+    s.finish(r);
+    Log { level, target }
+}
+
+fn devices(r: &mut Reader<'_>, root: &mut Section<'_>) -> Vec<Device> {
+    let mut devices: Vec<Device> = Vec::new();
+    for mut s in root.sections(r, "device") {
+        let mac =
+            s.take(r, "mac", |value: &DeValue<'_>| text(value)?.parse::<Mac>().map_err(|error| error.to_string()));
+        let name = s.take(r, "name", text);
+        match mac {
+            Some(mac) if devices.iter().any(|device| device.mac == mac) => {
+                r.complain(&s, "mac", "is the same as that of another [[device]]");
+            }
+            Some(mac) => devices.push(Device { mac, name }),
+            None if !s.wrote("mac") => r.complain(&s, "mac", "is missing: which heater this is about"),
+            None => {}
+        }
+        s.finish(r);
+    }
+    devices
+}

@@ -1,0 +1,232 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// Variables and files that exist in a test.
+#[derive(Default)]
+struct World {
+    variables: BTreeMap<&'static str, &'static str>,
+    files: BTreeMap<&'static str, &'static str>,
+}
+
+impl World {
+    fn with_password() -> Self {
+        let mut world = Self::default();
+        world.variables.insert("NAVIEN_PASSWORD", "from the environment");
+        world
+    }
+
+    fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
+        let variable = |name: &str| self.variables.get(name).map(|value| (*value).to_owned());
+        let read = |path: &Path| {
+            if path == Path::new("test.toml") {
+                return Ok(text.as_bytes().to_vec());
+            }
+            let found = self.files.get(path.to_str().unwrap()).map(|text| text.as_bytes().to_vec());
+            found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
+        Config::load(Path::new("test.toml"), Surroundings { variable: &variable, read: &read })
+    }
+
+    fn problems(&self, text: &str) -> Vec<String> {
+        self.read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+}
+
+const ACCOUNT: &str = "[account]\nemail = \"you@example.com\"\n";
+
+fn good(more: &str) -> Config {
+    World::with_password().read(&format!("{ACCOUNT}{more}")).unwrap()
+}
+
+fn bad(more: &str) -> Vec<String> {
+    World::with_password().problems(&format!("{ACCOUNT}{more}"))
+}
+
+#[test]
+fn everything_has_a_default_but_the_account() {
+    let dump = good("").dump();
+    assert_eq!(dump["cloud"]["mqtt_url"], "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqtt");
+    assert_eq!(dump["cloud"]["stale_after"], "5m");
+    assert_eq!(dump["reconnect"]["max_delay"], "2m");
+    assert_eq!(dump["recovery"]["strategy"], "exponential-backoff");
+    assert_eq!(dump["broker"]["url"], "mqtt://127.0.0.1:1883");
+    let missing = World::default().problems("");
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing[0].starts_with("test.toml: account.email: is missing"), "{missing:?}");
+    assert!(missing[1].contains("navien-password") && missing[1].contains("NAVIEN_PASSWORD"), "{missing:?}");
+}
+
+/// The file that is installed says what the defaults are; this holds it to that.
+#[test]
+fn the_commented_file_shows_the_defaults() {
+    let text = include_str!("../../config/navien2mqtt.toml");
+    let mut active = String::new();
+    for line in text.lines() {
+        let uncommented = line.strip_prefix("# ").filter(|rest| {
+            let key = rest.split(" = ").next().unwrap_or_default();
+            rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        });
+        let sample = ["ca_file", "client_certificate", "client_key", "password_file", "username", "mac =", "name ="];
+        match uncommented {
+            Some(rest) if sample.iter().any(|key| rest.starts_with(key)) => {}
+            Some(rest) => active += &format!("{rest}\n"),
+            None => active += &format!("{line}\n"),
+        }
+    }
+    let shown = World::with_password().read(&active).unwrap().dump();
+    assert_eq!(shown, good("").dump());
+    let keys = active.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
+    let written = |value: &serde_json::Value| -> usize {
+        value
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|v| v.as_object().map_or(0, |o| o.values().filter(|v| !v.is_null()).count()))
+            .sum()
+    };
+    assert_eq!(keys, written(&shown) + 1, "every key that has a default, and `units`, is in the file");
+}
+
+#[test]
+fn every_problem_is_named_in_one_run_with_its_place_and_what_would_be_right() {
+    let text = r#"units = "imperial"
+[account]
+email = "nobody"
+[cloud]
+keep_alive = 30
+status_intervall = "60s"
+mqtt_url = "ws://plain/mqtt"
+[reconnect]
+jitter = 1.5
+max_attempts = -2
+max_delay = "100ms"
+[broker]
+url = "mqtt://user:secret@host"
+base_topic = "a/#"
+client_key = "/missing"
+[[device]]
+mac = "12345"
+[paint]
+"#;
+    let problems = World::with_password().problems(text);
+    let wanted = [
+        r#"test.toml:1:9: units: expected one of "device", "metric", "us", not "imperial""#,
+        r#"test.toml:3:9: account.email: expected an email address such as "you@example.com""#,
+        r#"test.toml:5:14: cloud.keep_alive: expected a duration with its unit, such as "30s" or "30m""#,
+        r#"test.toml:6:1: cloud.status_intervall: there is no such key; did you mean `status_interval`?"#,
+        r#"test.toml:7:12: cloud.mqtt_url: expected a URL that begins with wss://"#,
+        r#"test.toml:9:10: reconnect.jitter: expected a number from 0 to less than 1"#,
+        r#"test.toml:10:16: reconnect.max_attempts: expected a whole number of attempts, or -1 for no limit"#,
+        r#"test.toml:11:13: reconnect.max_delay: max_delay must not be shorter than initial_delay"#,
+        r#"test.toml:13:7: broker.url: user name and password do not belong into the URL; they have keys of their own"#,
+        r#"test.toml:14:14: broker.base_topic: must not contain +, # or $, which mean something else to a broker"#,
+        r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
+        r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
+        r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, broker, home_assistant, commands, state, log, device"#,
+    ];
+    assert_eq!(problems, wanted);
+}
+
+#[test]
+fn broken_syntax_does_not_hide_the_other_problems() {
+    let problems = bad("[cloud]\nkeep_alive = = \"30s\"\nregion = 5\n");
+    assert!(problems[0].starts_with("test.toml:4:"), "{problems:?}");
+    assert!(
+        problems.iter().any(|p| p == "test.toml:5:10: cloud.region: expected a string, not a whole number"),
+        "{problems:?}"
+    );
+    assert!(problems.iter().all(|p| !p.contains("is missing")), "{problems:?}");
+}
+
+#[test]
+fn a_section_of_the_wrong_kind_is_named() {
+    assert_eq!(bad("password = 3\n")[0], "test.toml:3:12: account.password: expected a string, not a whole number");
+    let problems = World::with_password().problems("cloud = 7\ndevice = 1\n[account]\nemail = \"a@b.c\"\n");
+    assert_eq!(problems[0], "test.toml:1:9: cloud: a section is expected, written as `[cloud]`, not a whole number");
+    assert!(problems[1].starts_with("test.toml:2:10: device: sections are expected"), "{problems:?}");
+}
+
+#[test]
+fn the_password_comes_from_the_first_place_that_has_it() {
+    let mut world = World::default();
+    let text = format!("{ACCOUNT}password_file = \"/pw\"\npassword = \"inline\"\n");
+    let password = |world: &World, text: &str| world.read(text).unwrap().account.password.expose_secret().to_owned();
+    world.files.insert("/pw", "in the file\n");
+    assert_eq!(password(&world, &text), "in the file");
+    world.variables.insert("NAVIEN_PASSWORD", "in the environment");
+    assert_eq!(password(&world, &text), "in the environment");
+    world.variables.insert("CREDENTIALS_DIRECTORY", "/run/credentials");
+    assert_eq!(password(&world, &text), "in the environment", "the unit has other credentials");
+    world.files.insert("/run/credentials/navien-password", "as a credential\r\n");
+    assert_eq!(password(&world, &text), "as a credential");
+    let inline = format!("{ACCOUNT}password = \"inline\"\n");
+    assert_eq!(password(&World::default(), &inline), "inline");
+}
+
+#[test]
+fn a_password_file_that_is_of_no_use_is_named() {
+    let mut world = World::default();
+    let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
+    assert!(world.problems(&text)[0].starts_with("test.toml:3:17: account.password_file: /pw cannot be read"));
+    world.files.insert("/pw", "\n");
+    assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw is empty"]);
+    world.files.insert("/pw", "two\nlines\n");
+    assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw has more than one line"]);
+}
+
+#[test]
+fn what_is_of_no_use_without_something_else_is_said() {
+    assert!(bad("[broker]\npassword = \"x\"\n")[0].contains("of no use without broker.username"));
+    assert!(
+        bad("[cloud]\nstale_after = \"30s\"\n")[0].starts_with("test.toml:4:15: cloud.stale_after: stale_after must")
+    );
+    let twice = "[[device]]\nmac = \"04786332fca0\"\n[[device]]\nmac = \"04:78:63:32:FC:A0\"\n";
+    assert!(bad(twice)[0].starts_with("test.toml:6:7: device.mac: is the same"));
+}
+
+#[test]
+fn the_brokers_address_is_taken_apart() {
+    let broker = good("[broker]\nurl = \"mqtts://broker.home.arpa\"\nusername = \"u\"\npassword = \"p\"\n").broker;
+    assert_eq!((broker.host.as_str(), broker.port, broker.tls), ("broker.home.arpa", 8883, true));
+    assert_eq!(good("[broker]\nurl = \"mqtt://[::1]:1884\"\n").broker.port, 1884);
+}
+
+#[test]
+fn the_state_directory_of_systemd_wins() {
+    let mut world = World::with_password();
+    let text = format!("{ACCOUNT}[state]\ndirectory = \"/here\"\n");
+    assert_eq!(world.read(&text).unwrap().state_directory, Path::new("/here"));
+    world.variables.insert("STATE_DIRECTORY", "/var/lib/one:/var/lib/two");
+    assert_eq!(world.read(&text).unwrap().state_directory, Path::new("/var/lib/one"));
+}
+
+#[test]
+fn the_dump_has_no_secret_in_it() {
+    let text = format!("{ACCOUNT}password = \"hush\"\n[broker]\nusername = \"u\"\npassword = \"hush\"\n");
+    let config = World::default().read(&text).unwrap();
+    let dump = config.dump().to_string();
+    assert!(!dump.contains("hush") && !dump.contains("you@example.com"), "{dump}");
+    assert!(dump.contains("y***@example.com"));
+    assert!(!format!("{config:?}").contains("hush"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,300}") {
+        let _ = World::with_password().read(&text);
+    }
+
+    #[test]
+    fn no_value_makes_the_reader_panic(
+        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "broker", "commands", "log"]),
+        key in prop::sample::select(vec!["url", "keep_alive", "jitter", "max_attempts", "level", "max_queued", "enabled"]),
+        value in "[0-9a-z\"\\[\\]{}=.:+_-]{0,20}",
+    ) {
+        let _ = World::with_password().read(&format!("{ACCOUNT}[{section}]\n{key} = {value}\n"));
+    }
+}

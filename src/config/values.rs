@@ -1,0 +1,132 @@
+//! How single values are read, with what would be right in every error.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::reader::describe;
+
+/// No duration is longer, so that no deadline lies beyond what a clock can say.
+const LONGEST: Duration = Duration::from_secs(366 * 86400);
+
+pub fn text(value: &DeValue<'_>) -> Result<String, String> {
+    let DeValue::String(text) = value else { return Err(format!("expected a string, not {}", describe(value))) };
+    if text.trim().is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain control characters".to_owned());
+    }
+    Ok(text.clone().into_owned())
+}
+
+pub fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+    match value {
+        DeValue::Boolean(value) => Ok(*value),
+        other => Err(format!("expected true or false, not {}", describe(other))),
+    }
+}
+
+/// Reads a whole number between two others.
+pub fn whole(low: i64, high: i64) -> impl Fn(&DeValue<'_>) -> Result<i64, String> {
+    move |value| {
+        let expected = || format!("expected a whole number from {low} to {high}");
+        let DeValue::Integer(number) = value else { return Err(format!("{}, not {}", expected(), describe(value))) };
+        let parsed = i64::from_str_radix(number.as_str(), number.radix());
+        parsed.ok().filter(|n| (low..=high).contains(n)).ok_or_else(|| format!("{}, not {number}", expected()))
+    }
+}
+
+/// Reads a number of attempts, where -1 is without limit.
+pub fn attempts(value: &DeValue<'_>) -> Result<Option<u32>, String> {
+    let number = whole(-1, i64::from(u32::MAX))(value)
+        .map_err(|_| "expected a whole number of attempts, or -1 for no limit".to_owned())?;
+    Ok(u32::try_from(number).ok())
+}
+
+/// Reads a number between two others, the upper one included or not.
+pub fn number(low: f64, high: f64, inclusive: bool) -> impl Fn(&DeValue<'_>) -> Result<f64, String> {
+    move |value| {
+        let to = if inclusive { "to" } else { "to less than" };
+        let expected = format!("expected a number from {low} {to} {high}");
+        let parsed = match value {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            other => return Err(format!("{expected}, not {}", describe(other))),
+        };
+        let fits = |n: &f64| *n >= low && (*n < high || (inclusive && *n <= high));
+        parsed.filter(fits).ok_or(expected)
+    }
+}
+
+/// Reads a duration of at least `low` and at most `high`, if there is one.
+pub fn duration(low: Duration, high: Option<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, String> {
+    move |value| {
+        let written = match value {
+            DeValue::String(written) => written,
+            DeValue::Integer(number) => {
+                return Err(format!("expected a duration with its unit, such as \"{number}s\" or \"{number}m\""));
+            }
+            other => return Err(format!("expected a duration such as \"30s\" or \"5m\", not {}", describe(other))),
+        };
+        let parsed: Duration = written
+            .parse::<humantime::Duration>()
+            .map_err(|_| {
+                format!("expected a duration such as \"500ms\", \"30s\", \"5m\" or \"1h\", not \"{written}\"")
+            })?
+            .into();
+        let show = humantime::format_duration;
+        let high = high.unwrap_or(LONGEST);
+        match parsed {
+            parsed if parsed < low => Err(format!("must be at least \"{}\"", show(low))),
+            parsed if parsed > high => Err(format!("must be at most \"{}\"", show(high))),
+            parsed => Ok(parsed),
+        }
+    }
+}
+
+/// Reads one of some words.
+pub fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
+    move |value| {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let expected = format!("expected one of {}", words.join(", "));
+        let DeValue::String(written) = value else { return Err(format!("{expected}, not {}", describe(value))) };
+        let found = choices.iter().find(|(word, _)| *word == written.as_ref());
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| format!("{expected}, not \"{written}\""))
+    }
+}
+
+/// Reads a URL of one of some schemes, with a host and without credentials.
+pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<Url, String> {
+    move |value| {
+        let expected = format!("expected a URL that begins with {}://", schemes.join(":// or "));
+        let written = text(value)?;
+        let Ok(url) = Url::parse(&written) else { return Err(expected) };
+        if !schemes.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
+            return Err(expected);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("user name and password do not belong into the URL; they have keys of their own".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("must have no query and no fragment".to_owned());
+        }
+        Ok(url)
+    }
+}
+
+/// Reads the beginning of MQTT topics.
+pub fn topic(value: &DeValue<'_>) -> Result<String, String> {
+    let topic = text(value)?;
+    if topic.contains(['+', '#', '$']) {
+        return Err("must not contain +, # or $, which mean something else to a broker".to_owned());
+    }
+    if topic.split('/').any(str::is_empty) {
+        return Err("must not begin or end with /, nor contain //".to_owned());
+    }
+    if topic.len() > 128 {
+        return Err("must be at most 128 bytes long".to_owned());
+    }
+    Ok(topic)
+}

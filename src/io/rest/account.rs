@@ -1,0 +1,286 @@
+//! One account: its tokens, renewed the cheapest way that works, by one caller at a time.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::{RestClient, RestError};
+use crate::io::clock;
+use crate::io::state::{StateDirectory, TokenFile, unix};
+use crate::navilink::account::{AwsCredentials, Heater, Jwt, read_aws, read_jwt, token_of};
+
+/// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
+const AHEAD: Duration = Duration::from_secs(300);
+
+/// Which credentials are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Renew only what is about to expire.
+    IfExpiring,
+    /// The AWS credentials were refused: renew them, whatever their age.
+    Refused,
+    /// Renew everything.
+    All,
+}
+
+/// Why there are no credentials without the password.
+#[derive(Debug, thiserror::Error)]
+pub enum EnsureError {
+    /// Only signing in can help.
+    #[error("{0}")]
+    SignInNeeded(String),
+    /// The cloud could not be asked; signing in would not help either.
+    #[error(transparent)]
+    Failed(#[from] RestError),
+}
+
+/// Why signing in failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SignInError(#[from] pub RestError);
+
+impl SignInError {
+    /// Returns whether the cloud rejected email or password, which must then not be tried again.
+    pub fn rejected(&self) -> bool {
+        matches!(&self.0, RestError::Api(error) if error.rejects_credentials())
+    }
+}
+
+/// The account and its tokens.
+pub struct Account {
+    client: RestClient,
+    email: String,
+    password: SecretString,
+    state: StateDirectory,
+    tokens: Mutex<Option<Tokens>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tokens {
+    jwt: Jwt,
+    jwt_age: Age,
+    aws: Option<(AwsCredentials, Age)>,
+    user_type: String,
+}
+
+/// When something was issued, by both clocks, and how long it lives.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    since: Instant,
+    issued: SystemTime,
+    life: Duration,
+}
+
+impl Age {
+    fn new(life: Duration) -> Self {
+        Self { since: clock::now(), issued: clock::wall(), life }
+    }
+
+    /// Takes up what an earlier run was given. A clock that stands before the issue tells nothing: it counts as
+    /// expired.
+    fn restored(issued: u64, life: u64) -> Self {
+        let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.min(1 << 40));
+        let life = Duration::from_secs(life);
+        let life = if clock::wall() < issued { Duration::ZERO } else { life };
+        Self { since: clock::now(), issued, life }
+    }
+
+    /// Returns whether it expires within [`AHEAD`], by whichever clock says so first: one of them stands still while
+    /// the machine sleeps, the other one can be set.
+    fn is_expiring(&self) -> bool {
+        let age = clock::now().duration_since(self.since);
+        let by_wall = clock::wall().duration_since(self.issued).unwrap_or_default();
+        age.max(by_wall) + AHEAD.min(self.life / 4) >= self.life
+    }
+
+    fn expire(&mut self) {
+        self.life = Duration::ZERO;
+    }
+}
+
+impl Account {
+    /// Takes up the tokens that an earlier run kept, if they are this account's.
+    pub fn new(client: RestClient, email: &str, password: SecretString, state: StateDirectory) -> Self {
+        let kept = state.tokens().filter(|kept| kept.email == email.to_lowercase());
+        Self { client, email: email.to_owned(), password, state, tokens: Mutex::new(kept.map(restore)) }
+    }
+
+    /// Gets credentials for a session without the password: `/auth/refresh`, then `/auth/session/refresh`, then
+    /// `/user/secured-sign-in`, as far as needed.
+    ///
+    /// # Errors
+    ///
+    /// Says whether signing in can help.
+    pub async fn ensure(&self, renewal: Renewal) -> Result<(), EnsureError> {
+        let mut slot = self.tokens.lock().await;
+        let Some(tokens) = slot.as_mut() else {
+            return Err(EnsureError::SignInNeeded("there are no tokens yet".into()));
+        };
+        let mut fresh = false;
+        if renewal == Renewal::All || tokens.jwt_age.is_expiring() {
+            self.refresh_jwt(tokens).await?;
+            fresh = true;
+        }
+        let aws_good = tokens.aws.as_ref().is_some_and(|(_, age)| !age.is_expiring());
+        if renewal != Renewal::IfExpiring || !aws_good {
+            self.refresh_aws(tokens, fresh).await?;
+        }
+        Ok(())
+    }
+
+    /// Signs in with the password.
+    ///
+    /// # Errors
+    ///
+    /// Says whether the cloud rejected the credentials.
+    pub async fn sign_in(&self) -> Result<(), SignInError> {
+        let mut slot = self.tokens.lock().await;
+        debug!("Signing in");
+        let data = self.client.sign_in(&self.email, &self.password).await?;
+        let token = token_of(&data);
+        let jwt = read_jwt(token, None).map_err(RestError::from)?;
+        let (credentials, life) = read_aws(token).map_err(RestError::from)?;
+        let user_type = match data.pointer("/userInfo/userType") {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let jwt_age = Age::new(jwt.expires_in);
+        let tokens = Tokens { jwt, jwt_age, aws: Some((credentials, Age::new(life))), user_type };
+        self.keep(&tokens).await;
+        *slot = Some(tokens);
+        Ok(())
+    }
+
+    /// Returns the credentials of the MQTT session.
+    pub async fn aws_credentials(&self) -> Option<AwsCredentials> {
+        Some(self.tokens.lock().await.as_ref()?.aws.as_ref()?.0.clone())
+    }
+
+    /// Returns the account's heaters.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn heaters(&self) -> Result<Vec<Heater>, RestError> {
+        self.authenticated(async |access, _| self.client.device_list(access, &self.email).await).await
+    }
+
+    /// Returns a heater's time-of-use schedule.
+    ///
+    /// # Errors
+    ///
+    /// As every call.
+    pub async fn tou(&self, heater: &Heater, controller_serial: &str) -> Result<Value, RestError> {
+        self.authenticated(async |access, user_type| {
+            self.client.device_tou(access, (&self.email, user_type), heater, controller_serial).await
+        })
+        .await
+    }
+
+    /// Makes a call; after a 401 the token is renewed and the call made once more.
+    async fn authenticated<T>(
+        &self,
+        call: impl AsyncFn(&SecretString, &str) -> Result<T, RestError>,
+    ) -> Result<T, RestError> {
+        let no_tokens = || RestError::Api(crate::navilink::account::ApiError::Missing("accessToken"));
+        let (access, user_type) = {
+            let slot = self.tokens.lock().await;
+            let tokens = slot.as_ref().ok_or_else(no_tokens)?;
+            (tokens.jwt.access.clone(), tokens.user_type.clone())
+        };
+        match call(&access, &user_type).await {
+            Err(error) if error.code() == Some(401) => {}
+            outcome => return outcome,
+        }
+        let renewed = {
+            let mut slot = self.tokens.lock().await;
+            let tokens = slot.as_mut().ok_or_else(no_tokens)?;
+            if tokens.jwt.access.expose_secret() == access.expose_secret() {
+                tokens.jwt_age.expire();
+                match self.refresh_jwt(tokens).await {
+                    Ok(()) => {}
+                    Err(EnsureError::Failed(error)) => return Err(error),
+                    // Left as it was refused: the next `ensure` says that signing in is needed.
+                    Err(EnsureError::SignInNeeded(_)) => return Err(no_tokens()),
+                }
+            }
+            tokens.jwt.access.clone()
+        };
+        call(&renewed, &user_type).await
+    }
+
+    async fn refresh_jwt(&self, tokens: &mut Tokens) -> Result<(), EnsureError> {
+        debug!("Renewing the access token");
+        let refused = |error: RestError| match error.refuses() {
+            true => EnsureError::SignInNeeded(format!("the refresh token was refused: {error}")),
+            false => error.into(),
+        };
+        let data = self.client.refresh(&tokens.jwt.refresh).await.map_err(refused)?;
+        let jwt = read_jwt(token_of(&data), Some(&tokens.jwt.refresh)).map_err(RestError::from)?;
+        tokens.jwt_age = Age::new(jwt.expires_in);
+        tokens.jwt = jwt;
+        self.keep(tokens).await;
+        Ok(())
+    }
+
+    async fn refresh_aws(&self, tokens: &mut Tokens, fresh: bool) -> Result<(), EnsureError> {
+        debug!("Renewing the session's credentials");
+        let mut answer = self.client.session_refresh(&tokens.jwt.access, &self.email).await;
+        if !fresh && answer.as_ref().is_err_and(|error| error.code() == Some(401)) {
+            self.refresh_jwt(tokens).await?;
+            answer = self.client.session_refresh(&tokens.jwt.access, &self.email).await;
+        }
+        // The second way helps only when the first one was answered.
+        if answer.as_ref().is_err_and(|error| matches!(error, RestError::Api(_)) && error.code() != Some(429)) {
+            answer = self.client.secured_sign_in(&tokens.jwt.access, &self.email).await;
+        }
+        let data = answer.map_err(|error| match error.refuses() {
+            true => EnsureError::SignInNeeded(format!("the session cannot be renewed: {error}")),
+            false => error.into(),
+        })?;
+        let (credentials, life) = read_aws(token_of(&data)).map_err(RestError::from)?;
+        tokens.aws = Some((credentials, Age::new(life)));
+        self.keep(tokens).await;
+        Ok(())
+    }
+
+    async fn keep(&self, tokens: &Tokens) {
+        let reveal = |secret: &SecretString| secret.expose_secret().to_owned();
+        let aws = tokens.aws.as_ref();
+        self.state
+            .keep_tokens(TokenFile {
+                email: self.email.to_lowercase(),
+                access: reveal(&tokens.jwt.access),
+                refresh: reveal(&tokens.jwt.refresh),
+                jwt_issued: unix(tokens.jwt_age.issued),
+                jwt_life: tokens.jwt_age.life.as_secs(),
+                aws: aws.map(|(aws, _)| {
+                    let token = aws.session_token.as_ref().map(reveal).unwrap_or_default();
+                    [reveal(&aws.access_key_id), reveal(&aws.secret_key), token]
+                }),
+                aws_issued: aws.map_or(0, |(_, age)| unix(age.issued)),
+                aws_life: aws.map_or(0, |(_, age)| age.life.as_secs()),
+                user_type: tokens.user_type.clone(),
+            })
+            .await;
+    }
+}
+
+fn restore(kept: TokenFile) -> Tokens {
+    let jwt_life = Duration::from_secs(kept.jwt_life);
+    let aws = kept.aws.map(|[access_key_id, secret_key, session_token]| AwsCredentials {
+        access_key_id: access_key_id.into(),
+        secret_key: secret_key.into(),
+        session_token: Some(session_token.into()),
+    });
+    Tokens {
+        jwt: Jwt { access: kept.access.into(), refresh: kept.refresh.into(), expires_in: jwt_life },
+        jwt_age: Age::restored(kept.jwt_issued, kept.jwt_life),
+        aws: aws.map(|aws| (aws, Age::restored(kept.aws_issued, kept.aws_life))),
+        user_type: kept.user_type,
+    }
+}

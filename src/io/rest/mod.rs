@@ -1,0 +1,54 @@
+//! The cloud's REST API (protocol reference, section 1). Nothing here retries but one call whose token had expired.
+
+mod account;
+mod client;
+
+use std::time::Duration;
+
+use crate::navilink::account::ApiError;
+
+pub use account::{Account, EnsureError, Renewal, SignInError};
+pub use client::RestClient;
+
+/// Why a call failed; names nothing secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The server was not reached: name lookup, TCP or TLS.
+    #[error("the cloud cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("the cloud did not answer within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    /// The connection broke on the way.
+    #[error("the answer of the cloud broke off: {0}")]
+    Broken(String),
+    /// The answer is larger than any that is expected.
+    #[error("the answer of the cloud is larger than {0} bytes")]
+    TooLarge(usize),
+    /// An answer that is not what was asked for.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl RestError {
+    /// Returns whether the cloud can have seen the request.
+    pub fn reached_cloud(&self) -> bool {
+        !matches!(self, RestError::Unreachable(_))
+    }
+
+    /// Returns the HTTP status or envelope code, when there was an answer with one.
+    pub fn code(&self) -> Option<i64> {
+        match self {
+            RestError::Api(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the cloud refused what was shown to it, so that showing it again is of no use.
+    pub fn refuses(&self) -> bool {
+        self.code().is_some_and(|code| (400..500).contains(&code) && !matches!(code, 408 | 425 | 429))
+    }
+}
+
+#[cfg(all(test, feature = "simulator"))]
+mod tests;
