@@ -219,6 +219,11 @@ impl Bridge {
             .collect()
     }
 
+    /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
+    pub fn cloud_will(&self) -> Option<Outgoing> {
+        Some(presence(self.heaters().next()?, &self.identity, false))
+    }
+
     /// Takes the payload of `bridge/connection`.
     pub fn set_connection(&mut self, payload: &Value) {
         self.retain_json(self.settings.topics.connection(), payload);

@@ -21,6 +21,7 @@ impl Config {
         recovery["refresh_tokens_every"] = self.recovery.refresh_tokens_every.into();
         recovery["on_failure"] = word(ON_FAILURE, self.recovery.on_failure).into();
         let scheme = if broker.tls { "mqtts" } else { "mqtt" };
+        let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
         json!({
             "units": match self.units {
                 UnitsChoice::Device => "device",
@@ -45,7 +46,7 @@ impl Config {
             "reconnect": line(&self.reconnect),
             "recovery": recovery,
             "broker": {
-                "url": format!("{scheme}://{}:{}", broker.host, broker.port),
+                "url": format!("{scheme}://{host}:{}", broker.port),
                 "username": broker.username,
                 "ca_file": broker.ca_file.as_deref().map(path),
                 "client_certificate": broker.client.as_ref().map(|(certificate, _)| path(certificate)),

@@ -262,7 +262,7 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
     s.finish(r);
     let address = address?;
     Some(Broker {
-        host: address.host_str()?.to_owned(),
+        host: address.host_str()?.trim_matches(['[', ']']).to_owned(),
         port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
         password: password.filter(|_| username.is_some()),

@@ -5,24 +5,14 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
+use crate::bridge::Moment;
 use crate::supervisor::{Event, State, View, seconds};
 
-/// Ties the two clocks together at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// The monotonic time.
-    pub now: Instant,
-    /// The wall-clock time of the same moment.
-    pub wall: SystemTime,
-}
-
-impl Moment {
-    /// Returns the wall-clock time of `at`.
-    pub fn wall_of(&self, at: Instant) -> SystemTime {
-        match at.checked_duration_since(self.now) {
-            Some(ahead) => self.wall + ahead,
-            None => self.wall.checked_sub(self.now.duration_since(at)).unwrap_or(self.wall),
-        }
+/// Returns the wall-clock time of `at`.
+fn wall_of(moment: Moment, at: Instant) -> SystemTime {
+    match at.checked_duration_since(moment.now) {
+        Some(ahead) => moment.wall + ahead,
+        None => moment.wall.checked_sub(moment.now.duration_since(at)).unwrap_or(moment.wall),
     }
 }
 
@@ -35,10 +25,10 @@ pub fn rfc3339(at: SystemTime) -> String {
 pub fn connection(view: &View, moment: Moment) -> Value {
     json!({
         "state": view.state.as_str(),
-        "since": rfc3339(moment.wall_of(view.since)),
+        "since": rfc3339(wall_of(moment, view.since)),
         "attempt": view.attempt,
         "max_attempts": view.max_attempts,
-        "next_attempt_at": view.next_attempt_at.map(|at| rfc3339(moment.wall_of(at))),
+        "next_attempt_at": view.next_attempt_at.map(|at| rfc3339(wall_of(moment, at))),
         "reason": view.reason.as_ref().map(|reason| reason.code),
         "detail": view.reason.as_ref().map(|reason| reason.detail.as_ref()).filter(|detail| !detail.is_empty()),
         "strategy": view.strategy.as_str(),

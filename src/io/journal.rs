@@ -1,1 +1,64 @@
-//! Empty for now.
+//! Where the log goes: the journal with its fields under systemd, standard error otherwise.
+
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+
+use tracing::Level;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::{LogLevel, LogTarget};
+
+/// Libraries that can print what must not be printed, or more than anybody reads, and how much they may say at most.
+const CAPPED: [(&str, LevelFilter); 9] = [
+    ("aws_sigv4", LevelFilter::INFO),
+    ("h2", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO),
+    ("hyper_util", LevelFilter::INFO),
+    ("paho_mqtt", LevelFilter::WARN),
+    ("paho_mqtt_c", LevelFilter::WARN),
+    ("reqwest", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+    ("tungstenite", LevelFilter::INFO),
+];
+
+/// Starts the log; the first call of the process wins.
+pub fn start(target: LogTarget, level: LogLevel) {
+    let level = filter_of(level);
+    let targets = CAPPED
+        .iter()
+        .fold(Targets::new().with_default(level), |targets, (name, cap)| targets.with_target(*name, level.min(*cap)));
+    let journal = match target {
+        LogTarget::Stderr => None,
+        LogTarget::Auto if !stderr_is_the_journal() => None,
+        LogTarget::Auto | LogTarget::Journal => tracing_journald::layer().ok(),
+    };
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match journal {
+        // Without a prefix the fields are STATE, ATTEMPT, REASON …
+        Some(journal) => Box::new(journal.with_field_prefix(None)),
+        None => Box::new(
+            fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(level > Level::INFO),
+        ),
+    };
+    let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// `systemd.exec(5)`: `$JOURNAL_STREAM` names device and inode of the journal's stream.
+fn stderr_is_the_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let Some((device, inode)) = named.split_once(':') else { return false };
+    std::fs::metadata("/proc/self/fd/2")
+        .is_ok_and(|about| device.parse() == Ok(about.dev()) && inode.parse() == Ok(about.ino()))
+}

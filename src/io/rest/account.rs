@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{RestClient, RestError};
 use crate::io::clock;
 use crate::io::state::{StateDirectory, TokenFile, unix};
-use crate::navilink::account::{AwsCredentials, Heater, Jwt, read_aws, read_jwt, token_of};
+use crate::navilink::account::{ApiError, AwsCredentials, Heater, Jwt, read_aws, read_jwt, token_of};
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -166,7 +166,13 @@ impl Account {
     ///
     /// As every call.
     pub async fn heaters(&self) -> Result<Vec<Heater>, RestError> {
-        self.authenticated(async |access, _| self.client.device_list(access, &self.email).await).await
+        let (access, _) = self.access().await?;
+        match self.client.device_list(&access, &self.email).await {
+            Err(error) if error.code() == Some(401) => {
+                self.client.device_list(&self.renewed_access(&access).await?, &self.email).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Returns a heater's time-of-use schedule.
@@ -175,42 +181,36 @@ impl Account {
     ///
     /// As every call.
     pub async fn tou(&self, heater: &Heater, controller_serial: &str) -> Result<Value, RestError> {
-        self.authenticated(async |access, user_type| {
-            self.client.device_tou(access, (&self.email, user_type), heater, controller_serial).await
-        })
-        .await
+        let (access, user_type) = self.access().await?;
+        let user = (self.email.as_str(), user_type.as_str());
+        match self.client.device_tou(&access, user, heater, controller_serial).await {
+            Err(error) if error.code() == Some(401) => {
+                self.client.device_tou(&self.renewed_access(&access).await?, user, heater, controller_serial).await
+            }
+            outcome => outcome,
+        }
     }
 
-    /// Makes a call; after a 401 the token is renewed and the call made once more.
-    async fn authenticated<T>(
-        &self,
-        call: impl AsyncFn(&SecretString, &str) -> Result<T, RestError>,
-    ) -> Result<T, RestError> {
-        let no_tokens = || RestError::Api(crate::navilink::account::ApiError::Missing("accessToken"));
-        let (access, user_type) = {
-            let slot = self.tokens.lock().await;
-            let tokens = slot.as_ref().ok_or_else(no_tokens)?;
-            (tokens.jwt.access.clone(), tokens.user_type.clone())
-        };
-        match call(&access, &user_type).await {
-            Err(error) if error.code() == Some(401) => {}
-            outcome => return outcome,
+    /// Returns the access token and the user type.
+    async fn access(&self) -> Result<(SecretString, String), RestError> {
+        let slot = self.tokens.lock().await;
+        let tokens = slot.as_ref().ok_or(RestError::Api(ApiError::Missing("accessToken")))?;
+        Ok((tokens.jwt.access.clone(), tokens.user_type.clone()))
+    }
+
+    /// Returns another access token than `refused`: a 401 to a token that looked good is answered by renewing it, once.
+    async fn renewed_access(&self, refused: &SecretString) -> Result<SecretString, RestError> {
+        let mut slot = self.tokens.lock().await;
+        let tokens = slot.as_mut().ok_or(RestError::Api(ApiError::Missing("accessToken")))?;
+        if tokens.jwt.access.expose_secret() == refused.expose_secret() {
+            tokens.jwt_age.expire();
+            self.refresh_jwt(tokens).await.map_err(|error| match error {
+                EnsureError::Failed(error) => error,
+                // The next `ensure` says that signing in is needed.
+                EnsureError::SignInNeeded(_) => RestError::Api(ApiError::Missing("accessToken")),
+            })?;
         }
-        let renewed = {
-            let mut slot = self.tokens.lock().await;
-            let tokens = slot.as_mut().ok_or_else(no_tokens)?;
-            if tokens.jwt.access.expose_secret() == access.expose_secret() {
-                tokens.jwt_age.expire();
-                match self.refresh_jwt(tokens).await {
-                    Ok(()) => {}
-                    Err(EnsureError::Failed(error)) => return Err(error),
-                    // Left as it was refused: the next `ensure` says that signing in is needed.
-                    Err(EnsureError::SignInNeeded(_)) => return Err(no_tokens()),
-                }
-            }
-            tokens.jwt.access.clone()
-        };
-        call(&renewed, &user_type).await
+        Ok(tokens.jwt.access.clone())
     }
 
     async fn refresh_jwt(&self, tokens: &mut Tokens) -> Result<(), EnsureError> {

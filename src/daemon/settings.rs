@@ -1,0 +1,115 @@
+//! The configuration, in the terms of the modules that it sets up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use secrecy::SecretString;
+
+use crate::bridge::polling::Intervals;
+use crate::bridge::topics::Topics;
+use crate::bridge::{self, Message};
+use crate::config::{Attempts, Config, OnFailure, Strategy};
+use crate::io::mqtt::{Dial, Publication};
+use crate::io::wire::{Target, Transport};
+use crate::supervisor::{self, Backoff, Line};
+
+/// The keep-alive of the local link: a broker next door that stops answering is noticed within 45 seconds.
+const LOCAL_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Sets up the supervisor.
+pub fn supervisor(config: &Config) -> supervisor::Settings {
+    supervisor::Settings {
+        reconnect: line(&config.reconnect),
+        recovery: line(&config.recovery.attempts),
+        strategy: match config.recovery.strategy {
+            Strategy::SimpleRetry => supervisor::Strategy::SimpleRetry,
+            Strategy::FullRecreation => supervisor::Strategy::FullRecreation,
+            Strategy::TokenRefresh => supervisor::Strategy::TokenRefresh,
+            Strategy::ExponentialBackoff => supervisor::Strategy::ExponentialBackoff,
+        },
+        refresh_tokens_every: config.recovery.refresh_tokens_every,
+        on_failure: match config.recovery.on_failure {
+            OnFailure::Exit => supervisor::OnFailure::Exit,
+            OnFailure::Hold => supervisor::OnFailure::Hold,
+        },
+        connect_timeout: config.cloud.connect_timeout,
+        operation_timeout: config.cloud.operation_timeout,
+    }
+}
+
+fn line(attempts: &Attempts) -> Line {
+    Line {
+        enabled: attempts.enabled,
+        max_attempts: attempts.max_attempts,
+        backoff: Backoff {
+            initial: attempts.initial_delay,
+            max: attempts.max_delay,
+            multiplier: attempts.multiplier,
+            jitter: attempts.jitter,
+        },
+    }
+}
+
+/// Sets up the bridge.
+pub fn bridge(config: &Config) -> bridge::Settings {
+    let cloud = &config.cloud;
+    let names: BTreeMap<_, _> =
+        config.devices.iter().filter_map(|device| Some((device.mac.clone(), device.name.clone()?))).collect();
+    bridge::Settings {
+        topics: Topics::new(&config.broker.base_topic),
+        units: config.units,
+        intervals: Intervals {
+            status: cloud.status_interval,
+            information: cloud.info_interval,
+            energy: cloud.energy_interval,
+            schedules: cloud.schedule_interval,
+        },
+        stale_after: cloud.stale_after,
+        names,
+    }
+}
+
+/// Describes a session with the cloud; `url` is presigned.
+pub fn cloud_dial(config: &Config, tls: &Arc<ClientConfig>, url: SecretString) -> Dial {
+    let cloud = &config.cloud;
+    let host = cloud.mqtt_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    Dial {
+        target: Target {
+            host: host.to_owned(),
+            port: cloud.mqtt_url.port_or_known_default().unwrap_or(443),
+            transport: Transport::WebSocket { tls: Arc::clone(tls), url },
+        },
+        keep_alive: cloud.keep_alive,
+        connect_timeout: cloud.connect_timeout,
+        operation_timeout: cloud.operation_timeout,
+        username: None,
+        password: None,
+        will: None,
+        filters: Vec::new(),
+    }
+}
+
+/// Describes a session with the local broker.
+pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Message, filters: Vec<String>) -> Dial {
+    let broker = &config.broker;
+    Dial {
+        target: Target {
+            host: broker.host.clone(),
+            port: broker.port,
+            transport: tls.map_or(Transport::Tcp, |tls| Transport::Tls(Arc::clone(tls))),
+        },
+        keep_alive: LOCAL_KEEP_ALIVE,
+        connect_timeout: config.cloud.connect_timeout,
+        operation_timeout: config.cloud.operation_timeout,
+        username: broker.username.clone(),
+        password: broker.password.clone(),
+        will: Some(publication(will)),
+        filters,
+    }
+}
+
+/// Turns a message of the bridge into one of the link.
+pub fn publication(message: Message) -> Publication {
+    Publication { topic: message.topic, payload: message.payload, retained: message.retained }
+}

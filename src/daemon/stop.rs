@@ -1,0 +1,46 @@
+//! The order in which everything ends.
+
+use std::time::Duration;
+
+use super::{Daemon, settings};
+use crate::io::mqtt::{LinkEvent, Publication};
+use crate::io::{clock, notify};
+use crate::supervisor::Input;
+
+/// Both farewells together; the process is gone within five seconds.
+const LIMIT: Duration = Duration::from_secs(4);
+
+impl Daemon {
+    /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
+    /// so nothing is left to be saved but a sign-in just counted.
+    pub(super) async fn stop(&mut self) {
+        notify::stopping();
+        self.supervisor.handle_input(Input::Stop, clock::now());
+        self.carry_out();
+        let (cloud, local) = (self.supervisor.generation().0, self.redial.generation().0);
+        if self.cloud_is_up {
+            for message in self.bridge.leave_cloud() {
+                let publication = Publication { topic: message.topic, payload: message.payload, retained: false };
+                self.cloud.publish(cloud, publication);
+            }
+        }
+        for message in self.bridge.farewell() {
+            self.local.publish(local, settings::publication(message));
+        }
+        let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
+        self.cloud.close(cloud);
+        self.local.close(local);
+        let down = async {
+            if cloud_was_up {
+                while !matches!(self.cloud_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
+            }
+            if local_was_up {
+                while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
+            }
+            if let Some(saving) = self.saving.take() {
+                let _ = saving.await;
+            }
+        };
+        let _ = clock::within(LIMIT, down).await;
+    }
+}
