@@ -4,6 +4,7 @@
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
 mod classify;
+pub mod one_shot;
 mod report;
 mod settings;
 mod stop;

@@ -1,0 +1,156 @@
+//! `devices` and `status`: the way to the cloud, walked once, by hand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{complain, on_runtime, say};
+use crate::config::Config;
+use crate::daemon;
+use crate::daemon::one_shot::{OneShotError, Way};
+use crate::exit::Exit;
+use crate::io::clock;
+use crate::io::mqtt::{Link, LinkEvent, Publication};
+use crate::navilink::account::Heater;
+use crate::navilink::message::{Body, read};
+use crate::navilink::request::Query;
+use crate::navilink::status::decode_status;
+use crate::navilink::topics;
+use crate::units::Mac;
+
+/// Lists the account's heaters.
+pub fn devices(config: Config, json: bool) -> Exit {
+    on_runtime(async {
+        let listed = async { Way::new(&config).await?.heaters().await }.await;
+        match listed {
+            Err(error) => failed(&error),
+            Ok(heaters) => {
+                print_devices(&heaters, json);
+                Exit::Success
+            }
+        }
+    })
+}
+
+fn print_devices(heaters: &[Heater], as_json: bool) {
+    if as_json {
+        let list: Vec<Value> = heaters
+            .iter()
+            .map(|heater| {
+                json!({
+                    "mac": heater.mac.as_str(),
+                    "name": heater.name,
+                    "device_type": heater.device_type,
+                    "online": heater.online,
+                })
+            })
+            .collect();
+        return say(serde_json::to_string_pretty(&list).unwrap_or_default());
+    }
+    if heaters.is_empty() {
+        return say("The account has no heater.");
+    }
+    for heater in heaters {
+        let online = match heater.online {
+            Some(true) => "online",
+            Some(false) => "offline",
+            None => "unknown",
+        };
+        say(format_args!("{}  type {}  {online:7}  {}", heater.mac, heater.device_type, heater.name));
+    }
+}
+
+/// Asks the heaters, or one of them, for their status.
+pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
+    on_runtime(async {
+        match ask(&config, device).await {
+            Err(error) => failed(&error),
+            Ok((answers, missing)) => {
+                for (heater, status) in &answers {
+                    print_status(heater, status, json);
+                }
+                for heater in &missing {
+                    complain(format_args!("{}: no answer", heater.mac));
+                }
+                if missing.is_empty() { Exit::Success } else { Exit::CloudUnavailable }
+            }
+        }
+    })
+}
+
+type Answers = (Vec<(Heater, Value)>, Vec<Heater>);
+
+async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotError> {
+    let way = Way::new(config).await?;
+    let mut heaters = way.heaters().await?;
+    if let Some(device) = device {
+        heaters.retain(|heater| heater.mac == device);
+        if heaters.is_empty() {
+            return Err(OneShotError::NoSuchHeater(device));
+        }
+    }
+    let identity = way.identity()?;
+    let (sender, mut events) = mpsc::channel(256);
+    let link = Link::new(identity.client.as_str(), sender)?;
+    let mut dial = way.dial().await?;
+    dial.filters = topics::filters(&heaters, &identity.client);
+    link.dial(1, dial);
+    let mut waiting: BTreeMap<Mac, Heater> = heaters.into_iter().map(|heater| (heater.mac.clone(), heater)).collect();
+    let mut answers = Vec::new();
+    let collect = async {
+        while !waiting.is_empty() {
+            match events.recv().await {
+                Some(LinkEvent::Up { .. }) => {
+                    for heater in waiting.values() {
+                        let message = Query::Status.message(heater, &identity);
+                        let publication =
+                            Publication { topic: message.topic, payload: message.payload, retained: false };
+                        link.publish(1, publication);
+                    }
+                }
+                Some(LinkEvent::Message { topic, payload, .. }) => {
+                    let Ok(message) = read(&topic, &payload) else { continue };
+                    let (Some(mac), Body::Status(status)) = (message.mac, message.body) else { continue };
+                    if let Some(heater) = waiting.remove(&mac) {
+                        answers.push((heater, Value::Object(decode_status(&status, config.units).object)));
+                    }
+                }
+                Some(LinkEvent::Down { error, .. }) => return Err(error.into()),
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    };
+    let limit: Duration = config.cloud.connect_timeout + config.cloud.operation_timeout;
+    // Whoever has not answered by then is named.
+    let outcome: Result<(), OneShotError> = clock::within(limit, collect).await.unwrap_or(Ok(()));
+    outcome?;
+    link.close(1);
+    let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
+    let _ = clock::within(Duration::from_secs(3), left).await;
+    Ok((answers, waiting.into_values().collect()))
+}
+
+fn print_status(heater: &Heater, status: &Value, as_json: bool) {
+    if as_json {
+        let mut line = json!({ "mac": heater.mac.as_str() });
+        if let (Value::Object(line), Value::Object(status)) = (&mut line, status) {
+            line.extend(status.clone());
+        }
+        return say(line);
+    }
+    say(format_args!("{} {}", heater.mac, heater.name));
+    for (name, value) in status.as_object().into_iter().flatten() {
+        if !value.is_null() {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            say(format_args!("  {name:34} {shown}"));
+        }
+    }
+}
+
+fn failed(error: &OneShotError) -> Exit {
+    complain(error);
+    daemon::one_shot::exit(error)
+}

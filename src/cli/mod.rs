@@ -1,0 +1,217 @@
+//! The commands (contract, section 1).
+
+mod by_hand;
+mod decode;
+#[cfg(feature = "simulator")]
+mod demo;
+#[cfg(feature = "simulator")]
+mod simulate;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, LogLevel, Surroundings};
+use crate::daemon;
+use crate::exit::Exit;
+use crate::io::journal;
+use crate::units::{Mac, UnitsChoice};
+
+const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
+/// After the work is done, what is left on the runtime (a name lookup that nobody waits for) gets so long.
+const RUNTIME_LIMIT: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Say more (-v: debug, -vv: trace)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Say less (-q: warnings, -qq: errors)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    quiet: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The daemon: bridges the cloud and the local broker until it is asked to stop
+    Run,
+    /// Reads the configuration and reports every problem in it; touches no network
+    Check,
+    /// Signs in, lists the account's heaters, leaves
+    Devices {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Connects, asks each heater for its status, prints it, leaves
+    Status {
+        /// Only this heater
+        #[arg(long, value_name = "MAC")]
+        device: Option<Mac>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decodes a raw cloud message, or a bare status or feature object, from standard input
+    Decode {
+        /// The units to show
+        #[arg(long, value_enum, default_value_t = Units::Device)]
+        units: Units,
+    },
+    /// Simulated cloud, heater and broker with the real bridge between them: no account needed
+    #[cfg(feature = "simulator")]
+    Demo {
+        /// End by itself, and with 0 only if status flowed before and after the outage
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+        limit: Option<Duration>,
+    },
+    /// The simulated cloud and heaters alone
+    #[cfg(feature = "simulator")]
+    Simulate(simulate::Options),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Units {
+    /// As the heater itself is set
+    Device,
+    /// Celsius, litres
+    Metric,
+    /// Fahrenheit, gallons
+    Us,
+}
+
+impl From<Units> for UnitsChoice {
+    fn from(units: Units) -> Self {
+        match units {
+            Units::Device => UnitsChoice::Device,
+            Units::Metric => UnitsChoice::Metric,
+            Units::Us => UnitsChoice::Us,
+        }
+    }
+}
+
+#[cfg(feature = "simulator")]
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+/// Reads the arguments and runs the command that they name.
+pub fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no mistakes, and go to standard output.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        }
+    };
+    let global = arguments.global;
+    match arguments.command {
+        Command::Run => with_config(&global, run),
+        Command::Check => check(&global),
+        Command::Devices { json } => with_config(&global, |config| by_hand::devices(config, json)),
+        Command::Status { device, json } => with_config(&global, |config| by_hand::status(config, device, json)),
+        Command::Decode { units } => decode::decode(units.into()),
+        #[cfg(feature = "simulator")]
+        Command::Demo { limit } => demo::demo(level(LogLevel::Info, &global), limit),
+        #[cfg(feature = "simulator")]
+        Command::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
+    }
+}
+
+fn run(config: Config) -> Exit {
+    on_runtime(async {
+        match daemon::run(config).await {
+            Ok(exit) => exit,
+            Err(error) => {
+                tracing::error!("Cannot start: {error}");
+                error.exit()
+            }
+        }
+    })
+}
+
+fn check(global: &Global) -> Exit {
+    let path = config_path(global);
+    match load(&path) {
+        Ok(_) => {
+            say(format_args!("{}: good", path.display()));
+            Exit::Success
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// Loads the configuration, starts the log and goes on with `command`.
+fn with_config(global: &Global, command: impl FnOnce(Config) -> Exit) -> Exit {
+    let config = match load(&config_path(global)) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    journal::start(config.log.target, level(config.log.level, global));
+    command(config)
+}
+
+fn config_path(global: &Global) -> PathBuf {
+    let named = global.config.clone().or_else(|| std::env::var_os("NAVIEN2MQTT_CONFIG").map(PathBuf::from));
+    named.unwrap_or_else(|| DEFAULT_CONFIG.into())
+}
+
+fn load(path: &Path) -> Result<Config, Exit> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let read = |path: &Path| std::fs::read(path);
+    Config::load(path, Surroundings { variable: &variable, read: &read }).map_err(|problems| {
+        for problem in &problems {
+            complain(problem);
+        }
+        let count = problems.len();
+        complain(format_args!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" }));
+        Exit::Configuration
+    })
+}
+
+fn level(configured: LogLevel, global: &Global) -> LogLevel {
+    const LEVELS: [LogLevel; 5] =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let place = LEVELS.iter().position(|level| *level == configured).unwrap_or(2);
+    LEVELS[(place + usize::from(global.verbose)).saturating_sub(usize::from(global.quiet)).min(4)]
+}
+
+/// Runs `work` on two threads: one turns the daemon's loop, one carries the bytes.
+fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format_args!("the runtime cannot be started: {error}"));
+            return Exit::Internal;
+        }
+    };
+    let exit = runtime.block_on(work);
+    runtime.shutdown_timeout(RUNTIME_LIMIT);
+    exit
+}
+
+/// Writes a line to standard output; that nobody reads it is no error.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Writes a line to standard error.
+fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,141 @@
+//! One way to the cloud without a supervisor, for the commands that a person types. It keeps to the same budget of
+//! sign-ins as the daemon, uses the same tokens, and a client id of its own so that it does not throw the daemon out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use super::{StartError, classify, settings};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::io::mqtt::{Dial, LinkError};
+use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
+use crate::io::state::StateDirectory;
+use crate::io::{clock, tls};
+use crate::navilink::account::Heater;
+use crate::navilink::presign::{PresignError, presign};
+use crate::navilink::session::{ClientId, Identity, SessionId};
+use crate::supervisor::{Decision, SignInBudget, seconds};
+use crate::units::Mac;
+
+/// Why a command that goes to the cloud failed.
+#[derive(Debug, thiserror::Error)]
+pub enum OneShotError {
+    /// It could not even begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A call of the REST API failed.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// Signing in failed.
+    #[error("signing in failed: {0}")]
+    SignIn(#[from] SignInError),
+    /// The budget of sign-ins is used up.
+    #[error("the next sign-in is allowed in {}: too many in a row could lock the account", seconds(*.0))]
+    TooSoon(Duration),
+    /// The URL of the session could not be signed.
+    #[error(transparent)]
+    Presign(#[from] PresignError),
+    /// The session failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The account has no such heater.
+    #[error("the account has no heater {0}; `navien2mqtt devices` lists them")]
+    NoSuchHeater(Mac),
+}
+
+/// Returns the exit code of a failure.
+pub fn exit(error: &OneShotError) -> Exit {
+    match error {
+        OneShotError::Start(error) => error.exit(),
+        OneShotError::SignIn(error) if classify::sign_in(error).decision == Decision::CredentialsRejected => {
+            Exit::CredentialsRejected
+        }
+        OneShotError::NoSuchHeater(_) => Exit::Usage,
+        OneShotError::Presign(_) => Exit::Internal,
+        _ => Exit::CloudUnavailable,
+    }
+}
+
+/// The way to the cloud.
+pub struct Way<'c> {
+    config: &'c Config,
+    tls: Arc<ClientConfig>,
+    account: Account,
+    client_id: String,
+}
+
+impl<'c> Way<'c> {
+    /// Prepares the way.
+    ///
+    /// # Errors
+    ///
+    /// When TLS or HTTP cannot be set up.
+    pub async fn new(config: &'c Config) -> Result<Self, OneShotError> {
+        let cloud = &config.cloud;
+        let tls = tls::client_config(cloud.ca_file.as_deref(), None).map_err(StartError::from)?;
+        let rest = RestClient::new(&cloud.api_url, &tls, cloud.connect_timeout, cloud.operation_timeout)?;
+        let state = StateDirectory::new(&config.state_directory);
+        let client_id = format!("{}-cli", state.client_id(random()?).await);
+        let account = Account::new(rest, &config.account.email, config.account.password.clone(), state);
+        Ok(Self { config, tls, account, client_id })
+    }
+
+    /// Gets credentials, with the password if that must be, and lists the heaters.
+    ///
+    /// # Errors
+    ///
+    /// Says which step failed.
+    pub async fn heaters(&self) -> Result<Vec<Heater>, OneShotError> {
+        match self.account.ensure(Renewal::IfExpiring).await {
+            Ok(()) => {}
+            Err(EnsureError::Failed(error)) => return Err(error.into()),
+            Err(EnsureError::SignInNeeded(_)) => self.sign_in().await?,
+        }
+        Ok(self.account.heaters().await?)
+    }
+
+    /// Returns who we are on the session.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no randomness.
+    pub fn identity(&self) -> Result<Identity, OneShotError> {
+        let session = SessionId::from_random(random()?);
+        Ok(Identity { client: ClientId::new(&self.client_id), session })
+    }
+
+    /// Describes the session, without subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// When its URL cannot be signed.
+    pub async fn dial(&self) -> Result<Dial, OneShotError> {
+        let cloud = &self.config.cloud;
+        let credentials = self.account.aws_credentials().await.ok_or(RestError::Unreachable("no credentials".into()))?;
+        let url = presign(&cloud.mqtt_url, &cloud.region, &credentials, clock::wall())?;
+        Ok(settings::cloud_dial(self.config, &self.tls, url))
+    }
+
+    async fn sign_in(&self) -> Result<(), OneShotError> {
+        let state = StateDirectory::new(&self.config.state_directory);
+        let (now, wall) = (clock::now(), clock::wall());
+        let earlier = state.sign_ins(wall);
+        let used = earlier.iter().filter_map(|at| now.checked_sub(wall.duration_since(*at).unwrap_or_default()));
+        let allowed = SignInBudget::restore(used.collect()).next_allowed(now);
+        if allowed > now {
+            return Err(OneShotError::TooSoon(allowed - now));
+        }
+        let mut times = earlier;
+        times.push(wall);
+        state.keep_sign_ins(times).await;
+        Ok(self.account.sign_in().await?)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], OneShotError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::System(error.into()))?;
+    Ok(bytes)
+}
