@@ -1,1 +1,4 @@
-//! Empty for now.
+//! A cloud and heaters to try the bridge on without an account: `demo`, `simulate` and the integration tests.
+
+pub mod heater;
+pub mod sigv4;
