@@ -1,6 +1,7 @@
 //! One client's connection to the broker.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mqtt_protocol_core::mqtt::packet::Qos;
@@ -48,18 +49,14 @@ impl Broker {
             Err(_) => return self.count(Ended::Violation),
         };
         let ended = self.serve_client(line, &connect, rest).await;
-        if ended != Ended::Disconnected {
-            self.publish_will(&connect);
-        }
         self.count(ended)
     }
 
-    async fn serve_client<S>(&self, line: Line<S>, connect: &Connect, rest: Vec<Packet>) -> Ended
+    async fn serve_client<S>(&self, mut line: Line<S>, connect: &Connect, rest: Vec<Packet>) -> Ended
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut line = line;
-        if self.faults.mute_connack.load(std::sync::atomic::Ordering::SeqCst) {
+        if self.faults.mute_connack.load(Ordering::SeqCst) {
             return line.swallow().await;
         }
         if connect.client_id().is_empty() && !self.rules.retain {
@@ -67,7 +64,7 @@ impl Broker {
             return Ended::Violation;
         }
         let (number, queue) = self.enter(connect.client_id());
-        let _guard = Leave { broker: self, id: connect.client_id(), number };
+        let mut presence = Presence { broker: self, connect, number, goodbye: false };
         let mut session = Session {
             broker: self,
             id: connect.client_id(),
@@ -75,10 +72,12 @@ impl Broker {
             line,
             next_id: 0,
         };
-        match session.run(queue, rest).await {
+        let ended = match session.run(queue, rest).await {
             Ok(never) => match never {},
             Err(ended) => ended,
-        }
+        };
+        presence.goodbye = ended == Ended::Disconnected;
+        ended
     }
 
     fn keep_alive(&self, seconds: u16) -> Duration {
@@ -103,16 +102,20 @@ impl Broker {
     }
 }
 
-/// Takes the client out however its connection's future ends.
-struct Leave<'a> {
+/// Takes the client out and publishes its last will, however its connection's future ends.
+struct Presence<'a> {
     broker: &'a Broker,
-    id: &'a str,
+    connect: &'a Connect,
     number: u64,
+    goodbye: bool,
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Presence<'_> {
     fn drop(&mut self) {
-        self.broker.leave(self.id, self.number);
+        self.broker.leave(self.connect.client_id(), self.number);
+        if !self.goodbye {
+            self.broker.publish_will(self.connect);
+        }
     }
 }
 
