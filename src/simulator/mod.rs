@@ -1,4 +1,23 @@
-//! A simulated cloud and simulated heaters, to try the bridge without an account and to test it.
+//! A cloud and heaters to try the bridge on without an account: `demo`, `simulate` and the integration tests.
+//!
+//! [`Simulator::start`] brings up the REST API, the MQTT side and a control port on loopback, all in this process, and
+//! dropping the [`Simulator`] ends them. What can be made to go wrong stands in [`faults`]. The [`broker`] alone, with
+//! other rules, is also the demo's local broker.
 
+pub mod account;
+pub mod broker;
+pub mod certificate;
+pub mod cloud;
+pub mod control;
+pub mod counters;
+pub mod faults;
 pub mod heater;
+pub mod iot;
+pub mod net;
+pub mod plant;
+pub mod rest;
+pub mod sigv4;
 pub mod tank;
+
+pub use self::cloud::{Controls, Options, Simulator};
+pub use self::faults::{Fault, HeaterState, RestAnswer};

@@ -1,0 +1,251 @@
+//! Everything that can be made to go wrong, and how it is asked for.
+//!
+//! `POST /faults` on the control port takes one fault, or an array of them, as JSON objects with the name in `fault`:
+//!
+//! | `fault` | members | what happens |
+//! |---|---|---|
+//! | `refuse` | `times`? | connections to the MQTT port are reset as soon as they are accepted |
+//! | `reset` | | all MQTT connections are reset (RST) now |
+//! | `freeze`, `thaw` | | MQTT connections stay open, but nothing is read or written |
+//! | `upgrade` | `status`, `times`? | the WebSocket upgrade is answered with this status |
+//! | `close-after-connack` | `times`? | the connection is closed right after CONNACK |
+//! | `mute-connack` | `on` | CONNECT is never answered |
+//! | `refuse-suback` | `times`? | filters are refused with 0x80 |
+//! | `takeover` | | clients are disconnected as if others had taken their ids |
+//! | `lifetime` | `ms` or null | how long new MQTT connections live |
+//! | `rest` | `endpoint`?, `answer`, `times`? | REST calls to this path (all without one) are answered so, see below |
+//! | `expire-tokens`, `expire-aws` | | tokens, or AWS credentials, issued until now are expired |
+//! | `heater` | `index`?, `state`, `ms`? | `online`, `offline`, `silent` or `slow` (by `ms`); all heaters without `index` |
+//! | `malformed` | `payload`? | this text, or a set of built-in nonsense, is published on the heaters' topics |
+//! | `push` | | every heater publishes a status now |
+//! | `clear` | | everything that lasts is ended |
+//!
+//! Without `times` a fault lasts until `clear`. `answer` is `{"status": 503}`, `{"too-many": 5}` (429 with
+//! `Retry-After: 5`), `{"envelope": 500}` (HTTP 200 with another number in `code`), `{"slow": 3000}` (ms, then the real
+//! answer), `"html"`, `"empty"` or `"drop"` (the connection is closed without an answer).
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::broker::Times;
+
+/// A fault to set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// Connections to the MQTT port are reset as soon as they are accepted.
+    Refuse {
+        /// How often; until cleared without.
+        times: Option<u32>,
+    },
+    /// All MQTT connections are reset now.
+    Reset,
+    /// MQTT connections stay open, but nothing is read or written.
+    Freeze,
+    /// Ends a freeze.
+    Thaw,
+    /// The WebSocket upgrade is answered with a status.
+    Upgrade {
+        /// The HTTP status.
+        status: u16,
+        /// How often; until cleared without.
+        times: Option<u32>,
+    },
+    /// The connection is closed right after CONNACK.
+    CloseAfterConnack {
+        /// How often; until cleared without.
+        times: Option<u32>,
+    },
+    /// CONNECT is never answered.
+    MuteConnack {
+        /// Whether it is so from now on.
+        on: bool,
+    },
+    /// Filters are refused with 0x80.
+    RefuseSuback {
+        /// How often; until cleared without.
+        times: Option<u32>,
+    },
+    /// Clients are disconnected as if others had taken their ids.
+    Takeover,
+    /// New MQTT connections live only so long.
+    Lifetime {
+        /// Milliseconds; without limit if absent.
+        ms: Option<u64>,
+    },
+    /// REST calls are answered wrongly.
+    Rest {
+        /// The path, such as `/user/sign-in`; all without.
+        endpoint: Option<String>,
+        /// The answer.
+        answer: RestAnswer,
+        /// How often; until cleared without.
+        times: Option<u32>,
+    },
+    /// Access tokens issued until now are expired.
+    ExpireTokens,
+    /// AWS credentials issued until now are expired.
+    ExpireAws,
+    /// A heater misbehaves.
+    Heater {
+        /// Which one; all without.
+        index: Option<usize>,
+        /// How.
+        state: HeaterState,
+        /// Milliseconds by which a slow one is late.
+        ms: Option<u64>,
+    },
+    /// Nonsense is published on the heaters' topics.
+    Malformed {
+        /// The payload; a built-in set without.
+        payload: Option<String>,
+    },
+    /// Every heater publishes a status now.
+    Push,
+    /// Everything that lasts is ended.
+    Clear,
+}
+
+/// How a heater misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeaterState {
+    /// Not at all.
+    Online,
+    /// It is not connected to the cloud.
+    Offline,
+    /// It does not answer.
+    Silent,
+    /// It answers late.
+    Slow,
+}
+
+/// A wrong answer to a REST call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestAnswer {
+    /// An HTTP status, with the same number in the envelope.
+    Status(u16),
+    /// HTTP 429 with `Retry-After` in seconds.
+    TooMany(u64),
+    /// HTTP 200 with this number in the envelope.
+    Envelope(u16),
+    /// HTTP 200 with a page in HTML.
+    Html,
+    /// HTTP 200 without a body.
+    Empty,
+    /// The right answer after so many milliseconds.
+    Slow(u64),
+    /// The connection is closed without an answer.
+    Drop,
+}
+
+/// The REST faults that are armed.
+#[derive(Debug, Default)]
+pub struct RestFaults(Mutex<Vec<(Option<String>, RestAnswer, Times)>>);
+
+impl RestFaults {
+    /// Arms one; an earlier one for the same endpoint comes first.
+    pub fn arm(&self, endpoint: Option<String>, answer: RestAnswer, times: Option<u32>) {
+        let armed = Times::default();
+        armed.arm(times);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((endpoint, answer, armed));
+    }
+
+    /// Takes the fault for a call to `path`.
+    pub fn take(&self, path: &str) -> Option<RestAnswer> {
+        let armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fitting = armed.iter().filter(|(endpoint, ..)| endpoint.as_deref().is_none_or(|e| e == path));
+        fitting.find(|(_, _, times)| times.take()).map(|(_, answer, _)| *answer)
+    }
+
+    /// Disarms all.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The faults of the upgrade and of the WebSocket connections.
+#[derive(Debug, Default)]
+pub struct UpgradeFaults {
+    status: Mutex<u16>,
+    times: Times,
+    lifetime: Mutex<Option<Duration>>,
+}
+
+impl UpgradeFaults {
+    /// Answers upgrades with `status`.
+    pub fn arm(&self, status: u16, times: Option<u32>) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        self.times.arm(times);
+    }
+
+    /// Takes the status for one upgrade.
+    pub fn take(&self) -> Option<u16> {
+        self.times.take().then(|| *self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets upgrades pass again.
+    pub fn clear(&self) {
+        self.times.clear();
+    }
+
+    /// Sets how long new connections live.
+    pub fn set_lifetime(&self, lifetime: Option<Duration>) {
+        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
+    }
+
+    /// Returns how long new connections live.
+    pub fn lifetime(&self) -> Option<Duration> {
+        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Fault {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn faults_are_read_as_documented() {
+        assert_eq!(read(r#"{"fault":"refuse"}"#), Fault::Refuse { times: None });
+        assert_eq!(
+            read(r#"{"fault":"upgrade","status":403,"times":2}"#),
+            Fault::Upgrade { status: 403, times: Some(2) }
+        );
+        assert_eq!(read(r#"{"fault":"reset"}"#), Fault::Reset);
+        assert_eq!(read(r#"{"fault":"lifetime","ms":null}"#), Fault::Lifetime { ms: None });
+        let heater = Fault::Heater { index: Some(1), state: HeaterState::Slow, ms: Some(500) };
+        assert_eq!(read(r#"{"fault":"heater","index":1,"state":"slow","ms":500}"#), heater);
+        for (json, answer) in [
+            (r#"{"status":503}"#, RestAnswer::Status(503)),
+            (r#"{"too-many":5}"#, RestAnswer::TooMany(5)),
+            (r#"{"envelope":500}"#, RestAnswer::Envelope(500)),
+            (r#"{"slow":3000}"#, RestAnswer::Slow(3000)),
+            (r#""html""#, RestAnswer::Html),
+            (r#""empty""#, RestAnswer::Empty),
+            (r#""drop""#, RestAnswer::Drop),
+        ] {
+            let read = read(&format!(r#"{{"fault":"rest","endpoint":"/x","answer":{json}}}"#));
+            assert_eq!(read, Fault::Rest { endpoint: Some("/x".to_owned()), answer, times: None });
+        }
+        assert!(serde_json::from_str::<Fault>(r#"{"fault":"nonsense"}"#).is_err());
+    }
+
+    #[test]
+    fn rest_faults_are_used_up_in_order() {
+        let faults = RestFaults::default();
+        faults.arm(Some("/a".to_owned()), RestAnswer::Html, Some(1));
+        faults.arm(None, RestAnswer::Drop, None);
+        assert_eq!(faults.take("/b"), Some(RestAnswer::Drop));
+        assert_eq!(faults.take("/a"), Some(RestAnswer::Html));
+        assert_eq!(faults.take("/a"), Some(RestAnswer::Drop));
+        faults.clear();
+        assert_eq!(faults.take("/a"), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! The heaters at the cloud's broker.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::broker::{Broker, Message};
+use super::counters::Tally;
+use super::faults::HeaterState;
+use super::heater::{Heater, HeaterFault, Publish};
+use crate::io::clock;
+
+const TICK: Duration = Duration::from_millis(100);
+const STATUS_REQUEST: u64 = 16_777_219;
+/// Pushes remembered in the counters.
+const PUSHES: usize = 100;
+
+/// Payloads that no client may stumble over.
+const NONSENSE: &[&[u8]] = &[
+    b"",
+    b"not json",
+    b"{\"response\":",
+    b"null",
+    b"[]",
+    b"42",
+    b"{\"response\":null}",
+    b"{\"response\":{}}",
+    b"{\"response\":{\"status\":[]}}",
+    b"{\"response\":{\"status\":\"\"}}",
+    b"{\"response\":{\"status\":{\"operationMode\":\"32\",\"dhwTemperature\":null,\"errorCode\":{}}}}",
+    b"{\"response\":{\"status\":{\"dhwTemperature\":1e308,\"dhwChargePer\":-99999999999999999999}}}",
+    b"{\"response\":{\"status\":{\"operationMode\":9999,\"dhwOperationSetting\":9999}}}",
+    b"{\"response\":{\"feature\":{\"dhwTemperatureMin\":\"low\"}}}",
+    b"{\"status\":{\"\\u0000\":true}}",
+    b"\xff\xfe\x00{\"response\":1}",
+];
+
+/// The heaters; clones share them.
+#[derive(Clone)]
+pub struct Plant {
+    heaters: Arc<Mutex<Vec<Heater>>>,
+    broker: Broker,
+    tally: Tally,
+}
+
+impl Plant {
+    /// Connects `heaters` to the broker.
+    pub fn new(heaters: Vec<Heater>, broker: Broker, tally: Tally) -> Self {
+        Self { heaters: Arc::new(Mutex::new(heaters)), broker, tally }
+    }
+
+    /// Locks the heaters.
+    pub fn heaters(&self) -> MutexGuard<'_, Vec<Heater>> {
+        self.heaters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the heaters answer and live, `time_scale` times as fast as real ones.
+    pub async fn run(self, mut messages: mpsc::Receiver<Arc<Message>>, time_scale: f64) {
+        let mut last = clock::now();
+        loop {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(message) => self.hand_over(&message),
+                    None => return,
+                },
+                () = clock::sleep_until(last + TICK) => {
+                    let now = clock::now();
+                    let elapsed = (now - last).mul_f64(time_scale);
+                    last = now;
+                    let said = self.heaters().iter_mut().flat_map(|h| h.advance(elapsed, clock::wall())).collect();
+                    self.publish(said);
+                }
+            }
+        }
+    }
+
+    /// Makes every heater publish a status now, and counts when.
+    pub fn push(&self) {
+        let said: Vec<Publish> = self.heaters().iter_mut().flat_map(ask_for_status).collect();
+        let at = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let mut tally = self.tally.count();
+        let excess = (tally.pushes.len() + said.len()).saturating_sub(PUSHES).min(tally.pushes.len());
+        tally.pushes.drain(..excess);
+        tally.pushes.extend(said.iter().map(|_| u64::try_from(at).unwrap_or(u64::MAX)));
+        drop(tally);
+        self.publish(said);
+    }
+
+    /// Publishes `payload`, or a set of nonsense, on every heater's topics.
+    pub fn malformed(&self, payload: Option<&str>) {
+        let payloads: Vec<&[u8]> = payload.map_or_else(|| NONSENSE.to_vec(), |text| vec![text.as_bytes()]);
+        let topics: Vec<String> = self.heaters().iter().map(|heater| format!("{}res", prefix(heater))).collect();
+        for topic in &topics {
+            for payload in &payloads {
+                self.broker.publish(Message::new(topic.as_str(), *payload));
+            }
+        }
+    }
+
+    /// Sets how one heater, or every one, misbehaves.
+    pub fn set_fault(&self, index: Option<usize>, state: HeaterState, late: Duration) {
+        let chosen = |at: usize| index.is_none_or(|index| index == at);
+        for (_, heater) in self.heaters().iter_mut().enumerate().filter(|(at, _)| chosen(*at)) {
+            heater.set_fault(match state {
+                HeaterState::Online => HeaterFault::Online,
+                HeaterState::Offline => HeaterFault::Offline,
+                HeaterState::Silent => HeaterFault::Silent,
+                HeaterState::Slow => HeaterFault::Slow(late),
+            });
+        }
+    }
+
+    fn hand_over(&self, message: &Message) {
+        let mut heaters = self.heaters();
+        let Some(heater) = heaters.iter_mut().find(|heater| message.topic.starts_with(&prefix(heater))) else { return };
+        let request: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+        if let Some(command) = request["request"]["command"].as_u64() {
+            *self.tally.count().requests.entry(command).or_default() += 1;
+        }
+        let said = heater.handle(&message.topic, &message.payload, clock::wall());
+        drop(heaters);
+        self.publish(said);
+    }
+
+    fn publish(&self, said: Vec<Publish>) {
+        for Publish { topic, payload } in said {
+            self.broker.publish(Message::new(topic, payload));
+        }
+    }
+}
+
+/// The heater's topics (protocol reference, section 3).
+fn prefix(heater: &Heater) -> String {
+    format!("cmd/{}/navilink-{}/", heater.device_type(), heater.mac())
+}
+
+fn ask_for_status(heater: &mut Heater) -> Vec<Publish> {
+    let prefix = prefix(heater);
+    let topic = format!("{prefix}st");
+    let request = json!({
+        "clientID": "simulator", "sessionID": "", "protocolVersion": 2,
+        "requestTopic": topic, "responseTopic": format!("{prefix}simulator/res"),
+        "request": {"command": STATUS_REQUEST, "deviceType": heater.device_type(), "macAddress": heater.mac(),
+            "additionalValue": heater.device_list_entry()["deviceInfo"]["additionalValue"]},
+    });
+    heater.handle(&topic, request.to_string().as_bytes(), clock::wall())
+}
