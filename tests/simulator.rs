@@ -9,11 +9,15 @@ mod client;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sigv4::http_request::SessionTokenMode;
+use futures_util::{SinkExt, StreamExt};
+use mqtt_protocol_core::mqtt::packet::Qos;
+use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use navien2mqtt::io::clock;
 use navien2mqtt::simulator::{Fault, HeaterState, Options, RestAnswer, Simulator};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use self::client::{LIMIT, Mqtt, Refused, Rest, presign, publication, status_request, subscription};
 
@@ -101,10 +105,9 @@ async fn packets_may_be_cut_anywhere_and_pings_are_answered() {
     let mut kinds = kinds.map(|packet| packet.unwrap().packet_type());
     kinds.sort_unstable();
     assert_eq!(kinds, [3, 4, 9, 13]);
-    let ping = tokio_tungstenite::tungstenite::Message::Ping(b"hi".as_slice().into());
-    futures_util::SinkExt::send(&mut mqtt.socket, ping).await.unwrap();
-    let pong = clock::within(LIMIT, futures_util::StreamExt::next(&mut mqtt.socket)).await.unwrap().unwrap().unwrap();
-    assert!(pong.is_pong());
+    mqtt.socket.send(Message::Ping(b"hi".as_slice().into())).await.unwrap();
+    let pong = clock::within(LIMIT, mqtt.socket.next()).await.unwrap().unwrap();
+    assert!(pong.unwrap().is_pong());
 }
 
 #[tokio::test]
@@ -131,14 +134,13 @@ async fn a_missed_keep_alive_ends_a_connection() {
 }
 
 #[tokio::test]
-async fn the_last_will_follows_a_reset() {
+async fn the_last_will_follows_a_lost_connection() {
     let (simulator, aws) = signed_in().await;
     let mut watcher = Mqtt::connected(&simulator, &aws, "watcher").await;
     watcher.subscribe(&["w"]).await;
     let mut mortal = Mqtt::open(&simulator, &aws).await;
-    let connect = mqtt_protocol_core::mqtt::packet::v3_1_1::Connect::builder().client_id("b").unwrap();
-    let qos = mqtt_protocol_core::mqtt::packet::Qos::AtLeastOnce;
-    let connect = connect.will_message("w", "gone", qos, false).unwrap().build().unwrap();
+    let connect = Connect::builder().client_id("b").unwrap();
+    let connect = connect.will_message("w", "gone", Qos::AtLeastOnce, false).unwrap().build().unwrap();
     mortal.send(connect.to_continuous_buffer()).await;
     mortal.packet().await.unwrap();
     drop(mortal);
@@ -294,6 +296,20 @@ async fn a_frozen_connection_stays_open_and_silent_until_it_thaws() {
     assert_eq!(mqtt.packet().await.unwrap().packet_type(), 13);
     simulator.faults().set(Fault::Freeze);
     simulator.faults().set(Fault::Reset);
+    assert!(mqtt.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_frozen_connection_stays_open_past_its_keep_alive() {
+    let options = Options { keep_alive_floor: Duration::ZERO, ..Options::default() };
+    let simulator = Simulator::start(options).await.unwrap();
+    let rest = Rest::signed_in(&simulator).await;
+    let mut mqtt = Mqtt::open(&simulator, &rest.session["token"]).await;
+    mqtt.connect("a", 1).await;
+    mqtt.packet().await.unwrap();
+    simulator.faults().set(Fault::Freeze);
+    assert!(mqtt.is_silent(Duration::from_secs(2)).await);
+    simulator.faults().set(Fault::Thaw);
     assert!(mqtt.is_closed().await);
 }
 
