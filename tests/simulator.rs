@@ -6,6 +6,7 @@
 #[path = "simulator/client.rs"]
 mod client;
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sigv4::http_request::SessionTokenMode;
@@ -22,6 +23,8 @@ use tokio_tungstenite::tungstenite::Message;
 use self::client::{LIMIT, Mqtt, Refused, Rest, presign, publication, status_request, subscription};
 
 const MAC: &str = "04786332fca0";
+/// An address on which no other test takes ports.
+const ALONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
 
 async fn simulator() -> Simulator {
     Simulator::start(Options::default()).await.unwrap()
@@ -54,10 +57,9 @@ async fn a_status_query_is_echoed_and_answered() {
     assert_eq!(mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await, [1]);
     let (topic, request) = status_request("a", MAC);
     mqtt.publish(&topic, &request).await;
-    let (echo_topic, echo) = mqtt.message().await;
-    assert_eq!((echo_topic, serde_json::from_slice::<Value>(&echo).unwrap()), (topic, request));
-    let (answer_topic, answer) = mqtt.message().await;
-    assert_eq!(answer_topic, format!("cmd/52/navilink-{MAC}/a/res"));
+    let echo = mqtt.message_on(&topic).await;
+    assert_eq!(serde_json::from_slice::<Value>(&echo).unwrap(), request);
+    let answer = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/a/res")).await;
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert!(answer["response"]["status"].is_object(), "{answer}");
     let counters = simulator.counters();
@@ -319,15 +321,16 @@ async fn heaters_can_be_silent_or_offline_and_push_or_talk_nonsense() {
     let mut mqtt = Mqtt::connected(&simulator, &aws, "a").await;
     mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await;
     simulator.faults().set(Fault::Push);
-    let (_, status) = mqtt.message().await;
+    let status = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/simulator/res")).await;
     assert!(serde_json::from_slice::<Value>(&status).unwrap()["response"]["status"].is_object());
     let now = clock::wall().duration_since(UNIX_EPOCH).unwrap();
     let pushed = Duration::from_nanos(simulator.counters().pushes[0]);
     assert!(pushed <= now && now - pushed < LIMIT);
     simulator.faults().set(Fault::Malformed { payload: Some("{".to_owned()) });
-    assert_eq!(mqtt.message().await.1, b"{");
+    let nonsense = format!("cmd/52/navilink-{MAC}/res");
+    assert_eq!(mqtt.message_on(&nonsense).await, b"{");
     simulator.faults().set(Fault::Malformed { payload: None });
-    assert!(serde_json::from_slice::<Value>(&mqtt.message().await.1).is_err());
+    assert!(serde_json::from_slice::<Value>(&mqtt.message_on(&nonsense).await).is_err());
 
     let mut second = Mqtt::connected(&simulator, &aws, "b").await;
     second.subscribe(&[&format!("cmd/52/navilink-{MAC}/b/res")]).await;
@@ -373,6 +376,7 @@ async fn a_stopped_simulator_comes_back_on_its_ports_with_what_it_had_issued() {
     let directory = tempfile::tempdir().unwrap();
     let options = |api_port, mqtt_port| Options {
         directory: Some(directory.path().to_owned()),
+        listen: ALONE.into(),
         api_port,
         mqtt_port,
         ..Options::default()
@@ -384,7 +388,7 @@ async fn a_stopped_simulator_comes_back_on_its_ports_with_what_it_had_issued() {
     let (api, mqtt_port) = (port(&first.api_url), port(&first.mqtt_url));
     first.stop().await;
     assert!(mqtt.is_closed().await);
-    assert!(TcpStream::connect(("127.0.0.1", api)).await.is_err());
+    assert!(TcpStream::connect((ALONE, api)).await.is_err());
     let second = Simulator::start(options(api, mqtt_port)).await.unwrap();
     Mqtt::connected(&second, &aws, "a").await;
 }

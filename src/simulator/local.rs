@@ -62,9 +62,12 @@ mod tests {
     use super::*;
     use crate::simulator::broker::Message;
 
+    /// An address on which no other test takes ports.
+    const ALONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
+
     #[tokio::test]
     async fn a_client_over_tcp_gets_a_message_of_the_process_and_the_port_is_free_again() {
-        let local = LocalBroker::start((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let local = LocalBroker::start((ALONE, 0).into()).await.unwrap();
         let address: SocketAddr = local.url.strip_prefix("mqtt://").unwrap().parse().unwrap();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x1e\x00\x01a").await.unwrap();
