@@ -6,18 +6,25 @@
 #[path = "simulator/client.rs"]
 mod client;
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sigv4::http_request::SessionTokenMode;
+use futures_util::{SinkExt, StreamExt};
+use mqtt_protocol_core::mqtt::packet::Qos;
+use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use navien2mqtt::io::clock;
 use navien2mqtt::simulator::{Fault, HeaterState, Options, RestAnswer, Simulator};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 
 use self::client::{LIMIT, Mqtt, Refused, Rest, presign, publication, status_request, subscription};
 
 const MAC: &str = "04786332fca0";
+/// An address on which no other test takes ports.
+const ALONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
 
 async fn simulator() -> Simulator {
     Simulator::start(Options::default()).await.unwrap()
@@ -50,10 +57,9 @@ async fn a_status_query_is_echoed_and_answered() {
     assert_eq!(mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await, [1]);
     let (topic, request) = status_request("a", MAC);
     mqtt.publish(&topic, &request).await;
-    let (echo_topic, echo) = mqtt.message().await;
-    assert_eq!((echo_topic, serde_json::from_slice::<Value>(&echo).unwrap()), (topic, request));
-    let (answer_topic, answer) = mqtt.message().await;
-    assert_eq!(answer_topic, format!("cmd/52/navilink-{MAC}/a/res"));
+    let echo = mqtt.message_on(&topic).await;
+    assert_eq!(serde_json::from_slice::<Value>(&echo).unwrap(), request);
+    let answer = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/a/res")).await;
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert!(answer["response"]["status"].is_object(), "{answer}");
     let counters = simulator.counters();
@@ -101,10 +107,9 @@ async fn packets_may_be_cut_anywhere_and_pings_are_answered() {
     let mut kinds = kinds.map(|packet| packet.unwrap().packet_type());
     kinds.sort_unstable();
     assert_eq!(kinds, [3, 4, 9, 13]);
-    let ping = tokio_tungstenite::tungstenite::Message::Ping(b"hi".as_slice().into());
-    futures_util::SinkExt::send(&mut mqtt.socket, ping).await.unwrap();
-    let pong = clock::within(LIMIT, futures_util::StreamExt::next(&mut mqtt.socket)).await.unwrap().unwrap().unwrap();
-    assert!(pong.is_pong());
+    mqtt.socket.send(Message::Ping(b"hi".as_slice().into())).await.unwrap();
+    let pong = clock::within(LIMIT, mqtt.socket.next()).await.unwrap().unwrap();
+    assert!(pong.unwrap().is_pong());
 }
 
 #[tokio::test]
@@ -131,14 +136,13 @@ async fn a_missed_keep_alive_ends_a_connection() {
 }
 
 #[tokio::test]
-async fn the_last_will_follows_a_reset() {
+async fn the_last_will_follows_a_lost_connection() {
     let (simulator, aws) = signed_in().await;
     let mut watcher = Mqtt::connected(&simulator, &aws, "watcher").await;
     watcher.subscribe(&["w"]).await;
     let mut mortal = Mqtt::open(&simulator, &aws).await;
-    let connect = mqtt_protocol_core::mqtt::packet::v3_1_1::Connect::builder().client_id("b").unwrap();
-    let qos = mqtt_protocol_core::mqtt::packet::Qos::AtLeastOnce;
-    let connect = connect.will_message("w", "gone", qos, false).unwrap().build().unwrap();
+    let connect = Connect::builder().client_id("b").unwrap();
+    let connect = connect.will_message("w", "gone", Qos::AtLeastOnce, false).unwrap().build().unwrap();
     mortal.send(connect.to_continuous_buffer()).await;
     mortal.packet().await.unwrap();
     drop(mortal);
@@ -298,20 +302,35 @@ async fn a_frozen_connection_stays_open_and_silent_until_it_thaws() {
 }
 
 #[tokio::test]
+async fn a_frozen_connection_stays_open_past_its_keep_alive() {
+    let options = Options { keep_alive_floor: Duration::ZERO, ..Options::default() };
+    let simulator = Simulator::start(options).await.unwrap();
+    let rest = Rest::signed_in(&simulator).await;
+    let mut mqtt = Mqtt::open(&simulator, &rest.session["token"]).await;
+    mqtt.connect("a", 1).await;
+    mqtt.packet().await.unwrap();
+    simulator.faults().set(Fault::Freeze);
+    assert!(mqtt.is_silent(Duration::from_secs(2)).await);
+    simulator.faults().set(Fault::Thaw);
+    assert!(mqtt.is_closed().await);
+}
+
+#[tokio::test]
 async fn heaters_can_be_silent_or_offline_and_push_or_talk_nonsense() {
     let (simulator, aws) = signed_in().await;
     let mut mqtt = Mqtt::connected(&simulator, &aws, "a").await;
     mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await;
     simulator.faults().set(Fault::Push);
-    let (_, status) = mqtt.message().await;
+    let status = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/simulator/res")).await;
     assert!(serde_json::from_slice::<Value>(&status).unwrap()["response"]["status"].is_object());
     let now = clock::wall().duration_since(UNIX_EPOCH).unwrap();
     let pushed = Duration::from_nanos(simulator.counters().pushes[0]);
     assert!(pushed <= now && now - pushed < LIMIT);
     simulator.faults().set(Fault::Malformed { payload: Some("{".to_owned()) });
-    assert_eq!(mqtt.message().await.1, b"{");
+    let nonsense = format!("cmd/52/navilink-{MAC}/res");
+    assert_eq!(mqtt.message_on(&nonsense).await, b"{");
     simulator.faults().set(Fault::Malformed { payload: None });
-    assert!(serde_json::from_slice::<Value>(&mqtt.message().await.1).is_err());
+    assert!(serde_json::from_slice::<Value>(&mqtt.message_on(&nonsense).await).is_err());
 
     let mut second = Mqtt::connected(&simulator, &aws, "b").await;
     second.subscribe(&[&format!("cmd/52/navilink-{MAC}/b/res")]).await;
@@ -357,6 +376,7 @@ async fn a_stopped_simulator_comes_back_on_its_ports_with_what_it_had_issued() {
     let directory = tempfile::tempdir().unwrap();
     let options = |api_port, mqtt_port| Options {
         directory: Some(directory.path().to_owned()),
+        listen: ALONE.into(),
         api_port,
         mqtt_port,
         ..Options::default()
@@ -368,7 +388,7 @@ async fn a_stopped_simulator_comes_back_on_its_ports_with_what_it_had_issued() {
     let (api, mqtt_port) = (port(&first.api_url), port(&first.mqtt_url));
     first.stop().await;
     assert!(mqtt.is_closed().await);
-    assert!(TcpStream::connect(("127.0.0.1", api)).await.is_err());
+    assert!(TcpStream::connect((ALONE, api)).await.is_err());
     let second = Simulator::start(options(api, mqtt_port)).await.unwrap();
     Mqtt::connected(&second, &aws, "a").await;
 }

@@ -1,8 +1,9 @@
 //! The simulated cloud's own certification authority.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,5 +56,6 @@ fn make(directory: &Path, address: IpAddr) -> io::Result<()> {
     let leaf = leaf.signed_by(&key, &Issuer::new(params, ca_key)).map_err(io::Error::other)?;
     fs::write(directory.join(CA), ca.pem())?;
     fs::write(directory.join(LEAF), leaf.pem())?;
-    fs::write(directory.join(KEY), key.serialize_pem())
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(directory.join(KEY))?;
+    file.write_all(key.serialize_pem().as_bytes())
 }

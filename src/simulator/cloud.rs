@@ -112,7 +112,7 @@ impl Simulator {
         let api = bind(SocketAddr::new(options.listen, options.api_port)).await?;
         let mqtt = bind(SocketAddr::new(options.listen, options.mqtt_port)).await?;
         let control = bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.control_port)).await?;
-        let host = if options.listen.is_loopback() { "localhost".to_owned() } else { options.listen.to_string() };
+        let host = host(options.listen);
         let mut simulator = Self {
             api_url: format!("https://{host}:{}{BASE}", api.local_addr()?.port()),
             mqtt_url: format!("wss://{host}:{}/mqtt", mqtt.local_addr()?.port()),
@@ -169,6 +169,15 @@ impl Simulator {
         let iot = Server::accept(mqtt, door, move |gate| iot.clone().serve(gate));
         let control = Server::run(control::serve(control, self.controls.clone(), self.describe()));
         self.servers = vec![heaters, rest, iot, control];
+    }
+}
+
+/// Returns the name in the addresses; a name where it can be one, so that clients check a name.
+fn host(listen: IpAddr) -> String {
+    match listen {
+        IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) => "localhost".to_owned(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 

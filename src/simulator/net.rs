@@ -15,7 +15,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::broker::Times;
-use crate::io::task;
+use crate::io::{clock, task};
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The faults of one listening socket; clones share one state.
 #[derive(Debug, Clone)]
@@ -180,7 +182,11 @@ where
 {
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors, most likely: give others time to close theirs.
+            clock::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         // The second handle keeps the socket open when a frozen connection's owner gives up on it.
         let Ok(socket) = SockRef::from(&stream).try_clone() else { continue };

@@ -75,8 +75,9 @@ impl Rest {
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Dropped> {
-        let path = request.uri().path();
-        let path = path.strip_prefix(BASE).unwrap_or(path).to_owned();
+        let Some(path) = request.uri().path().strip_prefix(BASE).map(str::to_owned) else {
+            return Ok(envelope(StatusCode::NOT_FOUND, 404, "NOT_FOUND", Value::Null));
+        };
         *self.tally.count().rest.entry(path.clone()).or_default() += 1;
         let faulty = match self.faults.take(&path) {
             Some(RestAnswer::Slow(ms)) => {

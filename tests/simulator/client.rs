@@ -157,9 +157,10 @@ impl Mqtt {
         if let Some(protocol) = protocol {
             request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
         }
-        let port = request.uri().port_u16().unwrap();
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|_| Refused::Broken)?;
-        let name = ServerName::try_from("localhost").unwrap();
+        let host = request.uri().host().unwrap().to_owned();
+        let address = (host.as_str(), request.uri().port_u16().unwrap());
+        let stream = TcpStream::connect(address).await.map_err(|_| Refused::Broken)?;
+        let name = ServerName::try_from(host.clone()).unwrap();
         let handshake = async {
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|_| Refused::Broken)?;
@@ -203,6 +204,16 @@ impl Mqtt {
             let PacketData::Publish(data) = &raw.data else { continue };
             let (publish, _) = Publish::parse(raw.flags(), data.clone()).unwrap();
             return (publish.topic_name().to_owned(), publish.payload().as_slice().to_vec());
+        }
+    }
+
+    /// Returns the payload of the next PUBLISH on `topic`; what else a heater says is passed over.
+    pub async fn message_on(&mut self, topic: &str) -> Vec<u8> {
+        loop {
+            let (on, payload) = self.message().await;
+            if on == topic {
+                return payload;
+            }
         }
     }
 

@@ -59,6 +59,12 @@ impl Broker {
         if self.faults.mute_connack.load(Ordering::SeqCst) {
             return line.swallow().await;
         }
+        if connect.will_flag()
+            && !self.rules.retain
+            && (connect.will_retain() || connect.will_qos() == Qos::ExactlyOnce)
+        {
+            return Ended::Violation;
+        }
         if connect.client_id().is_empty() && !self.rules.retain {
             let _ = line.send(&connack(ConnectReturnCode::IdentifierRejected)).await;
             return Ended::Violation;
@@ -91,7 +97,7 @@ impl Broker {
     fn publish_will(&self, connect: &Connect) {
         let Some(topic) = connect.will_topic().filter(|_| connect.will_flag()) else { return };
         let mut will = Message::new(topic, connect.will_payload().unwrap_or_default());
-        will.qos = connect.will_qos();
+        will.qos = connect.will_qos().min(Qos::AtLeastOnce);
         will.retain = connect.will_retain() && self.rules.retain;
         self.publish_from_client(will);
     }

@@ -135,6 +135,13 @@ async fn what_aws_forbids_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_retained_last_will_is_refused_by_aws() {
+    let connect = Connect::builder().client_id("a").unwrap();
+    let connect = connect.will_message("w", "x", Qos::AtLeastOnce, true).unwrap().build().unwrap();
+    assert_eq!(Client::raw(&aws(), connect).await.ended().await, Ended::Violation);
+}
+
+#[tokio::test]
 async fn the_limits_themselves_are_allowed() {
     let broker = aws();
     let mut client = Client::connected(&broker, "a").await;
