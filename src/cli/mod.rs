@@ -186,8 +186,7 @@ fn load(path: &Path) -> Result<Config, Exit> {
 }
 
 fn level(configured: LogLevel, global: &Global) -> LogLevel {
-    const LEVELS: [LogLevel; 5] =
-        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    const LEVELS: [LogLevel; 5] = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
     let place = LEVELS.iter().position(|level| *level == configured).unwrap_or(2);
     LEVELS[(place + usize::from(global.verbose)).saturating_sub(usize::from(global.quiet)).min(4)]
 }

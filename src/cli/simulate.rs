@@ -69,8 +69,7 @@ pub fn simulate(options: Options, level: LogLevel) -> Exit {
                 return Exit::Internal;
             }
         };
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {
             complain("signals cannot be received");
             return Exit::Internal;

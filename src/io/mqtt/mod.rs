@@ -47,7 +47,7 @@ pub struct Publication {
 pub struct Dial {
     /// Where to connect to.
     pub target: Target,
-    /// MQTT keep-alive; nothing received for one and a half times as long is a loss.
+    /// MQTT keep-alive; nothing received for one and a half times as long (or 5 s longer, if that is more) is a loss.
     pub keep_alive: Duration,
     /// From name lookup to the last SUBACK.
     pub connect_timeout: Duration,

@@ -23,6 +23,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const NOTICE_LIMIT: Duration = Duration::from_secs(10);
 /// Each of the three parts of a farewell.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+/// paho looks at its timers every few seconds only, so a ping can be so late (its `retryLoopInterval`).
+const PING_SLACK: Duration = Duration::from_secs(5);
 /// paho connects to the local socket at once.
 const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -129,7 +131,7 @@ impl Actor {
         let mut connecting = pin!(self.engine.connect(socket.uri(), dial));
         let mut pump = tokio::select! {
             accepted = socket.accept(ACCEPT_LIMIT) => match accepted {
-                Ok(stream) => Pump::start(wire, stream, dial.keep_alive.mul_f64(1.5)),
+                Ok(stream) => Pump::start(wire, stream, dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2)),
                 Err(error) => {
                     let _ = connecting.await;
                     return Err(local(error));
