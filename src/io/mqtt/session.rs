@@ -13,7 +13,7 @@ use tracing::{debug, error};
 use super::engine::Engine;
 use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, OneShot, Pump, Wire};
+use crate::io::wire::{End, Loss, OneShot, Pump, Wire};
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
@@ -281,7 +281,8 @@ async fn cause(pump: &mut Pump, error: LinkError) -> LinkError {
 fn lost(end: End) -> LinkError {
     match end {
         End::Lost(loss) => loss.into(),
-        End::ByEngine => LinkError::Engine("it closed the connection".into()),
+        // Its own ping was not answered, or it did not like what it read.
+        End::ByEngine => Loss::Broken("the MQTT engine gave it up".into()).into(),
         End::Cut => LinkError::OnPurpose,
     }
 }
