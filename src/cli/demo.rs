@@ -1,7 +1,221 @@
-//! placeholder
-use crate::config::LogLevel;
+//! `demo`: the whole chain on one machine, over real sockets with TLS, and an outage every so often.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{complain, on_runtime, say};
+use crate::config::{Config, LogLevel, LogTarget, Surroundings};
+use crate::daemon;
 use crate::exit::Exit;
-use std::time::Duration;
-pub fn demo(_: LogLevel, _: Option<Duration>) -> Exit {
-    Exit::Internal
+use crate::io::{clock, journal, task};
+use crate::simulator::broker::Message;
+use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
+
+/// How much faster than a real one the heater lives: its values are to be seen moving.
+const SPEED: f64 = 60.0;
+/// Between two outages, without `--for`.
+const OUTAGE_EVERY: Duration = Duration::from_secs(15);
+/// The daemon's farewell has limits of its own; this one is for a daemon that has none.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Runs the demo until Ctrl-C, or for `limit`.
+pub fn demo(level: LogLevel, limit: Option<Duration>) -> Exit {
+    journal::start(LogTarget::Stderr, level);
+    on_runtime(async {
+        let folder = std::env::temp_dir().join(format!("navien2mqtt-demo-{}", std::process::id()));
+        let exit = run(&folder, limit).await.unwrap_or_else(|error| {
+            complain(format_args!("the demo cannot be started: {error}"));
+            Exit::Internal
+        });
+        let _ = std::fs::remove_dir_all(&folder);
+        exit
+    })
+}
+
+async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
+    std::fs::create_dir_all(folder)?;
+    let directory = Some(folder.to_owned());
+    let simulator = Simulator::start(Options { time_scale: SPEED, directory, ..Options::default() }).await?;
+    let broker = LocalBroker::start((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let config = configuration(&simulator, &broker, folder)?;
+    introduce(&simulator, &broker);
+
+    let mut messages = broker.broker.subscribe();
+    let (stop, stops) = mpsc::channel(2);
+    let mut bridge = task::spawn(daemon::run(config, stops));
+    let mut show = Show::new(simulator.faults(), limit);
+    let mut signals = daemon::signals()?;
+    let interrupted = loop {
+        tokio::select! {
+            Some(message) = messages.recv() => show.message(&message),
+            () = clock::sleep_until(show.next_outage) => show.outage(),
+            () = clock::sleep_until(show.end) => break false,
+            _ = signals.recv() => break true,
+            ended = &mut bridge => {
+                complain(format_args!("the bridge ended by itself: {ended:?}"));
+                return Ok(Exit::Internal);
+            }
+        }
+    };
+    let _ = stop.send("the demo ends").await;
+    let _ = clock::within(FAREWELL, bridge).await;
+    let good = show.summary();
+    broker.stop().await;
+    simulator.stop().await;
+    Ok(if good || interrupted { Exit::Success } else { Exit::CloudUnavailable })
+}
+
+/// The bridge is configured by a file like any other.
+fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> io::Result<Config> {
+    let text = format!(
+        "[account]\nemail = {:?}\npassword = {:?}\n\
+         [cloud]\napi_url = {:?}\nmqtt_url = {:?}\nca_file = {:?}\nstatus_interval = \"5s\"\nstale_after = \"30s\"\n\
+         [broker]\nurl = {:?}\n[state]\ndirectory = {:?}\n",
+        simulator.email,
+        simulator.password,
+        simulator.api_url,
+        simulator.mqtt_url,
+        simulator.ca_file,
+        broker.url,
+        folder.join("state"),
+    );
+    let path = PathBuf::from("demo.toml");
+    let read = |wanted: &Path| if wanted == path { Ok(text.clone().into_bytes()) } else { std::fs::read(wanted) };
+    let nothing = |_: &str| None;
+    Config::load(&path, Surroundings { variable: &nothing, read: &read })
+        .map_err(|problems| io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+}
+
+fn introduce(simulator: &Simulator, broker: &LocalBroker) {
+    let port = broker.url.rsplit(':').next().unwrap_or_default();
+    say(format_args!("simulated cloud   {} and {}", simulator.api_url, simulator.mqtt_url));
+    say(format_args!("local broker      {}", broker.url));
+    say(format_args!("look at all of it mosquitto_sub -p {port} -t 'navien2mqtt/#' -v"));
+    say(format_args!("connect afresh    mosquitto_pub -p {port} -t navien2mqtt/bridge/request/reconnect -n"));
+    say("");
+}
+
+/// What is shown, and what is counted for the summary.
+struct Show {
+    faults: Controls,
+    begun: Instant,
+    end: Instant,
+    every: Duration,
+    next_outage: Instant,
+    state: String,
+    /// The last lines of status and connection, so that only changes are shown.
+    last: [String; 2],
+    outages: u32,
+    survived: u32,
+    longest: f64,
+    before: u32,
+    after: u32,
+}
+
+impl Show {
+    fn new(faults: Controls, limit: Option<Duration>) -> Self {
+        let begun = clock::now();
+        let every = limit.map_or(OUTAGE_EVERY, |limit| OUTAGE_EVERY.min(limit / 3));
+        Self {
+            faults,
+            begun,
+            // Without a limit, long after everybody has gone.
+            end: begun + limit.unwrap_or(Duration::from_secs(366 * 86400)),
+            every,
+            next_outage: begun + every,
+            state: String::new(),
+            last: Default::default(),
+            outages: 0,
+            survived: 0,
+            longest: 0.0,
+            before: 0,
+            after: 0,
+        }
+    }
+
+    fn outage(&mut self) {
+        self.next_outage += self.every;
+        if self.next_outage > self.end {
+            // There would be no time left to see it survived.
+            self.next_outage = self.end;
+            return;
+        }
+        self.outages += 1;
+        self.line("--- outage: the cloud cuts the connection and refuses the next one ---");
+        self.faults.set(Fault::Refuse { times: Some(1) });
+        self.faults.set(Fault::Reset);
+    }
+
+    fn message(&mut self, message: &Arc<Message>) {
+        let json: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+        match message.topic.rsplit('/').next() {
+            Some("status") => self.status(&json),
+            Some("connection") => self.connection(&json),
+            Some("availability") => {
+                let word = String::from_utf8_lossy(&message.payload).into_owned();
+                self.line(&format!("heater {word}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn status(&mut self, status: &Value) {
+        if self.outages == 0 {
+            self.before += 1;
+        } else if self.state == "connected" {
+            self.after += 1;
+        }
+        let degrees = if status["units"] == "metric" { "°C" } else { "°F" };
+        let shown = format!(
+            "status: {} {degrees} in the tank, {} % charged, {} W, {}",
+            status["dhw_temperature"],
+            status["dhw_charge_per"],
+            status["current_inst_power"],
+            status["current_heat_use"].as_str().unwrap_or("?"),
+        );
+        self.change(0, shown);
+    }
+
+    fn connection(&mut self, connection: &Value) {
+        let state = connection["state"].as_str().unwrap_or_default();
+        let mut shown = format!("connection: {state}");
+        if let Some(reason) = connection["reason"].as_str() {
+            shown += &format!(" ({reason}), attempt {} of {}", connection["attempt"], connection["max_attempts"]);
+        }
+        if state == "connected" && self.state != "connected" && self.outages > 0 {
+            let took = connection["last_outage_seconds"].as_f64().unwrap_or_default();
+            self.survived += 1;
+            self.longest = self.longest.max(took);
+            shown += &format!(" again after {took} s");
+        }
+        state.clone_into(&mut self.state);
+        self.change(1, shown);
+    }
+
+    fn change(&mut self, of: usize, shown: String) {
+        if self.last[of] != shown {
+            self.line(&shown);
+            self.last[of] = shown;
+        }
+    }
+
+    fn line(&self, text: &str) {
+        say(format_args!("{:6.1} s  {text}", clock::now().duration_since(self.begun).as_secs_f64()));
+    }
+
+    /// Prints what was seen; returns whether status flowed before and after an outage.
+    fn summary(&self) -> bool {
+        say("");
+        say(format_args!(
+            "{} statuses before the first outage and {} after it; {} of {} outages survived, the longest took {} s",
+            self.before, self.after, self.survived, self.outages, self.longest
+        ));
+        self.before > 0 && self.after > 0
+    }
 }

@@ -128,7 +128,7 @@ pub fn main() -> Exit {
         Command::Status { device, json } => with_config(&global, |config| by_hand::status(config, device, json)),
         Command::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
-        Command::Demo { limit } => demo::demo(level(LogLevel::Info, &global), limit),
+        Command::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
         #[cfg(feature = "simulator")]
         Command::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
     }
@@ -136,13 +136,14 @@ pub fn main() -> Exit {
 
 fn run(config: Config) -> Exit {
     on_runtime(async {
-        match daemon::run(config).await {
-            Ok(exit) => exit,
-            Err(error) => {
-                tracing::error!("Cannot start: {error}");
-                error.exit()
-            }
-        }
+        let ended = match daemon::signals() {
+            Ok(signals) => daemon::run(config, signals).await,
+            Err(error) => Err(error.into()),
+        };
+        ended.unwrap_or_else(|error| {
+            tracing::error!("Cannot start: {error}");
+            error.exit()
+        })
     })
 }
 

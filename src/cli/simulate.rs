@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{complain, on_runtime, say};
 use crate::config::{LogLevel, LogTarget};
+use crate::daemon;
 use crate::exit::Exit;
 use crate::io::journal;
 use crate::simulator::{self, Simulator};
@@ -69,16 +69,15 @@ pub fn simulate(options: Options, level: LogLevel) -> Exit {
                 return Exit::Internal;
             }
         };
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            complain("signals cannot be received");
-            return Exit::Internal;
+        let mut signals = match daemon::signals() {
+            Ok(signals) => signals,
+            Err(error) => {
+                complain(format_args!("signals cannot be received: {error}"));
+                return Exit::Internal;
+            }
         };
         say(simulator.describe());
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.recv().await;
         simulator.stop().await;
         Exit::Success
     })

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, trace, warn};
@@ -80,14 +80,38 @@ impl StartError {
     }
 }
 
-/// Runs until it is asked to stop, or gives up as configured.
+/// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
+/// farewell short.
 ///
 /// # Errors
 ///
 /// When it cannot start at all.
-pub async fn run(config: Config) -> Result<Exit, StartError> {
+pub async fn run(config: Config, stops: mpsc::Receiver<&'static str>) -> Result<Exit, StartError> {
     let mut daemon = Daemon::new(config).await?;
-    Ok(daemon.run().await)
+    Ok(daemon.run(stops).await)
+}
+
+/// Returns a receiver of SIGTERM and SIGINT.
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = mpsc::channel(2);
+    task::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if sender.send(name).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
 }
 
 struct Daemon {
@@ -114,25 +138,6 @@ struct Daemon {
     ending: Option<Ending>,
     watchdog_every: Option<Duration>,
     watchdog_due: Instant,
-}
-
-/// The signals that end the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 impl Daemon {
@@ -192,14 +197,7 @@ impl Daemon {
         })
     }
 
-    async fn run(&mut self) -> Exit {
-        let mut signals = match Signals::new() {
-            Ok(signals) => signals,
-            Err(error) => {
-                error!("Signals cannot be received: {error}");
-                return Exit::Internal;
-            }
-        };
+    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>) -> Exit {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
         self.supervisor.handle_input(Input::Start, clock::now());
         self.on_time();
@@ -214,8 +212,8 @@ impl Daemon {
             }
             let due = self.due();
             tokio::select! {
-                name = signals.next() => {
-                    info!("{name}: stopping");
+                who = stops.recv() => {
+                    info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
                     break Exit::Success;
                 }
                 Some(event) = self.cloud_events.recv() => self.on_cloud(event),
@@ -228,7 +226,7 @@ impl Daemon {
         };
         tokio::select! {
             () = self.stop() => {}
-            name = signals.next() => warn!("{name} again: leaving at once"),
+            Some(who) = stops.recv() => warn!("{who} again: leaving at once"),
         }
         exit
     }

@@ -158,16 +158,16 @@ impl Heater {
         json!({ "downloadSwInfo": waiting })
     }
 
-    /// The contents of the blocks are not documented: numbers that change with the heater's state.
+    /// The counters in the blocks are not documented: plausible names, and numbers that change with the heater's state.
     fn diagnostics(&self) -> Value {
         let tank = &self.tank;
         json!({
             "typeOfTD": 1,
             "data": {
-                "tsData": [self.settings.operation(), self.settings.set_point],
-                "tdData": [tank.upper.round() as i64, tank.lower.round() as i64],
-                "taData": [tank.ambient.round() as i64],
-                "tcData": [tank.fan_hours as i64],
+                "tsData": { "operationSetting": self.settings.operation(), "setPoint": self.settings.set_point },
+                "tdData": { "upperTemperature": tank.upper.round() as i64, "lowerTemperature": tank.lower.round() as i64 },
+                "taData": { "ambientTemperature": tank.ambient.round() as i64 },
+                "tcData": { "cumulatedOpTimeFan": tank.fan_hours as i64 },
             },
         })
     }
