@@ -21,6 +21,8 @@ use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
 const SPEED: f64 = 60.0;
 /// Between two outages, without `--for`.
 const OUTAGE_EVERY: Duration = Duration::from_secs(15);
+/// So long before the end there is no outage any more: it is to be seen survived.
+const ROOM: Duration = Duration::from_secs(6);
 /// The daemon's farewell has limits of its own; this one is for a daemon that has none.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -140,10 +142,9 @@ impl Show {
     }
 
     fn outage(&mut self) {
+        let at = self.next_outage;
         self.next_outage += self.every;
-        if self.next_outage > self.end {
-            // There would be no time left to see it survived.
-            self.next_outage = self.end;
+        if self.outages > 0 && at + ROOM > self.end {
             return;
         }
         self.outages += 1;

@@ -1,7 +1,13 @@
 //! What the integration tests share: a real mosquitto on a free port, and waiting with a limit.
-#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
+#[cfg(feature = "simulator")]
+pub mod certificates;
 pub mod mosquitto;
+#[cfg(feature = "simulator")]
+pub mod observer;
+#[cfg(feature = "simulator")]
+pub mod rig;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,205 @@
+//! The built binary between a simulated cloud and a mosquitto.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use navien2mqtt::simulator::{Options, Simulator};
+use tempfile::TempDir;
+
+use super::mosquitto::{Mosquitto, signal};
+use super::observer::Observer;
+
+/// The first simulated heater.
+pub const HEATER: &str = "04786332fca0";
+/// The second one.
+pub const SECOND_HEATER: &str = "04786332fca1";
+
+/// Everything that a test of the daemon needs; all of it ends with the value.
+pub struct Rig {
+    pub cloud: Option<Simulator>,
+    pub broker: Mosquitto,
+    pub folder: TempDir,
+    options: Options,
+    /// Lines that the test adds to the configuration, by section.
+    pub more: String,
+    pub password: String,
+    pub stale_after: &'static str,
+    /// The configuration's `broker.url`, when it is not the mosquitto's plain listener.
+    pub broker_lines: String,
+}
+
+impl Rig {
+    /// A cloud with `heaters` heaters and a running mosquitto.
+    pub async fn new(heaters: usize) -> Self {
+        Self::with(heaters, Mosquitto::start()).await
+    }
+
+    pub async fn with(heaters: usize, broker: Mosquitto) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            heaters,
+            directory: Some(folder.path().to_owned()),
+            api_port: super::free_port(),
+            mqtt_port: super::free_port(),
+            ..Options::default()
+        };
+        let cloud = Some(Simulator::start(options.clone()).await.unwrap());
+        let broker_lines = format!("url = \"mqtt://127.0.0.1:{}\"", broker.port);
+        Self {
+            cloud,
+            broker,
+            folder,
+            options,
+            more: String::new(),
+            password: "demo-password".into(),
+            stale_after: "5m",
+            broker_lines,
+        }
+    }
+
+    /// The internet goes.
+    pub async fn stop_cloud(&mut self) {
+        self.cloud.take().unwrap().stop().await;
+    }
+
+    /// It comes back, with everything where it was.
+    pub async fn start_cloud(&mut self) {
+        self.cloud = Some(Simulator::start(self.options.clone()).await.unwrap());
+    }
+
+    pub fn cloud(&self) -> &Simulator {
+        self.cloud.as_ref().unwrap()
+    }
+
+    pub async fn observer(&self) -> Observer {
+        Observer::start(self.broker.port, "observer").await
+    }
+
+    /// Writes the configuration and starts the daemon.
+    pub fn run(&self) -> Daemon {
+        let path = self.folder.path().join("navien2mqtt.toml");
+        let text = format!(
+            "[account]\nemail = \"demo@example.com\"\npassword = {:?}\n\
+             [cloud]\napi_url = \"https://localhost:{}/api/v2.1\"\nmqtt_url = \"wss://localhost:{}/mqtt\"\n\
+             ca_file = {:?}\nstatus_interval = \"1s\"\nstale_after = {:?}\n\
+             [broker]\n{}\n[state]\ndirectory = {:?}\n{}\n",
+            self.password,
+            self.options.api_port,
+            self.options.mqtt_port,
+            self.folder.path().join("ca.pem"),
+            self.stale_after,
+            self.broker_lines,
+            self.folder.path().join("state"),
+            self.more,
+        );
+        fs::write(&path, text).unwrap();
+        Daemon::start(self, &path)
+    }
+}
+
+/// The running daemon.
+pub struct Daemon {
+    process: Child,
+    pub started: Instant,
+    log: Arc<Mutex<Vec<String>>>,
+    notified: UnixDatagram,
+    notices: Vec<String>,
+}
+
+impl Daemon {
+    fn start(rig: &Rig, config: &std::path::Path) -> Self {
+        let socket = rig.folder.path().join("notify");
+        let _ = fs::remove_file(&socket);
+        let notified = UnixDatagram::bind(&socket).unwrap();
+        notified.set_nonblocking(true).unwrap();
+        let started = Instant::now();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+        for name in ["NAVIEN_PASSWORD", "BROKER_PASSWORD", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM"]
+        {
+            command.env_remove(name);
+        }
+        let mut process = command
+            .args(["run", "-v", "--config"])
+            .arg(config)
+            .env("NOTIFY_SOCKET", &socket)
+            .env("WATCHDOG_USEC", "600000")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), process.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        Self { process, started, log, notified, notices: Vec::new() }
+    }
+
+    /// What it wrote to standard error.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits for a line in the log.
+    pub async fn logged(&self, words: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains(words) {
+            assert!(Instant::now() < end, "`{words}` is not in the log:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Everything that systemd was told until now.
+    pub fn notices(&mut self) -> &[String] {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.notified.recv(&mut buffer) {
+            self.notices.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+        }
+        &self.notices
+    }
+
+    /// Waits until systemd was told something that begins with `words`.
+    pub async fn notified(&mut self, words: &str) -> Instant {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.notices().iter().any(|notice| notice.starts_with(words)) {
+            assert!(Instant::now() < end, "`{words}` is not among {:?}", self.notices);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Instant::now()
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(&self.process, name);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for its end; panics when it does not come.
+    pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ---\n{}", self.log());
+        }
+    }
+}
