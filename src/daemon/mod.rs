@@ -44,6 +44,9 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
+/// A process that gives up in its first moments waits so long for the local broker, to tell it why.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// What a task brings back.
 enum Step {
     Credentials(Generation, Result<(), EnsureError>),
@@ -136,6 +139,8 @@ struct Daemon {
     cloud_is_up: bool,
     local_failures: u32,
     ending: Option<Ending>,
+    /// So long the local broker may still come up and learn why we end.
+    last_word_by: Instant,
     watchdog_every: Option<Duration>,
     watchdog_due: Instant,
 }
@@ -192,6 +197,7 @@ impl Daemon {
             cloud_is_up: false,
             local_failures: 0,
             ending: None,
+            last_word_by: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
             watchdog_due: now,
         })
@@ -204,7 +210,8 @@ impl Daemon {
         self.carry_out();
         notify::ready();
         let exit = loop {
-            if let Some(ending) = self.ending {
+            let told = self.redial.is_up() || clock::now() >= self.last_word_by;
+            if let Some(ending) = self.ending.filter(|_| told) {
                 break match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
@@ -238,7 +245,8 @@ impl Daemon {
     fn due(&self) -> Instant {
         let supervisor = self.supervisor.poll_timeout(clock::now()).at;
         let watchdog = self.watchdog_every.map(|_| self.watchdog_due);
-        [self.bridge.due(), self.redial.due(), watchdog].into_iter().flatten().fold(supervisor, Instant::min)
+        let last_word = self.ending.map(|_| self.last_word_by);
+        [self.bridge.due(), self.redial.due(), watchdog, last_word].into_iter().flatten().fold(supervisor, Instant::min)
     }
 
     /// Lets everything pass that is due.
@@ -447,7 +455,10 @@ impl Daemon {
             }
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
-            Effect::Exit(ending) => self.ending = Some(ending),
+            Effect::Exit(ending) => {
+                self.ending = Some(ending);
+                self.last_word_by = clock::now() + LAST_WORD;
+            }
         }
     }
 
@@ -527,7 +538,7 @@ impl Daemon {
     fn show_view(&mut self) {
         let moment = self.moment();
         let view = self.supervisor.view();
-        notify::status(&view.summary(moment.now));
+        notify::status(view.summary(moment.now));
         if view.state == State::Failed {
             self.bridge.give_up();
         }

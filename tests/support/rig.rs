@@ -106,8 +106,7 @@ pub struct Daemon {
     process: Child,
     pub started: Instant,
     log: Arc<Mutex<Vec<String>>>,
-    notified: UnixDatagram,
-    notices: Vec<String>,
+    notices: Arc<Mutex<Vec<String>>>,
 }
 
 impl Daemon {
@@ -115,7 +114,6 @@ impl Daemon {
         let socket = rig.folder.path().join("notify");
         let _ = fs::remove_file(&socket);
         let notified = UnixDatagram::bind(&socket).unwrap();
-        notified.set_nonblocking(true).unwrap();
         let started = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
         for name in ["NAVIEN_PASSWORD", "BROKER_PASSWORD", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM"]
@@ -137,7 +135,16 @@ impl Daemon {
                 lines.lock().unwrap().push(line);
             }
         });
-        Self { process, started, log, notified, notices: Vec::new() }
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&notices);
+        // Ends with the test's process; nobody speaks to it after the daemon's end.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = notified.recv(&mut buffer) {
+                heard.lock().unwrap().push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+            }
+        });
+        Self { process, started, log, notices }
     }
 
     /// What it wrote to standard error.
@@ -155,19 +162,15 @@ impl Daemon {
     }
 
     /// Everything that systemd was told until now.
-    pub fn notices(&mut self) -> &[String] {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = self.notified.recv(&mut buffer) {
-            self.notices.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
-        }
-        &self.notices
+    pub fn notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap().clone()
     }
 
     /// Waits until systemd was told something that begins with `words`.
-    pub async fn notified(&mut self, words: &str) -> Instant {
+    pub async fn notified(&self, words: &str) -> Instant {
         let end = Instant::now() + Duration::from_secs(20);
         while !self.notices().iter().any(|notice| notice.starts_with(words)) {
-            assert!(Instant::now() < end, "`{words}` is not among {:?}", self.notices);
+            assert!(Instant::now() < end, "`{words}` is not among {:?}", self.notices());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Instant::now()
