@@ -113,7 +113,8 @@ impl<'c> Way<'c> {
     /// When its URL cannot be signed.
     pub async fn dial(&self) -> Result<Dial, OneShotError> {
         let cloud = &self.config.cloud;
-        let credentials = self.account.aws_credentials().await.ok_or(RestError::Unreachable("no credentials".into()))?;
+        let credentials =
+            self.account.aws_credentials().await.ok_or(RestError::Unreachable("no credentials".into()))?;
         let url = presign(&cloud.mqtt_url, &cloud.region, &credentials, clock::wall())?;
         Ok(settings::cloud_dial(self.config, &self.tls, url))
     }
