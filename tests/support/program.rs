@@ -25,7 +25,8 @@ pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let ours = ["NAVIEN", "BROKER_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_", "WATCHDOG_"];
+        let ours =
+            ["NAVIEN", "BROKER_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_", "WATCHDOG_", "JOURNAL_"];
         if ours.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
@@ -56,6 +57,12 @@ pub fn start(command: &mut Command) -> Running {
 }
 
 impl Running {
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Waits for the end and returns the exit code.
     pub fn end(&mut self) -> Option<i32> {
         let limit = Instant::now() + LIMIT;
