@@ -35,7 +35,7 @@ impl Terminal {
         let (ca_file, state) = (ca_file.display(), folder.path().join("state"));
         let text = format!(
             "units = \"metric\"\n[account]\nemail = \"{email}\"\npassword = \"{password}\"\n[cloud]\n\
-             api_url = \"{api_url}\"\nmqtt_url = \"{mqtt_url}\"\nca_file = \"{ca_file}\"\noperation_timeout = \"2s\"\n\
+             api_url = \"{api_url}\"\nmqtt_url = \"{mqtt_url}\"\nca_file = \"{ca_file}\"\n\
              [state]\ndirectory = \"{}\"\n",
             state.display()
         );
@@ -166,7 +166,9 @@ async fn a_heater_that_does_not_answer_is_named_and_costs_only_itself() {
     let silent = &macs(&simulator)[1];
     simulator.faults().set(Fault::Heater { index: Some(1), state: HeaterState::Silent, ms: None });
     let config = terminal.folder.path().join("test.toml");
-    let text = fs::read_to_string(&config).unwrap().replace("[state]", "connect_timeout = \"5s\"\n[state]");
+    let text = fs::read_to_string(&config)
+        .unwrap()
+        .replace("[state]", "connect_timeout = \"3s\"\noperation_timeout = \"5s\"\n[state]");
     fs::write(&config, text).unwrap();
     let asked = terminal.run(&["status", "--json"]);
     assert_eq!(asked.code, Some(69), "{}", asked.err);
