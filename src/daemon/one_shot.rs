@@ -128,10 +128,14 @@ impl<'c> Way<'c> {
         if allowed > now {
             return Err(OneShotError::TooSoon(allowed - now));
         }
-        let mut times = earlier;
+        let mut times = earlier.clone();
         times.push(wall);
         state.keep_sign_ins(times).await;
-        Ok(self.account.sign_in().await?)
+        let outcome = self.account.sign_in().await;
+        if outcome.as_ref().is_err_and(|error| !error.0.reached_cloud()) {
+            state.keep_sign_ins(earlier).await;
+        }
+        Ok(outcome?)
     }
 }
 

@@ -1,0 +1,138 @@
+//! `decode`, as a pipe sees it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "support/program.rs"]
+mod program;
+
+use serde_json::{Value, json};
+
+use self::program::{Outcome, program, run_with_input};
+
+/// A whole message of an NWP500, as the cloud sends it.
+const MESSAGE: &str = include_str!("../fuzz/seeds/decode/status.json");
+/// The feature object of one, alone.
+const FEATURE: &str = include_str!("../fuzz/seeds/feature/nwp500.json");
+const STATUS_US: &str = include_str!("../src/navilink/golden/status.us.json");
+const STATUS_METRIC: &str = include_str!("../src/navilink/golden/status.metric.json");
+const FEATURE_US: &str = include_str!("../src/navilink/golden/feature.us.json");
+const FEATURE_METRIC: &str = include_str!("../src/navilink/golden/feature.metric.json");
+
+fn decode(arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
+    run_with_input(program(&["decode"]).args(arguments), input.as_ref())
+}
+
+fn shown(outcome: &Outcome) -> Value {
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    serde_json::from_str(&outcome.out).unwrap()
+}
+
+/// The golden object as it is to be printed: the same members, in the same order, and nothing on standard error.
+fn assert_golden(outcome: &Outcome, golden: &str) {
+    let golden: Value = serde_json::from_str(golden).unwrap();
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
+    assert_eq!(outcome.out, format!("{}\n", serde_json::to_string_pretty(&golden).unwrap()));
+}
+
+#[test]
+fn a_raw_message_comes_out_as_its_golden_object() {
+    assert_golden(&decode(&[], MESSAGE), STATUS_US);
+    assert_golden(&decode(&["--units", "device"], MESSAGE), STATUS_US);
+    assert_golden(&decode(&["--units", "us"], MESSAGE), STATUS_US);
+    assert_golden(&decode(&["--units", "metric"], MESSAGE), STATUS_METRIC);
+}
+
+#[test]
+fn a_bare_status_comes_out_as_in_its_message() {
+    let message: Value = serde_json::from_str(MESSAGE).unwrap();
+    let bare = message["response"]["status"].to_string();
+    assert_golden(&decode(&[], &bare), STATUS_US);
+    assert_golden(&decode(&["--units=metric"], &bare), STATUS_METRIC);
+}
+
+#[test]
+fn a_bare_feature_object_comes_out_as_in_its_message() {
+    let feature: Value = serde_json::from_str(FEATURE).unwrap();
+    let message = json!({"clientID": "me", "response": {"command": 16_777_217, "feature": feature}}).to_string();
+    for input in [FEATURE, &message] {
+        assert_golden(&decode(&[], input), FEATURE_US);
+        assert_golden(&decode(&["--units", "metric"], input), FEATURE_METRIC);
+    }
+}
+
+#[test]
+fn the_units_are_those_of_the_heater_unless_others_are_asked_for() {
+    // 98 half degrees are 49 °C
+    for (kind, device) in [(1, ("metric", 49.0)), (2, ("us", 120.2))] {
+        let status = json!({"temperatureType": kind, "dhwTemperature": 98}).to_string();
+        for (units, (name, temperature)) in [("device", device), ("metric", ("metric", 49.0)), ("us", ("us", 120.2))] {
+            let decoded = shown(&decode(&["--units", units], &status));
+            assert_eq!((&decoded["units"], &decoded["dhw_temperature"]), (&json!(name), &json!(temperature)));
+        }
+    }
+}
+
+#[test]
+fn broken_fields_are_null_and_named_on_standard_error() {
+    let status = json!({"dhwTemperature": "warm", "operationMode": 33, "wifiRssi": -58, "errorCode": [1]});
+    let outcome = decode(&["--units", "metric"], status.to_string());
+    let decoded = shown(&outcome);
+    for name in ["dhw_temperature", "operation_mode", "error_code", "error_text"] {
+        assert_eq!(decoded.get(name), Some(&Value::Null), "{name}");
+    }
+    assert_eq!(decoded["wifi_rssi"], json!(-58));
+    let named: Vec<&str> = outcome.err.lines().collect();
+    assert_eq!(
+        named,
+        [
+            "`errorCode`: expected a whole number, found an array; shown as null",
+            "`dhwTemperature`: expected a number, found \"warm\"; shown as null",
+            "`operationMode`: expected one of 0, 32, 64, 96, found 33; shown as null",
+        ]
+    );
+}
+
+#[test]
+fn absent_fields_are_null_and_no_problem() {
+    let outcome = decode(&[], json!({"status": {"dhwUse": 2}}).to_string());
+    let decoded = shown(&outcome);
+    assert_eq!((&decoded["dhw_use"], decoded.get("dhw_temperature")), (&json!(true), Some(&Value::Null)));
+    assert_eq!(outcome.err, "");
+    assert!(decoded.get("received_at").is_none(), "there is no time of arrival here");
+}
+
+#[test]
+fn what_cannot_be_decoded_is_bad_data_and_says_why() {
+    let neither = "neither a `status` nor a `feature` object is in it";
+    let request = json!({"clientID": "me", "request": {"command": 16_777_219, "deviceType": 52}}).to_string();
+    let energy = json!({"response": {"command": 16_777_225, "usage": []}}).to_string();
+    for (input, reason) in [
+        ("", "the message is not JSON"),
+        ("nonsense", "the message is not JSON"),
+        ("{\"status\": {", "the message is not JSON"),
+        ("[1, 2]", "the message is not a JSON object"),
+        ("42", "the message is not a JSON object"),
+        ("{}", neither),
+        ("{\"hello\": 1}", neither),
+        ("{\"response\": {\"status\": []}}", neither),
+        (energy.as_str(), neither),
+        (request.as_str(), "this is a request to a heater"),
+    ] {
+        let outcome = decode(&[], input);
+        assert_eq!((outcome.code, outcome.out.as_str()), (Some(65), ""), "{input}");
+        assert!(outcome.err.contains(reason), "{input}: {}", outcome.err);
+        assert_eq!(outcome.err.lines().count(), 1, "{input}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_bad_data() {
+    let outcome = decode(&[], b"\xff\xfe{\"status\":{}}");
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(65), ""), "{}", outcome.err);
+}
+
+#[test]
+fn decode_needs_no_configuration() {
+    let outcome =
+        run_with_input(program(&["decode"]).env("NAVIEN2MQTT_CONFIG", "/nonexistent/navien.toml"), MESSAGE.as_bytes());
+    assert_golden(&outcome, STATUS_US);
+}
