@@ -169,8 +169,8 @@ fn write_draft(folder: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
     let _ = fs::remove_file(draft);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
-    if owner.uid() != ours.uid() {
-        // A command that root runs by hand must not lock the daemon out of its own state.
+    if ours.uid() == 0 && owner.uid() != 0 {
+        // A command that root runs by hand must not lock the daemon out of its own state; nobody else may give away.
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.write_all(text)?;
