@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tracing::warn;
 
 /// Says why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,10 @@ pub fn client_config(
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     // One bad certificate among the system's costs only itself.
-    roots.add_parsable_certificates(system.certs);
+    let (of_the_system, _) = roots.add_parsable_certificates(system.certs);
+    if of_the_system == 0 && ca_file.is_some() {
+        warn!("This system has no trusted root certificates; only those of ca_file are trusted");
+    }
     if let Some(path) = ca_file {
         for certificate in certificates(path)? {
             roots.add(certificate).map_err(|error| refused(path, &error))?;
