@@ -246,4 +246,30 @@ mod tests {
         assert!(state.tokens().is_none());
         assert!(!state.client_id([3; 8]).await.is_empty());
     }
+
+    /// Shows its teeth when run as root; nobody else may give files away.
+    #[tokio::test]
+    async fn a_command_run_by_root_leaves_the_files_to_the_owner_of_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid())).unwrap();
+        if owner(folder.path()).0 == 0 {
+            std::os::unix::fs::chown(folder.path(), Some(4711), Some(4712)).unwrap();
+        }
+        StateDirectory::new(folder.path()).keep_tokens(tokens()).await;
+        assert_eq!(owner(&folder.path().join(TOKENS)), owner(folder.path()));
+    }
+
+    #[tokio::test]
+    async fn heaters_and_sign_ins_are_there_for_the_next_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let listed = serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]);
+        let heaters = read_heaters(&listed).0;
+        assert_eq!(heaters.len(), 1);
+        state.keep_heaters(&heaters).await;
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        state.keep_sign_ins(vec![at]).await;
+        let next = StateDirectory::new(folder.path());
+        assert_eq!((next.heaters(), next.sign_ins(at)), (heaters, vec![at]));
+    }
 }

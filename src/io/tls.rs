@@ -92,4 +92,25 @@ mod tests {
         let missing = folder.path().join("missing.pem");
         assert!(client_config(Some(&missing), None).unwrap_err().to_string().contains("missing.pem"));
     }
+
+    #[cfg(feature = "simulator")]
+    #[test]
+    fn a_client_shows_its_certificate_only_with_the_right_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (own, strangers) = (made(), made());
+        let certificate = write("client.pem", own.cert.pem());
+        let key = write("client.key", own.signing_key.serialize_pem());
+        let strangers_key = write("other.key", strangers.signing_key.serialize_pem());
+        let shown = |key| client_config(Some(&certificate), Some((&certificate, key)));
+        assert!(shown(&key).unwrap().client_auth_cert_resolver.has_certs());
+        assert!(matches!(shown(&strangers_key), Err(TlsSetupError::Tls(_))));
+        let error = shown(&certificate).unwrap_err().to_string();
+        assert!(error.contains("client.pem"), "{error}");
+    }
 }

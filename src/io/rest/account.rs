@@ -289,3 +289,28 @@ fn restore(kept: TokenFile) -> Tokens {
         user_type: kept.user_type,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_clock_saw_more_time_pass_decides() {
+        let life = Duration::from_secs(7200);
+        let (now, wall, hour) = (clock::now(), clock::wall(), Duration::from_secs(3600));
+        let age = |since, issued| Age { since, issued, life };
+        assert!(!age(now, wall).is_expiring());
+        assert!(!age(now, wall - hour).is_expiring());
+        assert!(age(now, wall - 2 * hour).is_expiring(), "the machine slept, or the clock was set forward");
+        assert!(age(now - 2 * hour, wall).is_expiring(), "the clock was set back");
+        assert!(age(now - 2 * hour, wall + hour).is_expiring(), "the clock was set back before the issue");
+    }
+
+    #[test]
+    fn short_lives_are_not_renewed_all_the_time() {
+        let young = Age::new(Duration::from_secs(60));
+        let aged = |seconds| Age { since: young.since - Duration::from_secs(seconds), ..young };
+        assert!(!aged(40).is_expiring());
+        assert!(aged(46).is_expiring());
+    }
+}
