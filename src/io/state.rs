@@ -169,8 +169,8 @@ fn write_draft(folder: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
     let _ = fs::remove_file(draft);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
-    if owner.uid() != ours.uid() {
-        // A command that root runs by hand must not lock the daemon out of its own state.
+    if ours.uid() == 0 && owner.uid() != 0 {
+        // A command that root runs by hand must not lock the daemon out of its own state; nobody else may give away.
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
     file.write_all(text)?;
@@ -245,5 +245,31 @@ mod tests {
         state.keep_tokens(tokens()).await;
         assert!(state.tokens().is_none());
         assert!(!state.client_id([3; 8]).await.is_empty());
+    }
+
+    /// Shows its teeth when run as root; nobody else may give files away.
+    #[tokio::test]
+    async fn a_command_run_by_root_leaves_the_files_to_the_owner_of_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid())).unwrap();
+        if owner(folder.path()).0 == 0 {
+            std::os::unix::fs::chown(folder.path(), Some(4711), Some(4712)).unwrap();
+        }
+        StateDirectory::new(folder.path()).keep_tokens(tokens()).await;
+        assert_eq!(owner(&folder.path().join(TOKENS)), owner(folder.path()));
+    }
+
+    #[tokio::test]
+    async fn heaters_and_sign_ins_are_there_for_the_next_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let listed = serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]);
+        let heaters = read_heaters(&listed).0;
+        assert_eq!(heaters.len(), 1);
+        state.keep_heaters(&heaters).await;
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        state.keep_sign_ins(vec![at]).await;
+        let next = StateDirectory::new(folder.path());
+        assert_eq!((next.heaters(), next.sign_ins(at)), (heaters, vec![at]));
     }
 }

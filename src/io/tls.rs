@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tracing::warn;
 
 /// Says why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,10 @@ pub fn client_config(
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     // One bad certificate among the system's costs only itself.
-    roots.add_parsable_certificates(system.certs);
+    let (of_the_system, _) = roots.add_parsable_certificates(system.certs);
+    if of_the_system == 0 && ca_file.is_some() {
+        warn!("This system has no trusted root certificates; only those of ca_file are trusted");
+    }
     if let Some(path) = ca_file {
         for certificate in certificates(path)? {
             roots.add(certificate).map_err(|error| refused(path, &error))?;
@@ -87,5 +91,26 @@ mod tests {
         assert!(error.contains("empty.pem") && error.contains("no PEM certificate"), "{error}");
         let missing = folder.path().join("missing.pem");
         assert!(client_config(Some(&missing), None).unwrap_err().to_string().contains("missing.pem"));
+    }
+
+    #[cfg(feature = "simulator")]
+    #[test]
+    fn a_client_shows_its_certificate_only_with_the_right_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let (own, strangers) = (made(), made());
+        let certificate = write("client.pem", own.cert.pem());
+        let key = write("client.key", own.signing_key.serialize_pem());
+        let strangers_key = write("other.key", strangers.signing_key.serialize_pem());
+        let shown = |key| client_config(Some(&certificate), Some((&certificate, key)));
+        assert!(shown(&key).unwrap().client_auth_cert_resolver.has_certs());
+        assert!(matches!(shown(&strangers_key), Err(TlsSetupError::Tls(_))));
+        let error = shown(&certificate).unwrap_err().to_string();
+        assert!(error.contains("client.pem"), "{error}");
     }
 }

@@ -73,7 +73,7 @@ pub enum ApiError {
         message: String,
     },
     /// No envelope: a proxy or a maintenance page, or nothing at all.
-    #[error("the cloud answered with {0} instead of JSON")]
+    #[error("the cloud answered with {0} instead of its JSON")]
     NotJson(&'static str),
     /// The envelope is good, but a member is not there.
     #[error("the cloud's answer has no usable `{0}`")]
@@ -129,7 +129,7 @@ pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) ->
     match envelope.get("code").and_then(integer) {
         Some(200) => Ok(envelope.remove("data").unwrap_or_default()),
         Some(code) => Err(ApiError::Code { code, message }),
-        None => Err(ApiError::Missing("code")),
+        None => Err(ApiError::NotJson("something else")),
     }
 }
 
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(open(503, "<html>"), Err(ApiError::Http { status: 503, message: String::new(), retry_after: None }));
         assert_eq!(open(200, "<html>"), Err(ApiError::NotJson("HTML")));
         assert_eq!(open(200, " \n"), Err(ApiError::NotJson("an empty body")));
-        assert_eq!(open(200, "{}"), Err(ApiError::Missing("code")));
+        assert_eq!(open(200, "{}"), Err(ApiError::NotJson("something else")));
     }
 
     #[test]

@@ -119,14 +119,13 @@ impl Account {
         let Some(tokens) = slot.as_mut() else {
             return Err(EnsureError::SignInNeeded("there are no tokens yet".into()));
         };
-        let mut fresh = false;
-        if renewal == Renewal::All || tokens.jwt_age.is_expiring() {
-            self.refresh_jwt(tokens).await?;
-            fresh = true;
+        let jwt_is_due = renewal == Renewal::All || tokens.jwt_age.is_expiring();
+        if jwt_is_due {
+            self.refresh_jwt(tokens).await.map_err(without_password)?;
         }
         let aws_good = tokens.aws.as_ref().is_some_and(|(_, age)| !age.is_expiring());
         if renewal != Renewal::IfExpiring || !aws_good {
-            self.refresh_aws(tokens, fresh).await?;
+            self.refresh_aws(tokens, jwt_is_due).await.map_err(without_password)?;
         }
         Ok(())
     }
@@ -204,45 +203,34 @@ impl Account {
         let tokens = slot.as_mut().ok_or(RestError::Api(ApiError::Missing("accessToken")))?;
         if tokens.jwt.access.expose_secret() == refused.expose_secret() {
             tokens.jwt_age.expire();
-            self.refresh_jwt(tokens).await.map_err(|error| match error {
-                EnsureError::Failed(error) => error,
-                // The next `ensure` says that signing in is needed.
-                EnsureError::SignInNeeded(_) => RestError::Api(ApiError::Missing("accessToken")),
-            })?;
+            self.refresh_jwt(tokens).await?;
         }
         Ok(tokens.jwt.access.clone())
     }
 
-    async fn refresh_jwt(&self, tokens: &mut Tokens) -> Result<(), EnsureError> {
+    async fn refresh_jwt(&self, tokens: &mut Tokens) -> Result<(), RestError> {
         debug!("Renewing the access token");
-        let refused = |error: RestError| match error.refuses() {
-            true => EnsureError::SignInNeeded(format!("the refresh token was refused: {error}")),
-            false => error.into(),
-        };
-        let data = self.client.refresh(&tokens.jwt.refresh).await.map_err(refused)?;
-        let jwt = read_jwt(token_of(&data), Some(&tokens.jwt.refresh)).map_err(RestError::from)?;
+        let data = self.client.refresh(&tokens.jwt.refresh).await?;
+        let jwt = read_jwt(token_of(&data), Some(&tokens.jwt.refresh))?;
         tokens.jwt_age = Age::new(jwt.expires_in);
         tokens.jwt = jwt;
         self.keep(tokens).await;
         Ok(())
     }
 
-    async fn refresh_aws(&self, tokens: &mut Tokens, fresh: bool) -> Result<(), EnsureError> {
+    async fn refresh_aws(&self, tokens: &mut Tokens, jwt_is_fresh: bool) -> Result<(), RestError> {
         debug!("Renewing the session's credentials");
+        let read = |data: Value| Ok(read_aws(token_of(&data))?);
         let mut answer = self.client.session_refresh(&tokens.jwt.access, &self.email).await;
-        if !fresh && answer.as_ref().is_err_and(|error| error.code() == Some(401)) {
+        if !jwt_is_fresh && answer.as_ref().is_err_and(|error| error.code() == Some(401)) {
             self.refresh_jwt(tokens).await?;
             answer = self.client.session_refresh(&tokens.jwt.access, &self.email).await;
         }
-        // The second way helps only when the first one was answered.
-        if answer.as_ref().is_err_and(|error| matches!(error, RestError::Api(_)) && error.code() != Some(429)) {
-            answer = self.client.secured_sign_in(&tokens.jwt.access, &self.email).await;
+        let mut renewed = answer.and_then(read);
+        if renewed.as_ref().is_err_and(leaves_another_way) {
+            renewed = self.client.secured_sign_in(&tokens.jwt.access, &self.email).await.and_then(read);
         }
-        let data = answer.map_err(|error| match error.refuses() {
-            true => EnsureError::SignInNeeded(format!("the session cannot be renewed: {error}")),
-            false => error.into(),
-        })?;
-        let (credentials, life) = read_aws(token_of(&data)).map_err(RestError::from)?;
+        let (credentials, life) = renewed?;
         tokens.aws = Some((credentials, Age::new(life)));
         self.keep(tokens).await;
         Ok(())
@@ -270,6 +258,23 @@ impl Account {
     }
 }
 
+/// Tells a refusal, which only signing in can overcome, from a cloud that could not be asked.
+fn without_password(error: RestError) -> EnsureError {
+    if error.refuses() {
+        return EnsureError::SignInNeeded(format!("the tokens cannot be renewed: {error}"));
+    }
+    error.into()
+}
+
+/// Returns whether another call can do better: the cloud answered this one, and did not ask for patience.
+fn leaves_another_way(error: &RestError) -> bool {
+    match error {
+        RestError::Api(ApiError::Http { retry_after: Some(_), .. }) => false,
+        RestError::Api(_) => error.code() != Some(429),
+        _ => false,
+    }
+}
+
 fn restore(kept: TokenFile) -> Tokens {
     let jwt_life = Duration::from_secs(kept.jwt_life);
     let aws = kept.aws.map(|[access_key_id, secret_key, session_token]| AwsCredentials {
@@ -282,5 +287,30 @@ fn restore(kept: TokenFile) -> Tokens {
         jwt_age: Age::restored(kept.jwt_issued, kept.jwt_life),
         aws: aws.map(|aws| (aws, Age::restored(kept.aws_issued, kept.aws_life))),
         user_type: kept.user_type,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_clock_saw_more_time_pass_decides() {
+        let life = Duration::from_secs(7200);
+        let (now, wall, hour) = (clock::now(), clock::wall(), Duration::from_secs(3600));
+        let age = |since, issued| Age { since, issued, life };
+        assert!(!age(now, wall).is_expiring());
+        assert!(!age(now, wall - hour).is_expiring());
+        assert!(age(now, wall - 2 * hour).is_expiring(), "the machine slept, or the clock was set forward");
+        assert!(age(now - 2 * hour, wall).is_expiring(), "the clock was set back");
+        assert!(age(now - 2 * hour, wall + hour).is_expiring(), "the clock was set back before the issue");
+    }
+
+    #[test]
+    fn short_lives_are_not_renewed_all_the_time() {
+        let young = Age::new(Duration::from_secs(60));
+        let aged = |seconds| Age { since: young.since - Duration::from_secs(seconds), ..young };
+        assert!(!aged(40).is_expiring());
+        assert!(aged(46).is_expiring());
     }
 }

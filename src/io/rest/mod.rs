@@ -44,11 +44,22 @@ impl RestError {
         }
     }
 
-    /// Returns whether the cloud refused what was shown to it, so that showing it again is of no use.
+    /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
+    ///
+    /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an
+    /// answer without the members that were asked for.
     pub fn refuses(&self) -> bool {
-        self.code().is_some_and(|code| (400..500).contains(&code) && !matches!(code, 408 | 425 | 429))
+        match self {
+            RestError::Api(ApiError::Http { status, .. }) => {
+                (400..500).contains(status) && !matches!(status, 408 | 425 | 429)
+            }
+            RestError::Api(ApiError::Code { code, .. }) => !matches!(code, 408 | 425 | 429 | 500..=599),
+            RestError::Api(ApiError::Missing(_)) => true,
+            _ => false,
+        }
     }
 }
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(test)]
+#[cfg(feature = "simulator")]
 mod tests;
