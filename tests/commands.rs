@@ -210,7 +210,7 @@ async fn a_cloud_in_trouble_is_no_rejection() {
     for (answer, said) in [
         (RestAnswer::Status(503), "HTTP 503"),
         (RestAnswer::Envelope(500), "code 500"),
-        (RestAnswer::Html, "HTML instead of JSON"),
+        (RestAnswer::Html, "HTML instead of"),
         (RestAnswer::Drop, "broke off"),
     ] {
         let (simulator, terminal) = cloud_with(1).await;

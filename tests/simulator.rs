@@ -321,7 +321,7 @@ async fn heaters_can_be_silent_or_offline_and_push_or_talk_nonsense() {
     let mut mqtt = Mqtt::connected(&simulator, &aws, "a").await;
     mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await;
     simulator.faults().set(Fault::Push);
-    let status = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/simulator/res")).await;
+    let status = mqtt.message_on(&format!("cmd/52/navilink-{MAC}/res")).await;
     assert!(serde_json::from_slice::<Value>(&status).unwrap()["response"]["status"].is_object());
     let now = clock::wall().duration_since(UNIX_EPOCH).unwrap();
     let pushed = Duration::from_nanos(simulator.counters().pushes[0]);

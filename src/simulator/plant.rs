@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::broker::{Broker, Message};
@@ -13,7 +13,6 @@ use super::heater::{Heater, HeaterFault, Publish};
 use crate::io::clock;
 
 const TICK: Duration = Duration::from_millis(100);
-const STATUS_REQUEST: u64 = 16_777_219;
 /// Pushes remembered in the counters.
 const PUSHES: usize = 100;
 
@@ -78,7 +77,7 @@ impl Plant {
 
     /// Makes every heater publish a status now, and counts when.
     pub fn push(&self) {
-        let said: Vec<Publish> = self.heaters().iter_mut().flat_map(ask_for_status).collect();
+        let said: Vec<Publish> = self.heaters().iter_mut().map(|heater| heater.push_status(clock::wall())).collect();
         let at = clock::wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let mut tally = self.tally.count();
         let excess = (tally.pushes.len() + said.len()).saturating_sub(PUSHES).min(tally.pushes.len());
@@ -134,16 +133,4 @@ impl Plant {
 /// The heater's topics (protocol reference, section 3).
 fn prefix(heater: &Heater) -> String {
     format!("cmd/{}/navilink-{}/", heater.device_type(), heater.mac())
-}
-
-fn ask_for_status(heater: &mut Heater) -> Vec<Publish> {
-    let prefix = prefix(heater);
-    let topic = format!("{prefix}st");
-    let request = json!({
-        "clientID": "simulator", "sessionID": "", "protocolVersion": 2,
-        "requestTopic": topic, "responseTopic": format!("{prefix}simulator/res"),
-        "request": {"command": STATUS_REQUEST, "deviceType": heater.device_type(), "macAddress": heater.mac(),
-            "additionalValue": heater.device_list_entry()["deviceInfo"]["additionalValue"]},
-    });
-    heater.handle(&topic, request.to_string().as_bytes(), clock::wall())
 }
