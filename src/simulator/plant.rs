@@ -14,6 +14,8 @@ use crate::io::clock;
 
 const TICK: Duration = Duration::from_millis(100);
 const STATUS_REQUEST: u64 = 16_777_219;
+/// A heater ignores requests without a session.
+const SESSION: &str = "00000000000000000000000000000000";
 /// Pushes remembered in the counters.
 const PUSHES: usize = 100;
 
@@ -140,7 +142,7 @@ fn ask_for_status(heater: &mut Heater) -> Vec<Publish> {
     let prefix = prefix(heater);
     let topic = format!("{prefix}st");
     let request = json!({
-        "clientID": "simulator", "sessionID": "", "protocolVersion": 2,
+        "clientID": "simulator", "sessionID": SESSION, "protocolVersion": 2,
         "requestTopic": topic, "responseTopic": format!("{prefix}simulator/res"),
         "request": {"command": STATUS_REQUEST, "deviceType": heater.device_type(), "macAddress": heater.mac(),
             "additionalValue": heater.device_list_entry()["deviceInfo"]["additionalValue"]},
