@@ -1,6 +1,6 @@
 //! The one loop: it feeds the supervisor and the bridge what happens, and carries out what they decide.
 //!
-//! Everything slow runs in a task of its own and comes back as a [`Step`]; the loop itself never waits for anything
+//! Everything slow runs in a task of its own and comes back as a `Step`; the loop itself never waits for anything
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
 mod classify;

@@ -3,7 +3,7 @@
 //! A [`Link`] owns one paho client for the life of the process: it is never dropped, because dropping one can lock up
 //! every other. An actor owns the client and carries out one [`Dial`] after the other; every call into paho runs on
 //! the blocking pool and is watched ([`Health`]). paho queues nothing that could be replayed after a loss: at most
-//! [`MAX_UNACKNOWLEDGED`] messages are handed to it without an acknowledgement, the rest waits here and is discarded
+//! fifty messages are handed to it without an acknowledgement, the rest waits here and is discarded
 //! with its session. Nothing here retries.
 
 mod engine;
