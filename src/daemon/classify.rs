@@ -65,6 +65,7 @@ fn skewed(theirs: SystemTime, ours: SystemTime) -> bool {
 pub fn rest(error: &RestError) -> Failure {
     let (decision, code) = match error {
         RestError::Unreachable(_) => (Decision::Transient, "unreachable"),
+        RestError::Certificate(_) => (Decision::Transient, "certificate"),
         RestError::TimedOut(_) => (Decision::Transient, "timeout"),
         RestError::Broken(_) | RestError::TooLarge(_) => (Decision::Transient, "bad-answer"),
         RestError::Api(ApiError::Http { status, retry_after, .. }) => (pause(*status, *retry_after), http(*status)),

@@ -347,7 +347,10 @@ impl Daemon {
                 Input::SignInNeeded(g, Reason::new("sign-in", why))
             }
             Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
-            Step::SignedIn(g, Ok(())) => Input::CredentialsReady(g),
+            Step::SignedIn(g, Ok(())) => {
+                info!("Signed in to the cloud");
+                Input::CredentialsReady(g)
+            }
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
             Step::Listed(g, Ok(heaters)) => {
                 self.take_heaters(&heaters);
@@ -423,7 +426,6 @@ impl Daemon {
             }
             Effect::SaveSignIns => self.save_sign_ins(),
             Effect::SignIn(g) => {
-                info!("Signing in to the cloud");
                 let (account, saving) = (Arc::clone(&self.account), self.saving.take());
                 self.start(async move {
                     if let Some(saving) = saving {

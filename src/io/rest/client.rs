@@ -1,6 +1,7 @@
 //! The calls, one by one.
 
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -180,7 +181,9 @@ impl RestClient {
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {
-        if error.is_connect() {
+        if let Some(what) = refused_certificate(error) {
+            RestError::Certificate(what)
+        } else if error.is_connect() {
             RestError::Unreachable(innermost(error))
         } else if error.is_timeout() {
             RestError::TimedOut(self.total)
@@ -188,6 +191,20 @@ impl RestClient {
             RestError::Broken(innermost(error))
         }
     }
+}
+
+/// Looks for a certificate that was not accepted among the causes.
+fn refused_certificate(error: &dyn Error) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if let Some(error @ rustls::Error::InvalidCertificate(_)) = tls {
+            return Some(error.to_string());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Reads `Retry-After`, in seconds or as a date.

@@ -16,6 +16,9 @@ pub enum RestError {
     /// The server was not reached: name lookup, TCP or TLS.
     #[error("the cloud cannot be reached: {0}")]
     Unreachable(String),
+    /// The server's certificate is not good for its name, our roots or the time.
+    #[error("the certificate of the cloud is not accepted: {0}")]
+    Certificate(String),
     /// No answer in time.
     #[error("the cloud did not answer within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
@@ -33,7 +36,7 @@ pub enum RestError {
 impl RestError {
     /// Returns whether the cloud can have seen the request.
     pub fn reached_cloud(&self) -> bool {
-        !matches!(self, RestError::Unreachable(_))
+        !matches!(self, RestError::Unreachable(_) | RestError::Certificate(_))
     }
 
     /// Returns the HTTP status or envelope code, when there was an answer with one.
