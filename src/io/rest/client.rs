@@ -194,11 +194,11 @@ impl RestClient {
 }
 
 /// Looks for a certificate that was not accepted among the causes.
-fn refused_certificate(error: &dyn Error) -> Option<String> {
-    let mut cause = Some(error);
+fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
         if let Some(error @ rustls::Error::InvalidCertificate(_)) = tls {
             return Some(error.to_string());
         }
