@@ -197,12 +197,12 @@ impl RestClient {
 fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
-        if let Some(error @ rustls::Error::InvalidCertificate(_)) = tls {
+        if let Some(error @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
             return Some(error.to_string());
         }
-        cause = error.source();
+        // An I/O error that wraps another one names as its source only that one's source.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
 }
