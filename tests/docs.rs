@@ -1,0 +1,45 @@
+//! Holds the documentation to what the program does.
+
+use navien2mqtt::navilink::{feature, status};
+
+#[test]
+fn every_field_of_status_and_device_information_is_documented_in_its_order() {
+    let topics = include_str!("../docs/topics.md");
+    let (before, info) = topics.split_once("### `info`").expect("the section is there");
+    let (_, statuses) = before.split_once("### `status`").expect("the section is there");
+    for (text, rows) in [(statuses, status::STATUS), (info, feature::FEATURE)] {
+        let mut rest = text;
+        for row in rows {
+            let key = format!("| `{}` |", row.name);
+            let (_, after) = rest.split_once(&key).unwrap_or_else(|| panic!("{key} is missing or out of order"));
+            rest = after;
+        }
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let documentation = include_str!("../docs/configuration.md");
+    let commented = include_str!("../config/navien2mqtt.toml");
+    for line in commented.lines() {
+        let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") else { continue };
+        if key.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            assert!(documentation.contains(&format!("`{key}`")), "{key} is missing in docs/configuration.md");
+        }
+    }
+}
+
+#[test]
+fn every_reason_of_an_outage_is_documented() {
+    let operations = include_str!("../docs/operations.md");
+    let sources = [include_str!("../src/daemon/classify.rs"), include_str!("../src/supervisor/machine.rs")];
+    let reasons = sources.iter().flat_map(|source| {
+        let production = source.split("#[cfg(test)]").next().unwrap_or_default();
+        production.split('"').skip(1).step_by(2)
+    });
+    for reason in reasons {
+        let is_reason =
+            reason.contains('-') && reason.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        assert!(!is_reason || operations.contains(&format!("`{reason}`")), "{reason} is missing in docs/operations.md");
+    }
+}
