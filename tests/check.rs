@@ -112,6 +112,31 @@ fn a_missing_password_says_where_it_may_stand() {
     }
 }
 
+/// Every place is either of no use, which is then named, or not looked at because an earlier one counts.
+#[test]
+fn the_first_place_of_a_password_counts() {
+    let configured =
+        Configured::new(format!("{ACCOUNT}password_file = \"/nowhere/password\"\npassword = \"inline\"\n"));
+    let credential = configured.folder.path().join("navien-password");
+    let check = |environment: &[(&str, &str)]| {
+        run(program(&["check", "--config", &configured.path()]).envs(environment.iter().copied()))
+    };
+    let folder = configured.folder.path().display().to_string();
+    let (variable, credentials) = (("NAVIEN_PASSWORD", "variable"), ("CREDENTIALS_DIRECTORY", folder.as_str()));
+
+    let by_file = check(&[]);
+    assert_eq!(by_file.code, Some(78), "password_file comes before password");
+    assert!(by_file.err.contains(":3:17: account.password_file: /nowhere/password cannot be read"), "{by_file:?}");
+    assert_eq!(check(&[variable]).code, Some(0), "the variable comes before password_file");
+    assert_eq!(check(&[variable, credentials]).code, Some(0), "no such credential");
+    fs::write(&credential, "\n").unwrap();
+    let by_credential = check(&[variable, credentials]);
+    assert_eq!(by_credential.code, Some(78), "the credential comes before the variable");
+    assert!(by_credential.err.contains(&format!("{} is empty", credential.display())), "{by_credential:?}");
+    fs::write(&credential, "credential\n").unwrap();
+    assert_eq!(check(&[credentials]).code, Some(0));
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -53,6 +53,7 @@ pub struct Section<'t> {
     table: DeTable<'t>,
     known: Vec<&'static str>,
     places: Vec<(&'static str, Range<usize>)>,
+    refused: Vec<&'static str>,
 }
 
 impl<'t> Reader<'t> {
@@ -69,15 +70,17 @@ impl<'t> Reader<'t> {
         (reader, section)
     }
 
-    /// Adds a problem with a key of a section.
-    pub fn complain(&mut self, section: &Section<'_>, key: &'static str, message: impl Into<String>) {
+    /// Adds a problem with a key of a section, which is refused by it.
+    pub fn complain(&mut self, section: &mut Section<'_>, key: &'static str, message: impl Into<String>) {
+        section.refused.push(key);
         let place = section.places.iter().find(|(known, _)| *known == key).map(|(_, place)| place.clone());
         self.add(place.or_else(|| section.span.clone()), section.name_of(key), message.into());
     }
 
-    /// Returns whether the syntax is broken somewhere.
-    pub fn is_broken(&self) -> bool {
-        !self.broken.is_empty()
+    /// Returns whether what is known of these keys is what was meant: none was refused, and no broken syntax hides one.
+    /// Only then do their values, or their absence, say anything about others.
+    pub fn knows(&self, section: &Section<'_>, keys: &[&str]) -> bool {
+        self.broken.is_empty() && !keys.iter().any(|key| section.refused.contains(key))
     }
 
     /// Returns the problems in the order of their places.
@@ -105,7 +108,7 @@ impl<'t> Reader<'t> {
 
 impl<'t> Section<'t> {
     fn new(path: String, span: Option<Range<usize>>, table: DeTable<'t>) -> Self {
-        Self { path, span, table, known: Vec::new(), places: Vec::new() }
+        Self { path, span, table, known: Vec::new(), places: Vec::new(), refused: Vec::new() }
     }
 
     /// Takes a sub-table; one that is missing is empty.
@@ -153,11 +156,11 @@ impl<'t> Section<'t> {
         parse: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
     ) -> Option<T> {
         let (span, value) = self.remove(key)?;
-        self.places.push((key, span.clone()));
+        self.places.push((key, span));
         match parse(&value) {
             Ok(value) => Some(value),
             Err(message) => {
-                reader.add(Some(span), self.name_of(key), message);
+                reader.complain(self, key, message);
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! The sections, their keys and defaults, and what must fit together.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,13 +86,13 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
         let good = !name.is_empty() && domain.contains('.') && !email.contains(char::is_whitespace);
         if good { Ok(email) } else { Err("expected an email address such as \"you@example.com\"".to_owned()) }
     });
-    if email.is_none() && !s.wrote("email") && !r.is_broken() {
-        r.complain(&s, "email", "is missing: the email address of the NaviLink account");
+    if email.is_none() && r.knows(&s, &["email"]) {
+        r.complain(&mut s, "email", "is missing: the email address of the NaviLink account");
     }
     let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
-    if password.is_none() && !s.wrote("password_file") && !s.wrote("password") && !r.is_broken() {
+    if password.is_none() && r.knows(&s, &["password_file", "password"]) {
         r.complain(
-            &s,
+            &mut s,
             "password",
             "is missing: give it as the systemd credential navien-password, in $NAVIEN_PASSWORD, in the file that \
              account.password_file names, or in account.password",
@@ -111,22 +112,27 @@ fn secret(
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
     let lookup = |name| (surroundings.variable)(name).filter(|value: &String| !value.is_empty());
-    let given = lookup("CREDENTIALS_DIRECTORY")
-        .and_then(|folder| (surroundings.read)(&Path::new(&folder).join(credential)).ok())
-        .and_then(|bytes| first_line(bytes).ok())
-        .or_else(|| lookup(variable));
-    if let Some(given) = given {
-        return Some(given.into());
-    }
-    let Some(file) = file else { return inline.map(Into::into) };
-    let read = (surroundings.read)(Path::new(&file)).map_err(|error| format!("{file} cannot be read: {error}"));
-    match read.and_then(|bytes| first_line(bytes).map_err(|what| format!("{file} {what}"))) {
-        Ok(password) => Some(password.into()),
-        Err(message) => {
-            r.complain(s, "password_file", message);
-            None
-        }
-    }
+    let credential = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
+    let credential = credential.and_then(|path| match (surroundings.read)(&path) {
+        // The unit has other credentials.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(password_of(path.display(), read)),
+    });
+    let (key, found) = if let Some(found) = credential {
+        ("password", found)
+    } else if let Some(value) = lookup(variable) {
+        ("password", password_of(format_args!("${variable}"), Ok(value.into_bytes())))
+    } else if let Some(file) = file {
+        ("password_file", password_of(&file, (surroundings.read)(Path::new(&file))))
+    } else {
+        return inline.map(Into::into);
+    };
+    found.map_err(|message| r.complain(s, key, message)).ok()
+}
+
+fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretString, String> {
+    let bytes = read.map_err(|error| format!("{place} cannot be read: {error}"))?;
+    first_line(bytes).map(Into::into).map_err(|what| format!("{place} {what}"))
 }
 
 /// A password is what stands in the file, without the line end that editors add.
@@ -158,9 +164,13 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let energy_interval = s.take(r, "energy_interval", &interval).unwrap_or(HOUR);
     let schedule_interval = s.take(r, "schedule_interval", &interval).unwrap_or(HOUR);
     let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
-    if stale_after <= status_interval {
+    if stale_after <= status_interval && r.knows(&s, &["stale_after", "status_interval"]) {
         let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };
-        r.complain(&s, key, "stale_after must be longer than status_interval, or every heater is always unavailable");
+        r.complain(
+            &mut s,
+            key,
+            "stale_after must be longer than status_interval, or every heater is always unavailable",
+        );
     }
     s.finish(r);
     Some(Cloud {
@@ -218,7 +228,7 @@ fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duratio
         multiplier: s.take(r, "multiplier", number(1.0, 100.0, true)).unwrap_or(2.0),
         jitter: s.take(r, "jitter", number(0.0, 1.0, false)).unwrap_or(0.2),
     };
-    if line.max_delay < line.initial_delay {
+    if line.max_delay < line.initial_delay && r.knows(s, &["max_delay", "initial_delay"]) {
         let key = if s.wrote("max_delay") { "max_delay" } else { "initial_delay" };
         r.complain(s, key, "max_delay must not be shorter than initial_delay");
     }
@@ -246,18 +256,18 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
     });
     let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| "navien2mqtt".to_owned());
-    if s.wrote("client_certificate") != s.wrote("client_key") {
+    if s.wrote("client_certificate") != s.wrote("client_key") && r.knows(&s, &[]) {
         let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
-        r.complain(&s, given, "client_certificate and client_key belong together");
+        r.complain(&mut s, given, "client_certificate and client_key belong together");
     }
     for given in ["ca_file", "client_certificate"] {
-        if s.wrote(given) && !tls {
-            r.complain(&s, given, "is of no use without TLS: broker.url must begin with mqtts://");
+        if s.wrote(given) && !tls && r.knows(&s, &["url"]) {
+            r.complain(&mut s, given, "is of no use without TLS: broker.url must begin with mqtts://");
         }
     }
-    if username.is_none() && (s.wrote("password") || s.wrote("password_file")) && !s.wrote("username") {
+    if username.is_none() && (s.wrote("password") || s.wrote("password_file")) && r.knows(&s, &["username"]) {
         let given = if s.wrote("password_file") { "password_file" } else { "password" };
-        r.complain(&s, given, "is of no use without broker.username");
+        r.complain(&mut s, given, "is of no use without broker.username");
     }
     s.finish(r);
     let address = address?;
@@ -317,10 +327,10 @@ fn devices(r: &mut Reader<'_>, root: &mut Section<'_>) -> Vec<Device> {
         let name = s.take(r, "name", text);
         match mac {
             Some(mac) if devices.iter().any(|device| device.mac == mac) => {
-                r.complain(&s, "mac", "is the same as that of another [[device]]");
+                r.complain(&mut s, "mac", "is the same as that of another [[device]]");
             }
             Some(mac) => devices.push(Device { mac, name }),
-            None if !s.wrote("mac") => r.complain(&s, "mac", "is missing: which heater this is about"),
+            None if r.knows(&s, &["mac"]) => r.complain(&mut s, "mac", "is missing: which heater this is about"),
             None => {}
         }
         s.finish(r);

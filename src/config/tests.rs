@@ -179,6 +179,27 @@ fn a_password_file_that_is_of_no_use_is_named() {
     assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw has more than one line"]);
 }
 
+/// Whoever set up a credential does not expect that another password is used instead.
+#[test]
+fn a_credential_that_is_of_no_use_is_named_and_not_passed_over() {
+    let mut world = World::with_password();
+    world.variables.insert("CREDENTIALS_DIRECTORY", "/run/credentials");
+    for (held, what) in [("", "is empty"), ("\n", "is empty"), ("two\nlines\n", "has more than one line")] {
+        world.files.insert("/run/credentials/navien-password", held);
+        let wanted = format!("test.toml:1:1: account.password: /run/credentials/navien-password {what}");
+        assert_eq!(world.problems(ACCOUNT), [wanted]);
+    }
+}
+
+#[test]
+fn the_end_of_the_line_is_no_part_of_a_password_from_the_environment() {
+    let mut world = World::default();
+    world.variables.insert("NAVIEN_PASSWORD", "with a line end\n");
+    assert_eq!(world.read(ACCOUNT).unwrap().account.password.expose_secret(), "with a line end");
+    world.variables.insert("NAVIEN_PASSWORD", "two\nlines");
+    assert_eq!(world.problems(ACCOUNT), ["test.toml:1:1: account.password: $NAVIEN_PASSWORD has more than one line"]);
+}
+
 #[test]
 fn what_is_of_no_use_without_something_else_is_said() {
     assert!(bad("[broker]\npassword = \"x\"\n")[0].contains("of no use without broker.username"));
@@ -187,6 +208,60 @@ fn what_is_of_no_use_without_something_else_is_said() {
     );
     let twice = "[[device]]\nmac = \"04786332fca0\"\n[[device]]\nmac = \"04:78:63:32:FC:A0\"\n";
     assert!(bad(twice)[0].starts_with("test.toml:6:7: device.mac: is the same"));
+}
+
+#[test]
+fn a_value_that_was_refused_is_not_compared_with_others() {
+    let alone = [
+        ("[cloud]\nstatus_interval = 30\nstale_after = \"45s\"\n", "cloud.status_interval"),
+        ("[reconnect]\ninitial_delay = 5\nmax_delay = \"500ms\"\n", "reconnect.initial_delay"),
+        ("[broker]\nurl = \"mqtts://u:p@host\"\nca_file = \"/ca.pem\"\n", "broker.url"),
+    ];
+    let mut world = World::with_password();
+    world.files.insert("/ca.pem", "a certificate");
+    for (text, key) in alone {
+        let problems = world.problems(&format!("{ACCOUNT}{text}"));
+        assert!(problems.len() == 1 && problems[0].contains(key), "{problems:?}");
+    }
+}
+
+#[test]
+fn what_broken_syntax_hides_is_not_missed() {
+    let hiding = [
+        "[cloud]\nstatus_interval = = \"10s\"\nstale_after = \"45s\"\n",
+        "[broker]\nurl = = \"mqtts://host\"\nca_file = \"/ca.pem\"\n",
+        "[broker]\nclient_certificate = = \"/ca.pem\"\nclient_key = \"/ca.pem\"\nurl = \"mqtts://host\"\n",
+        "[broker]\nusername = = \"u\"\npassword = \"p\"\n",
+        "[[device]]\nmac = = \"04786332fca0\"\n",
+    ];
+    let mut world = World::with_password();
+    world.files.insert("/ca.pem", "a certificate");
+    for text in hiding {
+        let problems = world.problems(&format!("{ACCOUNT}{text}"));
+        assert!(problems.len() == 1 && problems[0].contains("extra `=`"), "{problems:?}");
+    }
+}
+
+#[test]
+fn numbers_are_read_in_the_base_they_are_written_in() {
+    assert!((good("[reconnect]\nmultiplier = 0x10\n").reconnect.multiplier - 16.0).abs() < f64::EPSILON);
+    assert_eq!(
+        bad("[reconnect]\nmultiplier = 0x65\n"),
+        ["test.toml:4:14: reconnect.multiplier: expected a number from 1 to 100"]
+    );
+    assert_eq!(good("[commands]\nmax_queued = 0x10\n").commands.max_queued, 16);
+}
+
+#[test]
+fn nobody_listens_on_port_0() {
+    for text in [
+        "[cloud]\napi_url = \"https://host:0/\"\n",
+        "[cloud]\nmqtt_url = \"wss://host:0/mqtt\"\n",
+        "[broker]\nurl = \"mqtt://host:0\"\n",
+    ] {
+        let problems = bad(text);
+        assert!(problems.len() == 1 && problems[0].ends_with("must not have the port 0"), "{problems:?}");
+    }
 }
 
 #[test]

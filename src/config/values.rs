@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
+use toml::de::{DeInteger, DeValue};
 use url::Url;
 
 use super::reader::describe;
@@ -33,9 +33,12 @@ pub fn whole(low: i64, high: i64) -> impl Fn(&DeValue<'_>) -> Result<i64, String
     move |value| {
         let expected = || format!("expected a whole number from {low} to {high}");
         let DeValue::Integer(number) = value else { return Err(format!("{}, not {}", expected(), describe(value))) };
-        let parsed = i64::from_str_radix(number.as_str(), number.radix());
-        parsed.ok().filter(|n| (low..=high).contains(n)).ok_or_else(|| format!("{}, not {number}", expected()))
+        integer(number).filter(|n| (low..=high).contains(n)).ok_or_else(|| format!("{}, not {number}", expected()))
     }
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// Reads a number of attempts, where -1 is without limit.
@@ -51,7 +54,7 @@ pub fn number(low: f64, high: f64, inclusive: bool) -> impl Fn(&DeValue<'_>) -> 
         let to = if inclusive { "to" } else { "to less than" };
         let expected = format!("expected a number from {low} {to} {high}");
         let parsed = match value {
-            DeValue::Integer(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) => integer(number).map(|number| number as f64),
             DeValue::Float(number) => number.as_str().parse().ok(),
             other => return Err(format!("{expected}, not {}", describe(other))),
         };
@@ -108,6 +111,9 @@ pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("user name and password do not belong into the URL; they have keys of their own".to_owned());
+        }
+        if url.port() == Some(0) {
+            return Err("must not have the port 0".to_owned());
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err("must have no query and no fragment".to_owned());

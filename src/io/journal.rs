@@ -11,25 +11,22 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{LogLevel, LogTarget};
 
-/// Libraries that can print what must not be printed, or more than anybody reads, and how much they may say at most.
-const CAPPED: [(&str, LevelFilter); 9] = [
-    ("aws_sigv4", LevelFilter::INFO),
+/// Libraries that can print what must not be printed, or more than anybody reads, and how much they may say at most. A
+/// name stands for every crate that begins with it.
+const CAPPED: [(&str, LevelFilter); 8] = [
+    ("aws_", LevelFilter::INFO),
     ("h2", LevelFilter::INFO),
     ("hyper", LevelFilter::INFO),
-    ("hyper_util", LevelFilter::INFO),
     ("paho_mqtt", LevelFilter::WARN),
-    ("paho_mqtt_c", LevelFilter::WARN),
     ("reqwest", LevelFilter::INFO),
     ("rustls", LevelFilter::INFO),
+    ("tokio_tungstenite", LevelFilter::INFO),
     ("tungstenite", LevelFilter::INFO),
 ];
 
 /// Starts the log; the first call of the process wins.
 pub fn start(target: LogTarget, level: LogLevel) {
     let level = filter_of(level);
-    let targets = CAPPED
-        .iter()
-        .fold(Targets::new().with_default(level), |targets, (name, cap)| targets.with_target(*name, level.min(*cap)));
     let journal = match target {
         LogTarget::Stderr => None,
         LogTarget::Auto if !stderr_is_the_journal() => None,
@@ -42,7 +39,12 @@ pub fn start(target: LogTarget, level: LogLevel) {
             fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(level > Level::INFO),
         ),
     };
-    let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+    let _ = tracing_subscriber::registry().with(layer.with_filter(targets(level))).try_init();
+}
+
+fn targets(level: LevelFilter) -> Targets {
+    let everything = Targets::new().with_default(level);
+    CAPPED.iter().fold(everything, |targets, (name, cap)| targets.with_target(*name, level.min(*cap)))
 }
 
 fn filter_of(level: LogLevel) -> LevelFilter {
@@ -61,4 +63,34 @@ fn stderr_is_the_journal() -> bool {
     let Some((device, inode)) = named.split_once(':') else { return false };
     std::fs::metadata("/proc/self/fd/2")
         .is_ok_and(|about| device.parse() == Ok(about.dev()) && inode.parse() == Ok(about.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_see_secrets_stay_silent_at_every_level() {
+        let trace = targets(LevelFilter::TRACE);
+        for library in [
+            "aws_sigv4::http_request::sign",
+            "aws_smithy_runtime_api::client::orchestrator",
+            "hyper_util::client::legacy",
+            "rustls::client::hs",
+            "tokio_tungstenite",
+            "tungstenite::handshake::client",
+        ] {
+            assert!(!trace.would_enable(library, &Level::DEBUG), "{library}");
+            assert!(trace.would_enable(library, &Level::WARN), "{library}");
+        }
+        assert!(!trace.would_enable("paho_mqtt_c", &Level::INFO));
+        assert!(trace.would_enable("navien2mqtt::daemon", &Level::TRACE));
+    }
+
+    #[test]
+    fn a_cap_never_makes_a_quiet_log_louder() {
+        let error = targets(LevelFilter::ERROR);
+        assert!(!error.would_enable("rustls::client::hs", &Level::WARN));
+        assert!(error.would_enable("rustls::client::hs", &Level::ERROR));
+    }
 }
