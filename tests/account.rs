@@ -273,7 +273,7 @@ async fn an_answer_that_takes_too_long_is_not_waited_for() {
 async fn a_cloud_with_another_certificate_is_not_shown_the_password() {
     let (cloud, other) = (Cloud::new().await, Cloud::new().await);
     let error = cloud.account_trusting(&other.simulator.ca_file).sign_in().await.unwrap_err();
-    assert!(matches!(error.0, RestError::Unreachable(_)), "{error:?}");
+    assert!(matches!(error.0, RestError::Certificate(_)), "{error:?}");
     assert_eq!(cloud.calls(), [0, 0, 0, 0, 0]);
 }
 

@@ -9,6 +9,7 @@ pub mod observer;
 #[cfg(feature = "simulator")]
 pub mod rig;
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// Asks again and again until the answer is there; panics with `what` after `limit`.
@@ -23,7 +24,15 @@ pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Optio
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that the system gives to nobody by itself: it lies below the range that it takes the ports of
+/// outgoing connections from. No two calls give the same one.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let first = 20_000 + (std::process::id() % 6_000) as u16;
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 6_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
