@@ -1,0 +1,30 @@
+//! `navien2mqtt demo`, as a newcomer runs it.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "support/program.rs"]
+mod program;
+
+#[test]
+fn the_demo_survives_its_outage_and_says_so() {
+    let outcome = program::run(&mut program::program(&["demo", "--for", "9s"]));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.out.contains("--- outage:"), "{}", outcome.out);
+    assert!(outcome.out.contains("connection: connected again after"), "{}", outcome.out);
+    assert!(outcome.out.contains("1 of 1 outages survived"), "{}", outcome.out);
+    assert_eq!(outcome.err, "", "the demo is calm without -v");
+}
+
+#[test]
+fn a_demo_that_is_interrupted_ends_well() {
+    let mut running = program::start(&mut program::program(&["demo"]));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    running.signal("INT");
+    assert_eq!(running.end(), Some(0));
+}
+
+#[test]
+fn a_time_that_is_none_is_a_mistake_of_usage() {
+    let outcome = program::run(&mut program::program(&["demo", "--for", "soon"]));
+    assert_eq!(outcome.code, Some(64));
+}
