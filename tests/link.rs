@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Publication, Refusal};
-use navien2mqtt::io::wire::{End, Loss, Pump, Target, Transport, UNREADABLE, Wire, WireError};
+use navien2mqtt::io::wire::{End, Fence, Loss, Pump, Target, Transport, UNREADABLE, Wire, WireError};
 use support::mosquitto::Mosquitto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -198,7 +198,7 @@ async fn a_wire_on_which_nothing_comes_is_given_up() {
     let engine = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _engine_side = TcpStream::connect(engine.local_addr().unwrap()).await.unwrap();
     let limit = Duration::from_millis(100);
-    let mut pump = Pump::start(wire, engine.accept().await.unwrap().0, limit);
+    let mut pump = Pump::start(wire, engine.accept().await.unwrap().0, limit, Fence::new("mark"));
     assert_eq!(timeout(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::Deaf(limit)));
 }
 
@@ -220,6 +220,90 @@ async fn fake_broker(packets: Vec<u8>) -> u16 {
         }
     });
     port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_closes_right_after_connack_is_noticed_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await.unwrap();
+            stream.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+        }
+    });
+    let mut subject = Subject::new("after-connack");
+    for session in 0..200 {
+        subject.link.dial(session, dial(port));
+        let error = subject.down(session).await;
+        assert!(matches!(error, LinkError::Lost(_)), "session {session}: {error:?}");
+    }
+}
+
+/// Lets every client in and subscribes it, but closes every second connection after so many packets. Reports the
+/// payloads published on the other ones, each with the number of its connection.
+async fn unsteady_broker(close_after: usize) -> (u16, mpsc::UnboundedReceiver<(usize, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, payloads) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let seen = seen.clone();
+            tokio::spawn(async move {
+                for packet in 0.. {
+                    if number % 2 == 0 && packet == close_after {
+                        return;
+                    }
+                    let Ok(first) = stream.read_u8().await else { return };
+                    // Every packet of these tests is shorter than 128 bytes.
+                    let length = stream.read_u8().await.unwrap();
+                    let mut body = vec![0; length.into()];
+                    stream.read_exact(&mut body).await.unwrap();
+                    let answer = match first >> 4 {
+                        1 => vec![0x20, 2, 0, 0],
+                        3 => {
+                            let topic = 2 + usize::from(body[1]);
+                            let payload = String::from_utf8(body[topic + 2..].to_vec()).unwrap();
+                            let _ = seen.send((number, payload));
+                            vec![0x40, 2, body[topic], body[topic + 1]]
+                        }
+                        8 => vec![0x90, 3, body[0], body[1], 1],
+                        _ => return,
+                    };
+                    let _ = stream.write_all(&answer).await;
+                }
+            });
+        }
+    });
+    (port, payloads)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_lost_session_is_sent_on_the_next_one() {
+    let (port, mut payloads) = unsteady_broker(12).await;
+    let mut subject = Subject::new("unsteady");
+    for round in 0..40u64 {
+        let (lost, good) = (2 * round, 2 * round + 1);
+        subject.up(lost, dial(port)).await;
+        for n in 0..200 {
+            subject.link.publish(lost, publication("test", &format!("{lost} {n}")));
+        }
+        subject.down(lost).await;
+        subject.up(good, dial(port)).await;
+        subject.link.publish(good, publication("test", &format!("{good} last")));
+        loop {
+            let (connection, payload) = timeout(10 * SECOND, payloads.recv()).await.unwrap().unwrap();
+            let session = payload.split(' ').next().unwrap();
+            assert_eq!(session, connection.to_string(), "`{payload}` was sent on connection {connection}");
+            if payload.ends_with("last") {
+                break;
+            }
+        }
+        subject.link.cut(good);
+        subject.down(good).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

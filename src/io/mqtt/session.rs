@@ -13,7 +13,7 @@ use tracing::{debug, error};
 use super::engine::Engine;
 use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, Loss, OneShot, Pump, Wire};
+use crate::io::wire::{End, Fence, Loss, OneShot, Pump, Wire};
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
@@ -109,13 +109,17 @@ impl Actor {
         let begun = clock::now();
         let mut pump = self.connect(session, dial, wire, deadline).await?;
         let connack_after = clock::now().duration_since(begun);
-        for filters in dial.filters.chunks(FILTERS_AT_ONCE) {
+        let mark = [mark(session)];
+        for filters in std::iter::once(mark.as_slice()).chain(dial.filters.chunks(FILTERS_AT_ONCE)) {
             tokio::select! {
+                biased;
                 done = until(deadline, self.engine.subscribe(filters)) => match done {
                     Some(Ok(())) => {}
                     Some(Err(error)) => return Err(cause(&mut pump, error).await),
                     None => return Err(LinkError::ConnectTimedOut(dial.connect_timeout)),
                 },
+                // paho does not answer a SUBSCRIBE that it had not sent yet when the connection went.
+                end = pump.ended() => return Err(lost(end)),
                 _ = self.orders.end_of(session) => return Ok(()),
             }
         }
@@ -131,7 +135,10 @@ impl Actor {
         let mut connecting = pin!(self.engine.connect(socket.uri(), dial));
         let mut pump = tokio::select! {
             accepted = socket.accept(ACCEPT_LIMIT) => match accepted {
-                Ok(stream) => Pump::start(wire, stream, dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2)),
+                Ok(stream) => {
+                    let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
+                    Pump::start(wire, stream, deaf_after, Fence::new(mark(session)))
+                }
                 Err(error) => {
                     let _ = connecting.await;
                     return Err(local(error));
@@ -261,6 +268,11 @@ impl Orders {
             }
         }
     }
+}
+
+/// The subscription that never leaves the process and tells old from new ([`Fence`]).
+fn mark(session: u64) -> String {
+    format!("$navien2mqtt/session/{session}")
 }
 
 async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {

@@ -14,7 +14,7 @@ pub const UNREADABLE: &str = "$unreadable";
 const MAX_MESSAGE: usize = 1 << 20;
 /// A SUBACK has one byte a filter; ours have few.
 const MAX_SUBACK: usize = 4096;
-const PUBLISH: u8 = 3;
+pub(super) const PUBLISH: u8 = 3;
 
 /// Says why bytes are not MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,11 @@ impl Gate {
         Ok(())
     }
 
+    /// Returns whether the last packet is complete, so that another one may be put behind it.
+    pub fn is_between_packets(&self) -> bool {
+        self.held.is_empty() && self.coming == 0
+    }
+
     /// Returns how many bytes the held packet needs before it can be decided, at least one.
     fn missing(&self) -> Result<usize, Malformed> {
         let Some((header, length)) = fixed_header(&self.held)? else { return Ok(1) };
@@ -133,7 +138,7 @@ impl Gate {
 }
 
 /// Returns the length of the fixed header and the remaining length; `None` when bytes are missing.
-fn fixed_header(packet: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
+pub(super) fn fixed_header(packet: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let mut length = 0;
     for place in 0..4 {
         let Some(byte) = packet.get(1 + place) else { return Ok(None) };

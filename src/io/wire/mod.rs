@@ -4,6 +4,7 @@
 //! the engine's own code for them freezes the process and tells nothing apart. [`Pump`] then carries the bytes between
 //! the open [`Wire`] and the engine's local socket; cutting the pump is the abort that the engine lacks.
 
+mod fence;
 mod gate;
 mod one_shot;
 mod pump;
@@ -29,6 +30,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::clock;
 
+pub use fence::Fence;
 pub use gate::{Gate, Malformed, UNREADABLE};
 pub use one_shot::OneShot;
 pub use pump::{End, Pump};

@@ -1,21 +1,24 @@
 //! Carries the bytes between an open wire and the MQTT engine's local socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Drain, Gate, Loss, READ_SIZE, Source, Wire};
+use super::{Drain, Fence, Gate, Loss, READ_SIZE, Source, Wire};
 use crate::io::{clock, task};
 
 /// How long one piece may take to leave; then the far side is not there any more.
 const SEND_LIMIT: Duration = Duration::from_secs(20);
 /// How many pieces of [`READ_SIZE`] wait to leave. The engine must always find its socket writable.
 const WAITING: usize = 256;
+/// The engine closes its socket within milliseconds after the end was shown to it.
+const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub enum End {
     ByEngine,
     /// The connection was lost.
     Lost(Loss),
-    /// It was cut by [`Pump::cut`].
+    /// It was cut, by [`Pump::cut`] or by dropping the pump.
     Cut,
 }
 
@@ -32,12 +35,14 @@ pub enum End {
 #[derive(Debug)]
 pub struct Pump {
     task: JoinHandle<End>,
+    cut: Arc<Notify>,
 }
 
 impl Pump {
     /// Starts to carry bytes; nothing received for `deaf_after` is a loss.
-    pub fn start(wire: Wire, engine: TcpStream, deaf_after: Duration) -> Self {
-        Self { task: task::spawn(carry(wire, engine, deaf_after)) }
+    pub fn start(wire: Wire, engine: TcpStream, deaf_after: Duration, fence: Fence) -> Self {
+        let cut = Arc::new(Notify::new());
+        Self { task: task::spawn(carry(wire, engine, deaf_after, fence, Arc::clone(&cut))), cut }
     }
 
     /// Waits for the end; may be called again and again until it returned.
@@ -45,37 +50,57 @@ impl Pump {
         (&mut self.task).await.unwrap_or(End::Cut)
     }
 
-    /// Drops both sockets, whatever they are doing.
+    /// Drops the connection, whatever it is doing, and shows its end to the engine.
     pub fn cut(&self) {
-        self.task.abort();
+        self.cut.notify_one();
     }
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        self.task.abort();
+        self.cut();
     }
 }
 
-async fn carry(wire: Wire, engine: TcpStream, deaf_after: Duration) -> End {
-    let (from_engine, to_engine) = engine.into_split();
-    tokio::select! {
-        loss = inbound(wire.source, to_engine, deaf_after) => End::Lost(loss),
-        end = outbound(from_engine, wire.drain) => end,
-    }
+async fn carry(wire: Wire, engine: TcpStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
+    let (mut from_engine, mut to_engine) = engine.into_split();
+    let (answer, answers) = mpsc::channel(WAITING);
+    let end = tokio::select! {
+        () = cut.notified() => End::Cut,
+        loss = inbound(wire.source, &mut to_engine, deaf_after, answers) => End::Lost(loss),
+        end = outbound(&mut from_engine, wire.drain, fence, answer) => end,
+    };
+    task::spawn(let_go(from_engine, to_engine));
+    end
 }
 
-async fn inbound(mut source: Source, mut engine: OwnedWriteHalf, deaf_after: Duration) -> Loss {
+/// Shows the end to the engine and goes on reading until it has closed its side. A write of the engine must never
+/// fail: paho 1.3.16 then frees a message of QoS 1 twice (`MQTTAsync_processCommand`, `MQTTAsync_cleanSession`).
+async fn let_go(mut from_engine: OwnedReadHalf, mut to_engine: OwnedWriteHalf) {
+    let _ = to_engine.shutdown().await;
+    let mut nowhere = tokio::io::sink();
+    let _ = clock::within(ENGINE_LIMIT, tokio::io::copy(&mut from_engine, &mut nowhere)).await;
+}
+
+async fn inbound(
+    mut source: Source,
+    engine: &mut OwnedWriteHalf,
+    deaf_after: Duration,
+    mut answers: mpsc::Receiver<Vec<u8>>,
+) -> Loss {
     let mut gate = Gate::default();
     let mut passed = Vec::new();
     loop {
-        let bytes = match clock::within(deaf_after, source.next()).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(loss)) => return loss,
-            Err(_) => return Loss::Deaf(deaf_after),
-        };
+        let mut outcome = Ok(());
         passed.clear();
-        let outcome = gate.pass(&bytes, &mut passed);
+        tokio::select! {
+            Some(answer) = answers.recv(), if gate.is_between_packets() => passed = answer,
+            received = clock::within(deaf_after, source.next()) => match received {
+                Ok(Ok(bytes)) => outcome = gate.pass(&bytes, &mut passed),
+                Ok(Err(loss)) => return loss,
+                Err(_) => return Loss::Deaf(deaf_after),
+            },
+        }
         match clock::within(SEND_LIMIT, engine.write_all(&passed)).await {
             Ok(Ok(())) => {}
             // The engine closed its side; the other direction sees that and reports it after the last byte is out.
@@ -88,14 +113,26 @@ async fn inbound(mut source: Source, mut engine: OwnedWriteHalf, deaf_after: Dur
     }
 }
 
-async fn outbound(mut engine: OwnedReadHalf, mut drain: Drain) -> End {
+async fn outbound(
+    engine: &mut OwnedReadHalf,
+    mut drain: Drain,
+    mut fence: Fence,
+    answer: mpsc::Sender<Vec<u8>>,
+) -> End {
     let (queue, mut queued) = mpsc::channel::<Bytes>(WAITING);
     let read = async move {
         loop {
             let mut buffer = BytesMut::with_capacity(READ_SIZE);
+            let (mut out, mut answers) = (Vec::new(), Vec::new());
             match engine.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
-                Ok(_) => queue.try_send(buffer.freeze()).map_err(|_| Loss::Stuck)?,
+                Ok(_) => fence.pass(&buffer, &mut out, &mut answers),
+            }
+            if !answers.is_empty() {
+                answer.try_send(answers).map_err(|_| Loss::Stuck)?;
+            }
+            if !out.is_empty() {
+                queue.try_send(out.into()).map_err(|_| Loss::Stuck)?;
             }
         }
     };
