@@ -49,11 +49,12 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What a task brings back.
 enum Step {
-    Credentials(Generation, Result<(), EnsureError>),
-    SignedIn(Generation, Result<(), SignInError>),
+    Credentials(Generation, Result<Duration, EnsureError>),
+    SignedIn(Generation, Result<Duration, SignInError>),
     Listed(Generation, Result<Vec<Heater>, RestError>),
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
+    Probed(u64, bool),
 }
 
 /// Why the daemon cannot start.
@@ -275,7 +276,7 @@ impl Daemon {
         if !(supervisor && links) {
             error!(supervisor, links, "Not healthy: the watchdog is not fed");
         }
-        supervisor && links
+        supervisor && links && self.ending.is_none()
     }
 
     fn on_cloud(&mut self, event: LinkEvent) {
@@ -342,14 +343,14 @@ impl Daemon {
     fn on_step(&mut self, step: Step) {
         let now = clock::now();
         let input = match step {
-            Step::Credentials(g, Ok(())) => Input::CredentialsReady(g),
+            Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
             Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
                 Input::SignInNeeded(g, Reason::new("sign-in", why))
             }
             Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
-            Step::SignedIn(g, Ok(())) => {
+            Step::SignedIn(g, Ok(life)) => {
                 info!("Signed in to the cloud");
-                Input::CredentialsReady(g)
+                Input::CredentialsReady(g, life)
             }
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
             Step::Listed(g, Ok(heaters)) => {
@@ -358,6 +359,7 @@ impl Daemon {
             }
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
+            Step::Probed(probe, reached) => Input::Probed(probe, reached),
             Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
@@ -389,7 +391,7 @@ impl Daemon {
                 let failure = supervisor::Failure {
                     decision: supervisor::Decision::Bug,
                     reason: Reason::new("presign", error.to_string()),
-                    reached_cloud: false,
+                    reach: supervisor::Reach::Host,
                 };
                 return self.supervisor.handle_input(Input::LinkDown(g, failure), clock::now());
             }
@@ -422,7 +424,11 @@ impl Daemon {
         match effect {
             Effect::EnsureCredentials(g, renewal) => {
                 let (account, renewal) = (Arc::clone(&self.account), renewal_of(renewal));
-                self.start(async move { Step::Credentials(g, account.ensure(renewal).await) });
+                self.start(async move {
+                    let outcome = account.ensure(renewal).await;
+                    let life = account.renew_in().await;
+                    Step::Credentials(g, outcome.map(|()| life))
+                });
             }
             Effect::SaveSignIns => self.save_sign_ins(),
             Effect::SignIn(g) => {
@@ -431,7 +437,9 @@ impl Daemon {
                     if let Some(saving) = saving {
                         let _ = saving.await;
                     }
-                    Step::SignedIn(g, account.sign_in().await)
+                    let outcome = account.sign_in().await;
+                    let life = account.renew_in().await;
+                    Step::SignedIn(g, outcome.map(|()| life))
                 });
             }
             Effect::ListHeaters(g) => {
@@ -455,6 +463,7 @@ impl Daemon {
                 self.bridge.session_ended();
                 self.cloud.cut(g.0);
             }
+            Effect::Probe(_) => {}
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
             Effect::Exit(ending) => {
@@ -489,6 +498,7 @@ impl Daemon {
             }
             bridge::Effect::Reconnect => {
                 info!("A reconnect is asked for on the local broker");
+                self.account.insist();
                 let reason = Reason::new("requested", "a reconnect was requested");
                 self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
             }

@@ -35,6 +35,7 @@ pub fn supervisor(config: &Config) -> supervisor::Settings {
         },
         connect_timeout: config.cloud.connect_timeout,
         operation_timeout: config.cloud.operation_timeout,
+        probe_interval: None,
     }
 }
 
