@@ -170,7 +170,8 @@ fn row(name: &str, probes: &str, times: &[f64]) -> String {
 }
 
 fn table(with: &Results, without: &Results) -> String {
-    let mut text = String::from("| after | reachability | outages | median s | 99 % s | worst s |\n|---|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| after | reachability | outages | median s | 99 % s | worst s |\n|---|---|---|---|---|---|\n");
     for (fault, name) in FAULTS {
         for (results, probes) in [(with, "on"), (without, "off")] {
             if let Some(times) = results.recoveries.get(&fault) {
@@ -183,8 +184,14 @@ fn table(with: &Results, without: &Results) -> String {
         text,
         "\n{WEEKS} weeks each, {} and {} inputs; {:.2} and {:.2} sign-ins a day, at most {} and {} on one day; the process \
          gave up or was stopped {} and {} times and started again.\n",
-        with.turns, without.turns, per_day(with), per_day(without), with.worst_day, without.worst_day,
-        with.restarts, without.restarts,
+        with.turns,
+        without.turns,
+        per_day(with),
+        per_day(without),
+        with.worst_day,
+        without.worst_day,
+        with.restarts,
+        without.restarts,
     );
     text
 }
@@ -204,7 +211,8 @@ fn random_weeks_keep_the_invariants_and_always_end_connected() {
 #[test]
 fn every_state_that_can_be_reached_has_a_way_back() {
     let begun = Instant::now();
-    let mut settings = Settings { on_failure: OnFailure::Hold, probe_interval: Some(Duration::from_secs(5)), ..settings() };
+    let mut settings =
+        Settings { on_failure: OnFailure::Hold, probe_interval: Some(Duration::from_secs(5)), ..settings() };
     settings.reconnect.max_attempts = Some(2);
     settings.recovery.max_attempts = Some(2);
     settings.refresh_tokens_every = 2;
@@ -225,7 +233,12 @@ fn every_state_that_can_be_reached_has_a_way_back() {
         }
         depth += 1;
         edge = next;
-        eprintln!("depth {depth}: {} states, {} new, longest way back {longest:?}, {:?}", seen.len(), edge.len(), begun.elapsed());
+        eprintln!(
+            "depth {depth}: {} states, {} new, longest way back {longest:?}, {:?}",
+            seen.len(),
+            edge.len(),
+            begun.elapsed()
+        );
     }
     assert!(depth >= 5, "{depth}");
 }

@@ -336,7 +336,10 @@ fn credentials_are_renewed_ahead_of_their_end_without_touching_the_session() {
     let generation = world.supervisor.generation();
     world.request(generation);
     world.run_for(Duration::from_secs(6 * 3600));
-    assert_eq!(world.times_of(|e| matches!(e, Effect::EnsureCredentials(..))), [3300.0, 6600.0, 9900.0, 13200.0, 16500.1, 19800.1]);
+    assert_eq!(
+        world.times_of(|e| matches!(e, Effect::EnsureCredentials(..))),
+        [3300.0, 6600.0, 9900.0, 13200.0, 16500.1, 19800.1]
+    );
     assert_eq!(world.supervisor.generation(), generation);
     assert_eq!(world.state(), State::Connected);
 }
@@ -536,10 +539,11 @@ fn the_summary_says_state_attempt_wait_and_reason() {
     let mut world = World::connected(settings());
     world.lose_link();
     assert_eq!(world.supervisor.view().summary(world.now), "reconnecting, attempt 1/10 in 1 s (link-lost: reset)");
-    for (on_failure, words) in [(OnFailure::Hold, "failed, waiting for a reconnect request"), (OnFailure::Exit, "failed")] {
+    for (on_failure, words) in
+        [(OnFailure::Hold, "failed, waiting for a reconnect request"), (OnFailure::Exit, "failed")]
+    {
         let mut world = World::started(Settings { on_failure, ..settings() }, Cloud::WrongPassword);
         world.run_for(Duration::from_secs(5));
         assert_eq!(world.supervisor.view().summary(world.now), format!("{words} (credentials)"));
     }
 }
-

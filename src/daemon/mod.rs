@@ -27,7 +27,7 @@ use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::wire::UNREADABLE;
-use crate::io::{clock, notify, task, tls};
+use crate::io::{clock, network, notify, task, tls};
 use crate::navilink::account::Heater;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
@@ -43,6 +43,9 @@ const MAX_EVENTS: usize = 1024;
 const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
+
+/// A probe takes no longer than this.
+const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
 /// A process that gives up in its first moments waits so long for the local broker, to tell it why.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -136,6 +139,10 @@ struct Daemon {
     redial: Redial,
     /// The times of the sign-ins being written; the next sign-in waits for it.
     saving: Option<JoinHandle<()>>,
+    /// The probe in flight, or the last one.
+    probing: Option<JoinHandle<()>>,
+    /// Told when a link or a route of this machine changes.
+    network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
     local_failures: u32,
@@ -178,6 +185,10 @@ impl Daemon {
         let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
+        let (network_changed, network_changes) = mpsc::channel(1);
+        if config.reachability.enabled {
+            network::watch(network_changed);
+        }
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
             bridge: Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about),
@@ -195,6 +206,8 @@ impl Daemon {
             steps,
             step_done,
             saving: None,
+            probing: None,
+            network_changes,
             cloud_is_up: false,
             local_failures: 0,
             ending: None,
@@ -227,6 +240,9 @@ impl Daemon {
                 Some(event) = self.cloud_events.recv() => self.on_cloud(event),
                 Some(event) = self.local_events.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),
+                Some(()) = self.network_changes.recv() => {
+                    self.supervisor.handle_input(Input::NetworkChanged, clock::now());
+                }
                 () = clock::sleep_until(due) => {}
             }
             self.on_time();
@@ -463,7 +479,7 @@ impl Daemon {
                 self.bridge.session_ended();
                 self.cloud.cut(g.0);
             }
-            Effect::Probe(_) => {}
+            Effect::Probe(probe) => self.probe(probe),
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
             Effect::Exit(ending) => {
@@ -509,12 +525,21 @@ impl Daemon {
         }
     }
 
-    fn start(&self, work: impl Future<Output = Step> + Send + 'static) {
+    /// One probe at a time: a newer one makes the older one worthless.
+    fn probe(&mut self, probe: u64) {
+        let (hosts, limit) = (settings::cloud_hosts(&self.config), PROBE_LIMIT.min(self.config.cloud.connect_timeout));
+        if let Some(older) = self.probing.take() {
+            older.abort();
+        }
+        self.probing = Some(self.start(async move { Step::Probed(probe, network::reachable(&hosts, limit).await) }));
+    }
+
+    fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
         let done = self.step_done.clone();
         task::spawn(async move {
             // The loop is gone when this fails, and nobody waits any more.
             let _ = done.send(work.await).await;
-        });
+        })
     }
 
     fn save_sign_ins(&mut self) {

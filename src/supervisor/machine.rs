@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use super::budget::SignInBudget;
 use super::random::Random;
 use super::reachability::Reachability;
-use super::types::{
-    Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait,
-};
+use super::types::{Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait};
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
@@ -243,9 +241,10 @@ impl Supervisor {
             Phase::Up { answer_by, ends_at, .. } => {
                 let answer = answer_by.map(|at| (at, Wait::Answer));
                 let renewal = self.renew_at.map(|at| (at, Wait::Renewal));
-                [answer, renewal].into_iter().flatten().fold((ends_at, Wait::SessionAge), |first, other| {
-                    if other.0 < first.0 { other } else { first }
-                })
+                [answer, renewal]
+                    .into_iter()
+                    .flatten()
+                    .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
             }
         };
         Due { at, why }
@@ -457,4 +456,3 @@ impl Supervisor {
         now + 4 * self.settings.operation_timeout + STEP_GRACE
     }
 }
-

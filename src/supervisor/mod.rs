@@ -18,8 +18,8 @@ pub use machine::Supervisor;
 pub use random::Random;
 pub use redial::Redial;
 pub use types::{
-    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal, Settings,
-    State, Strategy, View, Wait, seconds,
+    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
+    Settings, State, Strategy, View, Wait, seconds,
 };
 
 /// A beginning for tests; only differences count.

@@ -227,7 +227,11 @@ impl World {
                 self.supervisor.handle_timeout(self.now);
                 self.settle();
                 let next = self.supervisor.poll_timeout(self.now).at;
-                assert!(self.ended || next > self.now || !self.coming.is_empty(), "the machine spins: {:?}", self.supervisor);
+                assert!(
+                    self.ended || next > self.now || !self.coming.is_empty(),
+                    "the machine spins: {:?}",
+                    self.supervisor
+                );
             }
         }
         true
@@ -324,9 +328,8 @@ impl World {
     fn succeed(&mut self, effect: Effect) {
         match effect {
             Effect::EnsureCredentials(g, renewal) => {
-                let until = self.tokens_until.filter(|until| {
-                    *until > self.now + AHEAD && renewal == Renewal::IfExpiring
-                });
+                let until =
+                    self.tokens_until.filter(|until| *until > self.now + AHEAD && renewal == Renewal::IfExpiring);
                 match (until, self.tokens_until) {
                     (Some(until), _) => {
                         self.report(Input::CredentialsReady(g, until - AHEAD - self.now));
@@ -335,7 +338,9 @@ impl World {
                         self.tokens_until = Some(self.now + LIFE);
                         self.report(Input::CredentialsReady(g, LIFE - AHEAD));
                     }
-                    (None, None) => self.report(Input::SignInNeeded(g, Reason::new("sign-in", "there are no tokens yet"))),
+                    (None, None) => {
+                        self.report(Input::SignInNeeded(g, Reason::new("sign-in", "there are no tokens yet")))
+                    }
                 }
             }
             Effect::SignIn(g) => {

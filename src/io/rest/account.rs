@@ -122,7 +122,14 @@ impl Account {
     /// Takes up the tokens that an earlier run kept, if they are this account's.
     pub fn new(client: RestClient, email: &str, password: SecretString, state: StateDirectory) -> Self {
         let kept = state.tokens().filter(|kept| kept.email == email.to_lowercase());
-        Self { client, email: email.to_owned(), password, state, tokens: Mutex::new(kept.map(restore)), insisted: AtomicBool::new(false) }
+        Self {
+            client,
+            email: email.to_owned(),
+            password,
+            state,
+            tokens: Mutex::new(kept.map(restore)),
+            insisted: AtomicBool::new(false),
+        }
     }
 
     /// Gets credentials for a session without the password: `/auth/refresh`, then `/auth/session/refresh`, then

@@ -272,7 +272,10 @@ impl Supervisor {
     }
 
     pub(super) fn close_link(&mut self) {
-        if matches!(self.phase, Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. }) {
+        if matches!(
+            self.phase,
+            Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. }
+        ) {
             self.effects.push_back(Effect::CloseLink(self.generation));
         }
     }
