@@ -44,6 +44,8 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
+/// So many short sessions with the local broker in a row are said, one by one.
+const SAID: u32 = 3;
 /// A probe takes no longer than this.
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
@@ -145,7 +147,8 @@ struct Daemon {
     network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
-    local_failures: u32,
+    /// Messages of the local broker that cannot be shown.
+    unreadable: u64,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_word_by: Instant,
@@ -209,7 +212,7 @@ impl Daemon {
             probing: None,
             network_changes,
             cloud_is_up: false,
-            local_failures: 0,
+            unreadable: 0,
             ending: None,
             last_word_by: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
@@ -326,10 +329,11 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 debug!(session, ?connack_after, "Session with the local broker is up");
-                self.redial.link_up(Generation(session));
+                self.redial.link_up(Generation(session), moment.now);
                 let messages = self.bridge.replay();
-                info!(messages = messages.len(), "Connected to the local broker");
-                self.local_failures = 0;
+                if self.redial.short_sessions() < SAID {
+                    info!(messages = messages.len(), "Connected to the local broker");
+                }
                 for message in messages {
                     self.local.publish(session, settings::publication(message));
                 }
@@ -339,15 +343,19 @@ impl Daemon {
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
             LinkEvent::Message { .. } => {
-                warn!("A message of the local broker has a topic or a size that is not accepted")
+                self.unreadable += 1;
+                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
+                    let count = self.unreadable;
+                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
+                }
             }
             LinkEvent::Down { session, error } => {
                 let was_up = self.redial.is_up();
                 let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
-                self.local_failures += 1;
                 // Said when it is new, and again every so often; counted in between.
-                if was_up || self.local_failures == 1 || self.local_failures.is_multiple_of(100) {
-                    let attempts = self.local_failures;
+                let attempts = self.redial.failures();
+                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
+                if new || attempts.is_multiple_of(100) {
                     warn!(attempts, "No connection to the local broker, trying on: {error}");
                 } else {
                     debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
