@@ -31,6 +31,8 @@ pub struct Config {
     pub recovery: Recovery,
     /// `[reachability]`
     pub reachability: Reachability,
+    /// `[alerts]`, if there are any
+    pub alerts: Option<Alerts>,
     /// `[broker]`
     pub broker: Broker,
     /// `[home_assistant]`
@@ -120,6 +122,17 @@ pub struct Reachability {
     pub enabled: bool,
     /// Between two probes, at most.
     pub probe_interval: Duration,
+}
+
+/// `[alerts]`
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    /// A program, by its absolute path, and its arguments.
+    pub command: Option<Vec<String>>,
+    /// Where alerts are posted to; webhooks have their secret in it.
+    pub url: Option<SecretString>,
+    /// How long telling one alert may take.
+    pub timeout: Duration,
 }
 
 /// `recovery.strategy`

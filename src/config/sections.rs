@@ -10,10 +10,10 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::reader::{Problem, Reader, Section};
-use super::values::{attempts, boolean, choice, duration, number, text, topic, url, whole};
+use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
-    Account, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, OnFailure,
-    Reachability, Recovery, Strategy, Surroundings,
+    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget,
+    OnFailure, Reachability, Recovery, Strategy, Surroundings,
 };
 use crate::units::{Mac, UnitsChoice};
 
@@ -53,6 +53,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     let reconnect = reconnect(r, &mut root);
     let recovery = recovery(r, &mut root);
     let reachability = reachability(r, &mut root);
+    let alerts = alerts(r, &mut root);
     let broker = broker(r, &mut root, surroundings);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
@@ -69,6 +70,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
             reconnect,
             recovery,
             reachability,
+            alerts,
             broker,
             home_assistant,
             commands,
@@ -226,6 +228,16 @@ fn reachability(r: &mut Reader<'_>, root: &mut Section<'_>) -> Reachability {
     let probe_interval = s.take(r, "probe_interval", duration(SECOND, Some(5 * MINUTE))).unwrap_or(5 * SECOND);
     s.finish(r);
     Reachability { enabled, probe_interval }
+}
+
+/// A section without a command and a URL is none.
+fn alerts(r: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Alerts> {
+    let mut s = root.section(r, "alerts");
+    let command = s.take(r, "command", command);
+    let url = s.take(r, "url", secret_url);
+    let timeout = s.take(r, "timeout", duration(SECOND, Some(5 * MINUTE))).unwrap_or(10 * SECOND);
+    s.finish(r);
+    (command.is_some() || url.is_some()).then_some(Alerts { command, url, timeout })
 }
 
 fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {

@@ -60,6 +60,25 @@ fn everything_has_a_default_but_the_account() {
     assert!(missing[1].contains("navien-password") && missing[1].contains("NAVIEN_PASSWORD"), "{missing:?}");
 }
 
+#[test]
+fn alerts_need_an_absolute_program_or_a_url_which_is_a_secret() {
+    assert!(good("[alerts]\ntimeout = \"5s\"\n").alerts.is_none());
+    let both =
+        good("[alerts]\ncommand = [\"/bin/tell\", \"a\"]\nurl = \"https://ha.example/api/webhook/geheim?x=1\"\n");
+    let text = format!("{:?} {}", both, both.dump());
+    assert!(!text.contains("geheim") && text.contains("/bin/tell"), "{text}");
+    for (line, words) in [
+        ("command = \"/bin/tell me\"", "expected a list of a program and its arguments"),
+        ("command = []", "expected a list of a program and its arguments"),
+        ("command = [\"/bin/tell\", 1]", "expected a list of a program and its arguments"),
+        ("command = [\"tell\"]", "the program must be named by its absolute path"),
+        ("url = \"ftp://geheim\"", "expected a URL that begins with https:// or http://"),
+    ] {
+        let problems = bad(&format!("[alerts]\n{line}\n"));
+        assert!(problems.len() == 1 && problems[0].contains(words) && !problems[0].contains("geheim"), "{problems:?}");
+    }
+}
+
 /// The file that is installed says what the defaults are; this holds it to that.
 #[test]
 fn the_commented_file_shows_the_defaults() {
@@ -70,7 +89,18 @@ fn the_commented_file_shows_the_defaults() {
             let key = rest.split(" = ").next().unwrap_or_default();
             rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         });
-        let sample = ["ca_file", "client_certificate", "client_key", "password_file", "username", "mac =", "name ="];
+        let sample = [
+            "ca_file",
+            "client_certificate",
+            "client_key",
+            "password_file",
+            "username",
+            "mac =",
+            "name =",
+            "command =",
+            "timeout =",
+            "url = \"https",
+        ];
         match uncommented {
             Some(rest) if sample.iter().any(|key| rest.starts_with(key)) => {}
             Some(rest) => active += &format!("{rest}\n"),
@@ -127,7 +157,7 @@ mac = "12345"
         r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
         r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
         r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
-        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, broker, home_assistant, commands, state, log, device"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, state, log, device"#,
     ];
     assert_eq!(problems, wanted);
 }
@@ -298,7 +328,7 @@ proptest! {
 
     #[test]
     fn no_value_makes_the_reader_panic(
-        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "reachability", "broker", "commands", "log"]),
+        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "reachability", "alerts", "broker", "commands", "log"]),
         key in prop::sample::select(vec!["url", "keep_alive", "jitter", "max_attempts", "level", "max_queued", "enabled"]),
         value in "[0-9a-z\"\\[\\]{}=.:+_-]{0,20}",
     ) {

@@ -3,6 +3,7 @@
 //! Everything slow runs in a task of its own and comes back as a `Step`; the loop itself never waits for anything
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
+mod alarm;
 mod classify;
 pub mod one_shot;
 mod report;
@@ -23,6 +24,7 @@ use tracing::{debug, error, info, trace, warn};
 use crate::bridge::{self, Bridge, Moment, Verdict};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::io::alert::{Alert, Alerter};
 use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
@@ -147,6 +149,8 @@ struct Daemon {
     network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
+    alarm: alarm::Alarm,
+    alerter: Option<Alerter>,
     /// Messages of the local broker that cannot be shown.
     unreadable: u64,
     ending: Option<Ending>,
@@ -188,6 +192,10 @@ impl Daemon {
         let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
+        let alerter = match config.alerts.clone() {
+            Some(alerts) => Some(Alerter::start(alerts, &cloud_tls).map_err(std::io::Error::other)?),
+            None => None,
+        };
         let (network_changed, network_changes) = mpsc::channel(1);
         if config.reachability.enabled {
             network::watch(network_changed);
@@ -212,6 +220,8 @@ impl Daemon {
             probing: None,
             network_changes,
             cloud_is_up: false,
+            alarm: alarm::Alarm::default(),
+            alerter,
             unreadable: 0,
             ending: None,
             last_word_by: now,
@@ -577,7 +587,15 @@ impl Daemon {
 
     fn announce(&mut self, event: &Event) {
         report::log(event, self.supervisor.view().state);
-        self.bridge.publish_event(&report::event(event, clock::wall()));
+        let mut payload = report::event(event, clock::wall());
+        self.bridge.publish_event(&payload);
+        if let Some(words) = self.alarm.hear(event)
+            && let Some(alerter) = &self.alerter
+        {
+            payload["service"] = env!("CARGO_PKG_NAME").into();
+            payload["message"] = words.into();
+            alerter.tell(Alert { event: payload["event"].as_str().unwrap_or_default().to_owned(), payload });
+        }
     }
 
     fn show_view(&mut self) {
