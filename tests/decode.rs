@@ -131,6 +131,15 @@ fn bytes_that_are_no_text_are_bad_data() {
 }
 
 #[test]
+fn a_value_that_json_does_not_allow_costs_itself_only() {
+    for bad in [&b"1e400"[..], b"NaN", b"-Infinity", b"\"\\ud800\"", b"\"\xff\""] {
+        let input = [b"{\"status\":{\"dhwTemperature\":98,\"x\":", bad, b"}}"].concat();
+        let decoded = shown(&decode(&["--units", "metric"], input));
+        assert_eq!(decoded["dhw_temperature"], json!(49.0), "{}", bad.escape_ascii());
+    }
+}
+
+#[test]
 fn decode_needs_no_configuration() {
     let outcome =
         run_with_input(program(&["decode"]).env("NAVIEN2MQTT_CONFIG", "/nonexistent/navien.toml"), MESSAGE.as_bytes());

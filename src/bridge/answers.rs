@@ -23,6 +23,11 @@ impl Bridge {
                 return Verdict::Heard;
             }
         };
+        if message.repaired {
+            self.complain(None, "repaired", || {
+                format!("A message on {topic} had values that JSON does not allow; only they are lost")
+            });
+        }
         if matches!(message.body, Body::Request | Body::Presence) {
             return Verdict::Heard;
         }

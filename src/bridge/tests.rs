@@ -255,6 +255,20 @@ fn unreadable_messages_cost_nothing_but_one_warning() {
 }
 
 #[test]
+fn a_value_that_json_does_not_allow_costs_itself_only() {
+    let mut world = World::new(&[heater(1)]);
+    for _ in 0..2 {
+        let payload = b"{\"status\":{\"temperatureType\":1,\"dhwTemperature\":98,\"wifiRssi\":NaN,\"x\":\"\xff\"}}";
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        assert_eq!(verdict, Verdict::Answered);
+        world.drain();
+    }
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!((&status["dhw_temperature"], &status["wifi_rssi"]), (&json!(49.0), &Value::Null));
+    assert_eq!(world.warnings.len(), 1, "{:?}", world.warnings);
+}
+
+#[test]
 fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_need() {
     let mut world = World::new(&[heater(1)]);
     world.begin_session();

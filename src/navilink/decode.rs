@@ -1,10 +1,8 @@
 //! Decodes text by hand: what `navien2mqtt decode` does (contract, section 1).
 
-use serde_json::Value;
-
 use super::encoding::{Decoded, Object, Row};
 use super::feature::{FEATURE, decode_feature};
-use super::message::{Body, Unreadable, read};
+use super::message::{Body, Unreadable, body, object};
 use super::status::{STATUS, decode_status};
 use crate::units::UnitsChoice;
 
@@ -30,13 +28,13 @@ pub enum DecodeError {
 ///
 /// When `text` is no JSON object, or holds neither.
 pub fn decode(text: &[u8], choice: UnitsChoice) -> Result<Decoded, DecodeError> {
-    match read("", text)?.body {
+    let (bare, _) = object(text)?;
+    match body("", bare.clone()) {
         Body::Status(status) => return Ok(decode_status(&status, choice)),
         Body::Feature(feature) => return Ok(decode_feature(&feature, choice)),
         Body::Request => return Err(DecodeError::Request),
         _ => {}
     }
-    let Ok(Value::Object(bare)) = serde_json::from_slice(text) else { return Err(DecodeError::Neither) };
     match (known(STATUS, &bare), known(FEATURE, &bare)) {
         (0, 0) => Err(DecodeError::Neither),
         (status, feature) if feature > status => Ok(decode_feature(&bare, choice)),
@@ -51,7 +49,7 @@ fn known(rows: &[Row], map: &Object) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn decoded(value: Value) -> Result<Object, DecodeError> {
         decode(value.to_string().as_bytes(), UnitsChoice::Metric).map(|decoded| decoded.object)
