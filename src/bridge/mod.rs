@@ -156,8 +156,9 @@ impl Bridge {
         let gone: Vec<Mac> = self.heaters.keys().filter(|mac| listed.iter().all(|h| h.mac != **mac)).cloned().collect();
         for mac in gone {
             self.heaters.remove(&mac);
-            for topic in self.retained.below(&self.settings.topics.device(&mac, "")) {
-                self.retain(topic, Bytes::new());
+            // An earlier run may have left what this one never held.
+            for name in topics::OF_DEVICE {
+                self.retain(self.settings.topics.device(&mac, name), Bytes::new());
             }
         }
         for heater in listed {

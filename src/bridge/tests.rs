@@ -340,6 +340,35 @@ fn a_heater_that_left_the_account_leaves_no_topic_behind() {
 }
 
 #[test]
+fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behind() {
+    let mut earlier = World::new(&[heater(1), heater(2)]);
+    let mac = heater(1).mac;
+    earlier.status(1, json!({}));
+    for (suffix, answer) in [
+        ("", json!({ "feature": {} })),
+        ("/energy-usage-daily-query/rd", json!({ "usage": [] })),
+        ("/rsv/rd", json!({ "reservationUse": 1 })),
+        ("/recirc-rsv/rd", json!({ "reservationUse": 1 })),
+        ("/td/rd", json!({ "data": {} })),
+        ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
+    ] {
+        earlier.arrives(&format!("cmd/52/navilink-{mac}/res{suffix}"), &json!({ "response": answer }));
+    }
+    earlier.bridge.tou_fetched(&mac, &json!({}));
+    earlier.drain();
+    let left: BTreeSet<&str> =
+        earlier.broker.keys().filter_map(|topic| topic.strip_prefix("navien2mqtt/04786332fc01/")).collect();
+    assert_eq!(left, BTreeSet::from(topics::OF_DEVICE));
+
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.broker = earlier.broker;
+    world.connect_broker();
+    world.bridge.set_heaters(&[heater(2)]);
+    world.drain();
+    assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
+}
+
+#[test]
 fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
     let mut world = World::new(&[heater(1)]);
     world.status(1, json!({}));
