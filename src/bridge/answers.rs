@@ -1,5 +1,7 @@
 //! What the cloud's messages change.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use super::{Bridge, Moment, Verdict};
@@ -72,7 +74,7 @@ impl Bridge {
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
-                self.learn_features(mac, &decoded.object);
+                self.learn_features(mac, &decoded.object, moment.now);
                 self.show(mac, "info", decoded);
             }
             Body::EnergyDaily(answer) => self.take_energy(mac, decode_daily(&answer), true),
@@ -80,7 +82,7 @@ impl Bridge {
             Body::Reservations(answer) => self.show(mac, "reservations", decode_reservations(&answer, units)),
             Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
             // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
-            Body::Tou(_) => self.fetch_tou(mac),
+            Body::Tou(_) => self.fetch_tou(mac, moment.now),
             Body::Diagnostics(answer) => self.show(mac, "diagnostics", decode_diagnostics(&answer)),
             Body::Firmware(answer) => self.show(mac, "firmware", decode_firmware(&answer)),
             Body::ControlRefused { .. } | Body::Request | Body::Presence | Body::Other => {}
@@ -108,7 +110,7 @@ impl Bridge {
     }
 
     /// Keeps what later requests depend on; what is asked for the first time then is asked at once.
-    fn learn_features(&mut self, mac: &Mac, decoded: &Object) {
+    fn learn_features(&mut self, mac: &Mac, decoded: &Object, now: Instant) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let recirculation = decoded.get("recirculation_use") == Some(&Value::Bool(true));
         let serial = decoded.get("controller_serial_number").and_then(Value::as_str).map(str::to_owned);
@@ -120,7 +122,7 @@ impl Bridge {
             self.ask(mac, &crate::navilink::request::Query::Recirculation);
         }
         if new_serial {
-            self.fetch_tou(mac);
+            self.fetch_tou(mac, now);
         }
     }
 

@@ -287,6 +287,44 @@ fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_ne
 }
 
 #[test]
+fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.begin_session();
+    for last in [1, 2] {
+        let feature = json!({ "response": { "feature": { "controllerSerialNumber": format!("SN{last}") } } });
+        world.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &feature);
+    }
+    assert_eq!(std::mem::take(&mut world.rest).len(), 2, "one of each heater");
+    world.pass(Duration::from_secs(20));
+    let wish = |world: &mut World| {
+        world.asks("navien2mqtt/04786332fc01/get/tou", "", false);
+        world.arrives("cmd/52/navilink-04786332fc01/res/tou/rd", &json!({ "response": { "reservationUse": 1 } }));
+        world.asks("navien2mqtt/bridge/request/refresh", "", false);
+        world.pass(Duration::from_secs(1));
+    };
+    for _ in 0..10 {
+        wish(&mut world);
+    }
+    assert_eq!(world.rest, [], "within the minute");
+    world.pass(MINUTE);
+    let fetched = std::mem::take(&mut world.rest);
+    assert_eq!(fetched.len(), 2, "once for each heater, when the minute was over: {fetched:?}");
+    world.pass(10 * MINUTE);
+    assert_eq!(world.rest, []);
+
+    for _ in 0..290 {
+        wish(&mut world);
+    }
+    let of_first =
+        world.rest.iter().filter(|effect| matches!(effect, Effect::FetchTou { mac, .. } if *mac == heater(1).mac));
+    assert_eq!(of_first.count(), 5, "in not quite five minutes");
+    world.bridge.session_ended();
+    world.rest.clear();
+    world.pass(10 * MINUTE);
+    assert_eq!(world.rest, [], "nothing is asked for without a session");
+}
+
+#[test]
 fn energy_by_day_and_by_month_stand_on_one_topic() {
     let mut world = World::new(&[heater(1)]);
     let mac = heater(1).mac;

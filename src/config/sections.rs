@@ -162,7 +162,8 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let status_interval = s.take(r, "status_interval", &interval).unwrap_or(MINUTE);
     let info_interval = s.take(r, "info_interval", &interval).unwrap_or(30 * MINUTE);
     let energy_interval = s.take(r, "energy_interval", &interval).unwrap_or(HOUR);
-    let schedule_interval = s.take(r, "schedule_interval", &interval).unwrap_or(HOUR);
+    // It asks the REST API, too (protocol reference, section 1).
+    let schedule_interval = s.take(r, "schedule_interval", duration(MINUTE, None)).unwrap_or(HOUR);
     let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
     if stale_after <= status_interval && r.knows(&s, &["stale_after", "status_interval"]) {
         let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };

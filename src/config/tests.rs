@@ -211,6 +211,15 @@ fn what_is_of_no_use_without_something_else_is_said() {
 }
 
 #[test]
+fn the_rest_api_is_not_polled_faster_than_once_a_minute() {
+    assert_eq!(good("[cloud]\nschedule_interval = \"1m\"\n").cloud.schedule_interval.as_secs(), 60);
+    assert_eq!(
+        bad("[cloud]\nschedule_interval = \"59s\"\n"),
+        ["test.toml:4:21: cloud.schedule_interval: must be at least \"1m\""]
+    );
+}
+
+#[test]
 fn a_value_that_was_refused_is_not_compared_with_others() {
     let alone = [
         ("[cloud]\nstatus_interval = 30\nstale_after = \"45s\"\n", "cloud.status_interval"),
