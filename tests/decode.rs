@@ -113,6 +113,7 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
         ("42", "the message is not a JSON object"),
         ("{}", neither),
         ("{\"hello\": 1}", neither),
+        ("{\"command\": 16777225, \"usage\": []}", neither),
         ("{\"response\": {\"status\": []}}", neither),
         (energy.as_str(), neither),
         (request.as_str(), "this is a request to a heater"),

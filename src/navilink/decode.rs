@@ -42,8 +42,11 @@ pub fn decode(text: &[u8], choice: UnitsChoice) -> Result<Decoded, DecodeError> 
     }
 }
 
+/// The keys that other messages and objects have as well.
+const OF_ANYTHING: [&str; 2] = ["command", "temperatureType"];
+
 fn known(rows: &[Row], map: &Object) -> usize {
-    rows.iter().filter(|row| map.contains_key(row.key)).count()
+    rows.iter().filter(|row| !OF_ANYTHING.contains(&row.key) && map.contains_key(row.key)).count()
 }
 
 #[cfg(test)]
@@ -79,6 +82,8 @@ mod tests {
     fn what_holds_neither_is_an_error_that_says_so() {
         assert_eq!(decoded(json!({})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"response": {"reservation": ""}})), Err(DecodeError::Neither));
+        assert_eq!(decoded(json!({"command": 16777225, "usage": []})), Err(DecodeError::Neither));
+        assert_eq!(decoded(json!({"temperatureType": 2, "command": 16777225})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"request": {"command": 1}})), Err(DecodeError::Request));
         assert_eq!(decoded(json!([1])), Err(DecodeError::Unreadable(Unreadable::NotAnObject)));
         let error = decode(b"nonsense", UnitsChoice::Device).unwrap_err();
