@@ -155,6 +155,23 @@ fn a_file_that_is_not_utf_8_is_named() {
 }
 
 #[test]
+fn a_file_of_certificates_that_holds_none_is_named_before_anything_runs() {
+    let configured = Configured::new(format!(
+        "{ACCOUNT}[broker]\nurl = \"mqtts://localhost\"\nca_file = \"/dev/null\"\nclient_certificate = \"/dev/null\"\n\
+         client_key = \"/dev/null\"\n"
+    ));
+    let checked = configured.check_with_password();
+    let path = configured.path();
+    let wanted = [
+        format!("{path}:5:11: broker.ca_file: /dev/null is of no use: it holds no PEM certificate"),
+        format!("{path}:6:22: broker.client_certificate: /dev/null is of no use: it holds no PEM certificate"),
+        format!("{path}:7:14: broker.client_key: /dev/null is of no use: it holds no PEM private key"),
+    ];
+    let lines: Vec<&str> = checked.err.lines().collect();
+    assert_eq!((checked.code, &lines[..3]), (Some(78), &wanted.each_ref().map(String::as_str)[..]), "{checked:?}");
+}
+
+#[test]
 fn a_folder_in_place_of_the_file_is_a_mistake_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let checked = run(&mut program(&["check", "--config", folder.path().to_str().unwrap()]));

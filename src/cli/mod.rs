@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, LogLevel, Surroundings};
 use crate::daemon;
 use crate::exit::Exit;
-use crate::io::journal;
+use crate::io::{journal, tls};
 use crate::units::{Mac, UnitsChoice};
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
@@ -176,7 +176,7 @@ fn config_path(global: &Global) -> PathBuf {
 fn load(path: &Path) -> Result<Config, Exit> {
     let variable = |name: &str| std::env::var(name).ok();
     let read = |path: &Path| std::fs::read(path);
-    Config::load(path, Surroundings { variable: &variable, read: &read }).map_err(|problems| {
+    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check }).map_err(|problems| {
         for problem in &problems {
             complain(problem);
         }

@@ -227,6 +227,25 @@ pub struct Surroundings<'s> {
     pub variable: &'s dyn Fn(&str) -> Option<String>,
     /// Reads a file.
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Says what is wrong with a file that is to hold certificates or a key.
+    pub check_pem: &'s CheckPem,
+}
+
+/// Says what is wrong with the content of a file, by what it is for.
+pub type CheckPem = dyn Fn(&[u8], Pem<'_>) -> Result<(), String>;
+
+/// What a PEM file is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Pem<'c> {
+    /// Roots to trust.
+    Roots,
+    /// The certificate that we show.
+    Certificate,
+    /// Its private key.
+    Key {
+        /// The certificate's file, which the key must fit; `None` when that is of no use itself.
+        certificate: Option<&'c [u8]>,
+    },
 }
 
 impl Config {

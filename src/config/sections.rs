@@ -13,7 +13,7 @@ use super::reader::{Problem, Reader, Section};
 use super::values::{attempts, boolean, choice, duration, number, text, topic, url, whole};
 use super::{
     Account, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, OnFailure,
-    Recovery, Strategy, Surroundings,
+    Pem, Recovery, Strategy, Surroundings,
 };
 use crate::units::{Mac, UnitsChoice};
 
@@ -153,7 +153,7 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
     let mqtt_url = s.take(r, "mqtt_url", url(&["wss"])).or_else(|| default(MQTT_URL));
     let region = s.take(r, "region", text).unwrap_or_else(|| "us-east-1".to_owned());
-    let ca_file = file(r, &mut s, "ca_file", surroundings);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
     let limit = duration(100 * MILLISECOND, Some(10 * MINUTE));
     let interval = duration(SECOND, None);
     let connect_timeout = s.take(r, "connect_timeout", &limit).unwrap_or(20 * SECOND);
@@ -190,11 +190,19 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     })
 }
 
-/// Takes the path of a file that must be there.
-fn file(r: &mut Reader<'_>, s: &mut Section<'_>, key: &'static str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
+/// Takes the path of a file that must be there, and hold what it is for.
+fn file(
+    r: &mut Reader<'_>,
+    s: &mut Section<'_>,
+    (key, pem): (&'static str, Pem<'_>),
+    surroundings: Surroundings<'_>,
+) -> Option<(PathBuf, Vec<u8>)> {
     let path = PathBuf::from(s.take(r, key, text)?);
     let problem = match (surroundings.read)(&path) {
-        Ok(_) => return Some(path),
+        Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
+            Ok(()) => return Some((path, bytes)),
+            Err(what) => format!("{} is of no use: {what}", path.display()),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         Err(error) => format!("{} cannot be read: {error}", path.display()),
     };
@@ -249,9 +257,11 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
     let tls = address.as_ref().is_some_and(|url| url.scheme() == "mqtts");
     let username = s.take(r, "username", text);
     let password = secret(r, &mut s, surroundings, ("broker-password", "BROKER_PASSWORD"));
-    let ca_file = file(r, &mut s, "ca_file", surroundings);
-    let certificate = file(r, &mut s, "client_certificate", surroundings);
-    let key = file(r, &mut s, "client_key", surroundings);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
+    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), surroundings);
+    let (certificate, shown) = certificate.unzip();
+    let key = Pem::Key { certificate: shown.as_deref() };
+    let key = file(r, &mut s, ("client_key", key), surroundings).map(|(path, _)| path);
     let client_id = s.take(r, "client_id", |value| {
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
