@@ -7,6 +7,7 @@ mod program;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -226,6 +227,22 @@ fn the_variable_names_the_file_and_the_option_wins() {
     assert_eq!(check(&bad, &["--config", &good.path(), "check"]).code, Some(0), "before the command as well");
     let refused = check(&good, &["check", "--config", &bad.path()]);
     assert!(refused.code == Some(78) && refused.err.contains(&bad.path()), "{refused:?}");
+}
+
+#[test]
+fn an_empty_variable_names_no_file() {
+    let outcome = run(program(&["check"]).env("NAVIEN2MQTT_CONFIG", ""));
+    assert!(!outcome.err.starts_with(": cannot be read"), "{outcome:?}");
+    assert!((outcome.out.clone() + &outcome.err).starts_with("/etc/navien2mqtt/navien2mqtt.toml: "), "{outcome:?}");
+}
+
+#[test]
+fn a_password_that_is_no_text_is_not_said_to_be_missing() {
+    let bytes = std::ffi::OsStr::from_bytes(b"hush\xff");
+    let checked = run(program(&["check", "--config", &Configured::new(ACCOUNT).path()]).env("NAVIEN_PASSWORD", bytes));
+    assert_eq!(checked.code, Some(78));
+    assert!(checked.err.contains("account.password: $NAVIEN_PASSWORD is not UTF-8"), "{checked:?}");
+    assert!(!checked.err.contains("missing") && !checked.err.contains("hush"), "{checked:?}");
 }
 
 #[test]

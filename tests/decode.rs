@@ -141,6 +141,14 @@ fn a_value_that_json_does_not_allow_costs_itself_only() {
 }
 
 #[test]
+fn input_of_more_than_4_mib_is_bad_data_and_said_to_be() {
+    let padded = |spaces: usize| [b"{\"dhwUse\":2}".to_vec(), vec![b' '; spaces]].concat();
+    assert_eq!(shown(&decode(&[], padded((4 << 20) - 12)))["dhw_use"], json!(true));
+    let outcome = decode(&[], padded((4 << 20) - 11));
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(65), "standard input is larger than 4 MiB\n"));
+}
+
+#[test]
 fn decode_needs_no_configuration() {
     let outcome =
         run_with_input(program(&["decode"]).env("NAVIEN2MQTT_CONFIG", "/nonexistent/navien.toml"), MESSAGE.as_bytes());

@@ -5,6 +5,7 @@ mod reader;
 mod sections;
 mod values;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -224,7 +225,7 @@ pub struct Device {
 #[derive(Clone, Copy)]
 pub struct Surroundings<'s> {
     /// Reads an environment variable.
-    pub variable: &'s dyn Fn(&str) -> Option<String>,
+    pub variable: &'s dyn Fn(&str) -> Option<OsString>,
     /// Reads a file.
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Says what is wrong with a file that is to hold certificates or a key.

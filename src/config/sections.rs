@@ -1,7 +1,9 @@
 //! The sections, their keys and defaults, and what must fit together.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,7 +113,7 @@ fn secret(
 ) -> Option<SecretString> {
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
-    let lookup = |name| (surroundings.variable)(name).filter(|value: &String| !value.is_empty());
+    let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
     let credential = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
     let credential = credential.and_then(|path| match (surroundings.read)(&path) {
         // The unit has other credentials.
@@ -121,7 +123,7 @@ fn secret(
     let (key, found) = if let Some(found) = credential {
         ("password", found)
     } else if let Some(value) = lookup(variable) {
-        ("password", password_of(format_args!("${variable}"), Ok(value.into_bytes())))
+        ("password", password_of(format_args!("${variable}"), Ok(value.into_vec())))
     } else if let Some(file) = file {
         ("password_file", password_of(&file, (surroundings.read)(Path::new(&file))))
     } else {
@@ -318,8 +320,9 @@ fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Sur
     s.finish(r);
     // systemd gives a list when the unit names several.
     let given = (surroundings.variable)("STATE_DIRECTORY");
-    let given = given.as_deref().and_then(|list| list.split(':').next()).filter(|first| !first.is_empty());
-    given.map(str::to_owned).or(written).unwrap_or_else(|| "/var/lib/navien2mqtt".to_owned()).into()
+    let first = given.as_deref().and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
+    let first = first.filter(|first| !first.is_empty()).map(|first| PathBuf::from(OsStr::from_bytes(first)));
+    first.or(written.map(PathBuf::from)).unwrap_or_else(|| "/var/lib/navien2mqtt".into())
 }
 
 fn log(r: &mut Reader<'_>, root: &mut Section<'_>) -> Log {

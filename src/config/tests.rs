@@ -20,7 +20,7 @@ impl World {
     }
 
     fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
-        let variable = |name: &str| self.variables.get(name).map(|value| (*value).to_owned());
+        let variable = |name: &str| self.variables.get(name).map(OsString::from);
         let read = |path: &Path| {
             if path == Path::new("test.toml") {
                 return Ok(text.as_bytes().to_vec());
