@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::energy::Energy;
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object};
@@ -77,8 +78,10 @@ impl Bridge {
                 self.learn_features(mac, &decoded.object, moment.now);
                 self.show(mac, "info", decoded);
             }
-            Body::EnergyDaily(answer) => self.take_energy(mac, decode_daily(&answer), true),
-            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), false),
+            Body::EnergyDaily(answer) => {
+                self.take_energy(mac, decode_daily(&answer), |energy, answer| energy.set_daily(answer, moment.wall));
+            }
+            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly),
             Body::Reservations(answer) => self.show(mac, "reservations", decode_reservations(&answer, units)),
             Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
             // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
@@ -89,14 +92,10 @@ impl Bridge {
         }
     }
 
-    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, daily: bool) {
+    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, set: impl FnOnce(&mut Energy, Object)) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let Decoded { object, problems, unknown } = decoded;
-        if daily {
-            held.energy.set_daily(object);
-        } else {
-            held.energy.set_monthly(object);
-        }
+        set(&mut held.energy, object);
         let object = held.energy.joined();
         self.show(mac, "energy", Decoded { object, problems, unknown });
     }
