@@ -63,7 +63,6 @@ impl Bridge {
 
     fn take(&mut self, mac: &Mac, body: Body, moment: Moment) {
         let choice = self.settings.units;
-        let units = self.heaters.get(mac).map_or(UnitSystem::Us, |held| held.units);
         match body {
             Body::Status(status) => {
                 let mut decoded = decode_status(&status, choice);
@@ -82,7 +81,12 @@ impl Bridge {
                 self.take_energy(mac, decode_daily(&answer), |energy, answer| energy.set_daily(answer, moment.wall));
             }
             Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly),
-            Body::Reservations(answer) => self.show(mac, "reservations", decode_reservations(&answer, units)),
+            Body::Reservations(answer) => {
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.reservations = Some(answer);
+                }
+                self.show_reservations(mac);
+            }
             Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
             // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
             Body::Tou(_) => self.fetch_tou(mac, moment.now),
@@ -100,12 +104,22 @@ impl Bridge {
         self.show(mac, "energy", Decoded { object, problems, unknown });
     }
 
+    fn show_reservations(&mut self, mac: &Mac) {
+        let Some(held) = self.heaters.get(mac) else { return };
+        if let Some(answer) = &held.reservations {
+            self.show(mac, "reservations", decode_reservations(answer, held.units));
+        }
+    }
+
     fn learn_units(&mut self, mac: &Mac, decoded: &Object) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
-        held.units = match decoded.get("units").and_then(Value::as_str) {
+        let units = match decoded.get("units").and_then(Value::as_str) {
             Some("metric") => UnitSystem::Metric,
             _ => UnitSystem::Us,
         };
+        if std::mem::replace(&mut held.units, units) != units {
+            self.show_reservations(mac);
+        }
     }
 
     /// Keeps what later requests depend on; what is asked for the first time then is asked at once.

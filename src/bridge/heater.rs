@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::energy::Energy;
 use super::polling::Schedule;
 use crate::navilink::account::Heater;
+use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
 
 /// How long the last word of a heater counts.
@@ -87,6 +88,8 @@ pub struct Held {
     pub recirculation: bool,
     /// The newest answers about energy.
     pub energy: Energy,
+    /// The newest answer about reservations, which is shown again when the units turn out to be others.
+    pub reservations: Option<Object>,
 }
 
 impl Held {
@@ -101,6 +104,7 @@ impl Held {
             tou: TouFetches::default(),
             recirculation: false,
             energy: Energy::default(),
+            reservations: None,
         }
     }
 }

@@ -228,6 +228,20 @@ fn client_keyed_answers_are_told_apart_by_their_mac_address() {
 }
 
 #[test]
+fn reservations_that_come_before_the_units_are_known_are_corrected_when_they_are() {
+    let mut world = World::new(&[heater(1)]);
+    let entry = json!({ "enable": 2, "week": 64, "hour": 6, "min": 30, "mode": 1, "param": 98 });
+    let answer = json!({ "response": { "reservationUse": 2, "reservation": [entry] } });
+    world.arrives("cmd/52/navilink-04786332fc01/res/rsv/rd", &answer);
+    assert_eq!(world.held_json("04786332fc01/reservations")["units"], "us");
+    for (kind, units, temperature) in [(1, "metric", 49.0), (2, "us", 120.2)] {
+        world.status(1, json!({ "temperatureType": kind }));
+        let held = world.held_json("04786332fc01/reservations");
+        assert_eq!((&held["units"], &held["entries"][0]["temperature"]), (&json!(units), &json!(temperature)));
+    }
+}
+
+#[test]
 fn a_bad_field_is_said_once_and_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..3 {
