@@ -5,6 +5,7 @@ mod reader;
 mod sections;
 mod values;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -248,9 +249,28 @@ pub struct Device {
 #[derive(Clone, Copy)]
 pub struct Surroundings<'s> {
     /// Reads an environment variable.
-    pub variable: &'s dyn Fn(&str) -> Option<String>,
+    pub variable: &'s dyn Fn(&str) -> Option<OsString>,
     /// Reads a file.
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Says what is wrong with a file that is to hold certificates or a key.
+    pub check_pem: &'s CheckPem,
+}
+
+/// Says what is wrong with the content of a file, by what it is for.
+pub type CheckPem = dyn Fn(&[u8], Pem<'_>) -> Result<(), String>;
+
+/// What a PEM file is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Pem<'c> {
+    /// Roots to trust.
+    Roots,
+    /// The certificate that we show.
+    Certificate,
+    /// Its private key.
+    Key {
+        /// The certificate's file, which the key must fit; `None` when that is of no use itself.
+        certificate: Option<&'c [u8]>,
+    },
 }
 
 impl Config {
