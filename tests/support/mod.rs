@@ -5,6 +5,8 @@
 pub mod certificates;
 pub mod mosquitto;
 #[cfg(feature = "simulator")]
+pub mod netns;
+#[cfg(feature = "simulator")]
 pub mod observer;
 #[cfg(feature = "simulator")]
 pub mod rig;
