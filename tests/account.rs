@@ -221,6 +221,21 @@ async fn a_wrong_password_is_rejected_by_one_call() {
 }
 
 #[tokio::test]
+async fn a_rejected_password_is_not_shown_again_even_by_another_run_unless_somebody_insists() {
+    let cloud = Cloud::new().await;
+    cloud.account_of(EMAIL, "wrong").sign_in().await.unwrap_err();
+    let next_run = cloud.account_of(EMAIL, "wrong");
+    let error = next_run.sign_in().await.unwrap_err();
+    assert!(error.rejected() && matches!(error.0, RestError::RejectedBefore { .. }), "{error:?}");
+    assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
+    next_run.insist();
+    assert_eq!(next_run.sign_in().await.unwrap_err().0.code(), Some(401));
+    assert!(matches!(next_run.sign_in().await.unwrap_err().0, RestError::RejectedBefore { .. }), "asked for once");
+    assert_eq!(cloud.calls(), [2, 0, 0, 0, 0]);
+    cloud.account().sign_in().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_rejection_in_the_envelope_counts_although_http_says_200() {
     let cloud = Cloud::new().await;
     cloud.answer(Some(SIGN_IN), RestAnswer::Envelope(401));

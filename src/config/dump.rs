@@ -45,6 +45,10 @@ impl Config {
             },
             "reconnect": line(&self.reconnect),
             "recovery": recovery,
+            "reachability": {
+                "enabled": self.reachability.enabled,
+                "probe_interval": show(self.reachability.probe_interval),
+            },
             "broker": {
                 "url": format!("{scheme}://{host}:{}", broker.port),
                 "username": broker.username,

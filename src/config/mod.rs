@@ -29,6 +29,8 @@ pub struct Config {
     pub reconnect: Attempts,
     /// `[recovery]`
     pub recovery: Recovery,
+    /// `[reachability]`
+    pub reachability: Reachability,
     /// `[broker]`
     pub broker: Broker,
     /// `[home_assistant]`
@@ -109,6 +111,15 @@ pub struct Recovery {
     pub refresh_tokens_every: u32,
     /// What follows the last attempt.
     pub on_failure: OnFailure,
+}
+
+/// `[reachability]`
+#[derive(Debug, Clone)]
+pub struct Reachability {
+    /// Whether the return of the network ends a wait.
+    pub enabled: bool,
+    /// Between two probes, at most.
+    pub probe_interval: Duration,
 }
 
 /// `recovery.strategy`

@@ -13,7 +13,7 @@ use super::reader::{Problem, Reader, Section};
 use super::values::{attempts, boolean, choice, duration, number, text, topic, url, whole};
 use super::{
     Account, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, OnFailure,
-    Recovery, Strategy, Surroundings,
+    Reachability, Recovery, Strategy, Surroundings,
 };
 use crate::units::{Mac, UnitsChoice};
 
@@ -52,6 +52,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     let cloud = cloud(r, &mut root, surroundings);
     let reconnect = reconnect(r, &mut root);
     let recovery = recovery(r, &mut root);
+    let reachability = reachability(r, &mut root);
     let broker = broker(r, &mut root, surroundings);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
@@ -67,6 +68,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
             cloud,
             reconnect,
             recovery,
+            reachability,
             broker,
             home_assistant,
             commands,
@@ -216,6 +218,14 @@ fn recovery(r: &mut Reader<'_>, root: &mut Section<'_>) -> Recovery {
     let on_failure = s.take(r, "on_failure", choice(ON_FAILURE)).unwrap_or(OnFailure::Exit);
     s.finish(r);
     Recovery { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
+}
+
+fn reachability(r: &mut Reader<'_>, root: &mut Section<'_>) -> Reachability {
+    let mut s = root.section(r, "reachability");
+    let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
+    let probe_interval = s.take(r, "probe_interval", duration(SECOND, Some(5 * MINUTE))).unwrap_or(5 * SECOND);
+    s.finish(r);
+    Reachability { enabled, probe_interval }
 }
 
 fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {

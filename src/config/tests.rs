@@ -127,7 +127,7 @@ mac = "12345"
         r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
         r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
         r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
-        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, broker, home_assistant, commands, state, log, device"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, broker, home_assistant, commands, state, log, device"#,
     ];
     assert_eq!(problems, wanted);
 }
@@ -298,7 +298,7 @@ proptest! {
 
     #[test]
     fn no_value_makes_the_reader_panic(
-        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "broker", "commands", "log"]),
+        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "reachability", "broker", "commands", "log"]),
         key in prop::sample::select(vec!["url", "keep_alive", "jitter", "max_attempts", "level", "max_queued", "enabled"]),
         value in "[0-9a-z\"\\[\\]{}=.:+_-]{0,20}",
     ) {

@@ -6,7 +6,7 @@ use crate::io::mqtt::{LinkError, Refusal};
 use crate::io::rest::{RestError, SignInError};
 use crate::io::wire::{Loss, WireError};
 use crate::navilink::account::ApiError;
-use crate::supervisor::{Decision, Failure, Reason};
+use crate::supervisor::{Decision, Failure, Reach, Reason};
 
 /// A clock that is off by more makes AWS refuse every signature (protocol reference, section 2).
 const SKEW: Duration = Duration::from_secs(300);
@@ -23,7 +23,7 @@ pub fn link(error: &LinkError, now: SystemTime) -> Failure {
         }
         LinkError::Refused(_) => (Decision::Transient, "session-refused"),
         LinkError::SubscriptionRefused(_) => (Decision::Transient, "subscription-refused"),
-        LinkError::Lost(Loss::Closed(_)) => (Decision::Transient, "connection-closed"),
+        LinkError::Lost(Loss::Closed(_)) => (Decision::ClosedByCloud, "connection-closed"),
         LinkError::Lost(Loss::Deaf(_)) => (Decision::Transient, "keep-alive"),
         LinkError::Lost(Loss::NotMqtt(_)) => (Decision::Transient, "not-mqtt"),
         LinkError::Lost(_) => (Decision::Transient, "connection-lost"),
@@ -32,11 +32,11 @@ pub fn link(error: &LinkError, now: SystemTime) -> Failure {
         LinkError::OnPurpose => (Decision::Transient, "on-purpose"),
         LinkError::Engine(_) => (Decision::Bug, "engine"),
     };
-    let reached_cloud = match error {
-        LinkError::Wire(error) => error.reached_server(),
-        _ => true,
+    let reach = match error {
+        LinkError::Wire(error) if !error.reached_server() => Reach::Nothing,
+        _ => Reach::Cloud,
     };
-    failure(decision, code, error.to_string(), reached_cloud)
+    failure(decision, code, error.to_string(), reach)
 }
 
 fn wire(error: &WireError, now: SystemTime) -> (Decision, &'static str) {
@@ -73,15 +73,21 @@ pub fn rest(error: &RestError) -> Failure {
             let status = u16::try_from(*code).unwrap_or(0);
             (pause(status, None), http(status))
         }
+        RestError::RejectedBefore { .. } => (Decision::CredentialsRejected, "credentials"),
         RestError::Api(ApiError::NotJson(_) | ApiError::Missing(_)) => (Decision::Transient, "bad-answer"),
     };
-    failure(decision, code, error.to_string(), error.reached_cloud())
+    let reach = match error {
+        RestError::Unreachable(_) => Reach::Nothing,
+        _ if !error.reached_cloud() => Reach::Host,
+        _ => Reach::Cloud,
+    };
+    failure(decision, code, error.to_string(), reach)
 }
 
 /// Classifies a sign-in.
 pub fn sign_in(error: &SignInError) -> Failure {
     if error.rejected() {
-        return failure(Decision::CredentialsRejected, "credentials", error.to_string(), true);
+        return failure(Decision::CredentialsRejected, "credentials", error.to_string(), Reach::Cloud);
     }
     rest(&error.0)
 }
@@ -108,8 +114,8 @@ fn http(status: u16) -> &'static str {
     }
 }
 
-fn failure(decision: Decision, code: &'static str, detail: String, reached_cloud: bool) -> Failure {
-    Failure { decision, reason: Reason::new(code, detail), reached_cloud }
+fn failure(decision: Decision, code: &'static str, detail: String, reach: Reach) -> Failure {
+    Failure { decision, reason: Reason::new(code, detail), reach }
 }
 
 #[cfg(test)]
@@ -144,8 +150,9 @@ mod tests {
     #[test]
     fn a_cloud_that_was_not_reached_has_seen_nothing() {
         let error = RestError::Unreachable("dns".into());
-        assert!(!rest(&error).reached_cloud);
-        assert!(rest(&RestError::TimedOut(Duration::from_secs(1))).reached_cloud);
+        assert_eq!(rest(&error).reach, Reach::Nothing);
+        assert_eq!(rest(&RestError::Certificate("expired".into())).reach, Reach::Host);
+        assert_eq!(rest(&RestError::TimedOut(Duration::from_secs(1))).reach, Reach::Cloud);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::wire::UNREADABLE;
-use crate::io::{clock, notify, task, tls};
+use crate::io::{clock, network, notify, task, tls};
 use crate::navilink::account::Heater;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
@@ -44,16 +44,20 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
+/// A probe takes no longer than this.
+const PROBE_LIMIT: Duration = Duration::from_secs(4);
+
 /// A process that gives up in its first moments waits so long for the local broker, to tell it why.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What a task brings back.
 enum Step {
-    Credentials(Generation, Result<(), EnsureError>),
-    SignedIn(Generation, Result<(), SignInError>),
+    Credentials(Generation, Result<Duration, EnsureError>),
+    SignedIn(Generation, Result<Duration, SignInError>),
     Listed(Generation, Result<Vec<Heater>, RestError>),
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
+    Probed(u64, bool),
 }
 
 /// Why the daemon cannot start.
@@ -135,6 +139,10 @@ struct Daemon {
     redial: Redial,
     /// The times of the sign-ins being written; the next sign-in waits for it.
     saving: Option<JoinHandle<()>>,
+    /// The probe in flight, or the last one.
+    probing: Option<JoinHandle<()>>,
+    /// Told when a link or a route of this machine changes.
+    network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
     local_failures: u32,
@@ -177,6 +185,10 @@ impl Daemon {
         let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
+        let (network_changed, network_changes) = mpsc::channel(1);
+        if config.reachability.enabled {
+            network::watch(network_changed);
+        }
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
             bridge: Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about),
@@ -194,6 +206,8 @@ impl Daemon {
             steps,
             step_done,
             saving: None,
+            probing: None,
+            network_changes,
             cloud_is_up: false,
             local_failures: 0,
             ending: None,
@@ -226,6 +240,9 @@ impl Daemon {
                 Some(event) = self.cloud_events.recv() => self.on_cloud(event),
                 Some(event) = self.local_events.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),
+                Some(()) = self.network_changes.recv() => {
+                    self.supervisor.handle_input(Input::NetworkChanged, clock::now());
+                }
                 () = clock::sleep_until(due) => {}
             }
             self.on_time();
@@ -275,7 +292,7 @@ impl Daemon {
         if !(supervisor && links) {
             error!(supervisor, links, "Not healthy: the watchdog is not fed");
         }
-        supervisor && links
+        supervisor && links && self.ending.is_none()
     }
 
     fn on_cloud(&mut self, event: LinkEvent) {
@@ -342,14 +359,14 @@ impl Daemon {
     fn on_step(&mut self, step: Step) {
         let now = clock::now();
         let input = match step {
-            Step::Credentials(g, Ok(())) => Input::CredentialsReady(g),
+            Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
             Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
                 Input::SignInNeeded(g, Reason::new("sign-in", why))
             }
             Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
-            Step::SignedIn(g, Ok(())) => {
+            Step::SignedIn(g, Ok(life)) => {
                 info!("Signed in to the cloud");
-                Input::CredentialsReady(g)
+                Input::CredentialsReady(g, life)
             }
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
             Step::Listed(g, Ok(heaters)) => {
@@ -358,6 +375,7 @@ impl Daemon {
             }
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
+            Step::Probed(probe, reached) => Input::Probed(probe, reached),
             Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
@@ -389,7 +407,7 @@ impl Daemon {
                 let failure = supervisor::Failure {
                     decision: supervisor::Decision::Bug,
                     reason: Reason::new("presign", error.to_string()),
-                    reached_cloud: false,
+                    reach: supervisor::Reach::Host,
                 };
                 return self.supervisor.handle_input(Input::LinkDown(g, failure), clock::now());
             }
@@ -422,7 +440,11 @@ impl Daemon {
         match effect {
             Effect::EnsureCredentials(g, renewal) => {
                 let (account, renewal) = (Arc::clone(&self.account), renewal_of(renewal));
-                self.start(async move { Step::Credentials(g, account.ensure(renewal).await) });
+                self.start(async move {
+                    let outcome = account.ensure(renewal).await;
+                    let life = account.renew_in().await;
+                    Step::Credentials(g, outcome.map(|()| life))
+                });
             }
             Effect::SaveSignIns => self.save_sign_ins(),
             Effect::SignIn(g) => {
@@ -431,7 +453,9 @@ impl Daemon {
                     if let Some(saving) = saving {
                         let _ = saving.await;
                     }
-                    Step::SignedIn(g, account.sign_in().await)
+                    let outcome = account.sign_in().await;
+                    let life = account.renew_in().await;
+                    Step::SignedIn(g, outcome.map(|()| life))
                 });
             }
             Effect::ListHeaters(g) => {
@@ -455,6 +479,7 @@ impl Daemon {
                 self.bridge.session_ended();
                 self.cloud.cut(g.0);
             }
+            Effect::Probe(probe) => self.probe(probe),
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
             Effect::Exit(ending) => {
@@ -489,6 +514,7 @@ impl Daemon {
             }
             bridge::Effect::Reconnect => {
                 info!("A reconnect is asked for on the local broker");
+                self.account.insist();
                 let reason = Reason::new("requested", "a reconnect was requested");
                 self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
             }
@@ -499,12 +525,21 @@ impl Daemon {
         }
     }
 
-    fn start(&self, work: impl Future<Output = Step> + Send + 'static) {
+    /// One probe at a time: a newer one makes the older one worthless.
+    fn probe(&mut self, probe: u64) {
+        let (hosts, limit) = (settings::cloud_hosts(&self.config), PROBE_LIMIT.min(self.config.cloud.connect_timeout));
+        if let Some(older) = self.probing.take() {
+            older.abort();
+        }
+        self.probing = Some(self.start(async move { Step::Probed(probe, network::reachable(&hosts, limit).await) }));
+    }
+
+    fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
         let done = self.step_done.clone();
         task::spawn(async move {
             // The loop is gone when this fails, and nobody waits any more.
             let _ = done.send(work.await).await;
-        });
+        })
     }
 
     fn save_sign_ins(&mut self) {

@@ -131,6 +131,8 @@ impl<'c> Way<'c> {
         let mut times = earlier.clone();
         times.push(wall);
         state.keep_sign_ins(times).await;
+        // Whoever types a command wants to know what the cloud says now.
+        self.account.insist();
         let outcome = self.account.sign_in().await;
         if outcome.as_ref().is_err_and(|error| !error.0.reached_cloud()) {
             state.keep_sign_ins(earlier).await;

@@ -65,6 +65,9 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
         Event::Recovered { attempts } => ("recovered", json!({ "attempts": attempts })),
         Event::SignInPostponed { delay } => ("sign_in_postponed", json!({ "delay_ms": millis(*delay) })),
         Event::HeatersSilent => ("heaters_silent", json!({})),
+        Event::NetworkReturned { delay } => ("network_returned", json!({ "delay_ms": millis(*delay) })),
+        Event::SessionRenewing => ("session_renewing", json!({})),
+        Event::TakenOver { times } => ("taken_over", json!({ "times": times })),
         Event::Failed(reason) => ("failed", json!({ "reason": reason.code, "detail": reason.detail })),
     };
     let mut payload = json!({ "event": name, "at": rfc3339(wall) });
@@ -121,6 +124,15 @@ pub fn log(event: &Event, state: State) {
             warn!(state, delay_ms = millis(*delay), "Waiting {} until the next sign-in is allowed", seconds(*delay));
         }
         Event::HeatersSilent => warn!(state, "Connected to the cloud, but no heater answers"),
+        Event::NetworkReturned { delay } => {
+            info!(state, delay_ms = millis(*delay), "The cloud can be reached again: trying at once");
+        }
+        Event::SessionRenewing => info!(state, "Renewing the session before the cloud ends it"),
+        Event::TakenOver { times } => warn!(
+            state,
+            attempt = times,
+            "The cloud closed {times} sessions in a row soon after they were up: another instance uses this client id"
+        ),
         Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
     }
 }
@@ -153,6 +165,7 @@ mod tests {
         let view = View {
             state: State::Recovering,
             since: moment.now - Duration::from_secs(10),
+            held: false,
             attempt: 2,
             max_attempts: Some(10),
             next_attempt_at: Some(moment.now + Duration::from_secs(120)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::bridge::polling::Intervals;
 use crate::bridge::topics::Topics;
@@ -35,7 +36,20 @@ pub fn supervisor(config: &Config) -> supervisor::Settings {
         },
         connect_timeout: config.cloud.connect_timeout,
         operation_timeout: config.cloud.operation_timeout,
+        probe_interval: config.reachability.enabled.then_some(config.reachability.probe_interval),
     }
+}
+
+/// Returns the hosts without which there is no session: of the REST API and of the MQTT side.
+pub fn cloud_hosts(config: &Config) -> Vec<(String, u16)> {
+    let mut hosts: Vec<_> = [&config.cloud.api_url, &config.cloud.mqtt_url].map(host_and_port).into();
+    hosts.dedup();
+    hosts
+}
+
+fn host_and_port(url: &Url) -> (String, u16) {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    (host.to_owned(), url.port_or_known_default().unwrap_or(443))
 }
 
 fn line(attempts: &Attempts) -> Line {
@@ -73,13 +87,9 @@ pub fn bridge(config: &Config) -> bridge::Settings {
 /// Describes a session with the cloud; `url` is presigned.
 pub fn cloud_dial(config: &Config, tls: &Arc<ClientConfig>, url: SecretString) -> Dial {
     let cloud = &config.cloud;
-    let host = cloud.mqtt_url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let (host, port) = host_and_port(&cloud.mqtt_url);
     Dial {
-        target: Target {
-            host: host.to_owned(),
-            port: cloud.mqtt_url.port_or_known_default().unwrap_or(443),
-            transport: Transport::WebSocket { tls: Arc::clone(tls), url },
-        },
+        target: Target { host, port, transport: Transport::WebSocket { tls: Arc::clone(tls), url } },
         keep_alive: cloud.keep_alive,
         connect_timeout: cloud.connect_timeout,
         operation_timeout: cloud.operation_timeout,

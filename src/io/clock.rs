@@ -1,11 +1,28 @@
 //! The only place that asks the machine for the time, and that waits for it.
 
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Returns the monotonic time.
-#[allow(clippy::disallowed_methods)]
+use rustix::time::{ClockId, clock_gettime};
+
+/// Timers stand still while the machine sleeps, so a long wait looks at the time so often.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Returns the monotonic time, which goes on while the machine sleeps: what was due in the night is due in the morning.
 pub fn now() -> Instant {
+    static START: OnceLock<(Instant, Duration)> = OnceLock::new();
+    let (begin, booted) = *START.get_or_init(|| (awake(), since_boot()));
+    begin + since_boot().saturating_sub(booted)
+}
+
+fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
+}
+
+/// Returns the monotonic time that stands still while the machine sleeps; only for how long a thread has been stuck.
+#[allow(clippy::disallowed_methods)]
+pub fn awake() -> Instant {
     Instant::now()
 }
 
@@ -23,7 +40,13 @@ pub async fn sleep(duration: Duration) {
 
 /// Waits until `at`; returns at once when it has passed.
 pub async fn sleep_until(at: Instant) {
-    sleep(at.saturating_duration_since(now())).await;
+    loop {
+        let left = at.saturating_duration_since(now());
+        sleep(left.min(LOOK_EVERY)).await;
+        if left <= LOOK_EVERY {
+            return;
+        }
+    }
 }
 
 /// Says that a time limit passed before the work was done.
@@ -35,4 +58,24 @@ pub struct TimedOut(pub Duration);
 #[allow(clippy::disallowed_methods)]
 pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, TimedOut> {
     tokio::time::timeout(limit, work).await.map_err(|_| TimedOut(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_on_and_never_back() {
+        let mut last = now();
+        let awake_then = awake();
+        for _ in 0..10_000 {
+            let next = now();
+            assert!(next >= last);
+            last = next;
+        }
+        let end = awake();
+        // Not asleep in a test: both clocks tell the same.
+        let (this, that) = (now().duration_since(last), awake().duration_since(end));
+        assert!(this.abs_diff(that) < Duration::from_secs(1) && end >= awake_then);
+    }
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod journal;
 pub mod mqtt;
+pub mod network;
 pub mod notify;
 pub mod rest;
 pub mod state;

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::navilink::account::{Heater, read_heaters, write_heaters};
@@ -21,6 +23,7 @@ use crate::navilink::account::{Heater, read_heaters, write_heaters};
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
 const HEATERS: &str = "heaters.json";
+const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
 /// None of the files is nearly as long.
 const MAX_FILE: u64 = 1 << 20;
@@ -55,6 +58,24 @@ pub struct TokenFile {
     pub user_type: String,
 }
 
+/// A password that the cloud rejected, by its salted digest.
+#[derive(Serialize, Deserialize)]
+struct Rejection {
+    at: u64,
+    salt: u128,
+    digest: Vec<u8>,
+}
+
+impl Rejection {
+    fn digest(salt: u128, email: &str, password: &SecretString) -> Vec<u8> {
+        let mut hash = Sha256::new_with_prefix(salt.to_be_bytes());
+        hash.update(email.to_lowercase());
+        hash.update([0]);
+        hash.update(password.expose_secret());
+        hash.finalize().to_vec()
+    }
+}
+
 impl StateDirectory {
     /// Takes the directory, which is made when it is written to for the first time.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -80,6 +101,25 @@ impl StateDirectory {
     /// Keeps the times of the sign-ins.
     pub async fn keep_sign_ins(&self, times: Vec<SystemTime>) {
         self.write(SIGN_INS, times.into_iter().map(unix).collect::<Vec<_>>()).await;
+    }
+
+    /// Returns when the cloud rejected this email and password, and how long ago that is; a time in the future, which a
+    /// clock step made up, counts as `now`.
+    pub fn rejection(&self, email: &str, password: &SecretString, now: SystemTime) -> Option<(SystemTime, Duration)> {
+        let kept: Rejection = self.read(REJECTION)?;
+        let at = UNIX_EPOCH.checked_add(Duration::from_secs(kept.at))?.min(now);
+        let same = Rejection::digest(kept.salt, email, password) == kept.digest;
+        same.then(|| (at, now.duration_since(at).unwrap_or_default()))
+    }
+
+    /// Keeps that the cloud rejected this email and password.
+    pub async fn keep_rejection(&self, email: &str, password: &SecretString, now: SystemTime) {
+        let mut salt = [0; 16];
+        // Without randomness the digest is merely easier to guess; the tokens lie beside it.
+        let _ = getrandom::fill(&mut salt);
+        let salt = u128::from_be_bytes(salt);
+        let digest = Rejection::digest(salt, email, password);
+        self.write(REJECTION, Rejection { at: unix(now), salt, digest }).await;
     }
 
     /// Returns the heaters that an earlier run knew.
@@ -221,6 +261,22 @@ mod tests {
         assert_eq!(state.client_id([2; 8]).await, id);
         fs::write(folder.path().join(CLIENT_ID), "\"with space/#\"").unwrap();
         assert_eq!(state.client_id([2; 8]).await, "navien2mqtt-0202020202020202");
+    }
+
+    #[tokio::test]
+    async fn only_the_rejected_password_counts_as_rejected() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let (wrong, other) = (SecretString::from("wrong"), SecretString::from("other"));
+        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let later = at + Duration::from_secs(90);
+        state.keep_rejection("You@example.com", &wrong, at).await;
+        assert_eq!(state.rejection("you@example.com", &wrong, later), Some((at, Duration::from_secs(90))));
+        assert_eq!(state.rejection("you@example.com", &other, later), None);
+        assert_eq!(state.rejection("me@example.com", &wrong, later), None);
+        let earlier = at - Duration::from_secs(9);
+        assert_eq!(state.rejection("you@example.com", &wrong, earlier), Some((earlier, Duration::ZERO)));
+        assert!(!fs::read_to_string(folder.path().join(REJECTION)).unwrap().contains("wrong"));
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ impl SignInBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::tests::start;
+    use crate::supervisor::start;
 
     #[test]
     fn a_second_sign_in_waits_for_a_minute() {

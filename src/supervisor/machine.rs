@@ -1,23 +1,27 @@
-//! The state machine itself.
+//! The state machine itself: what goes well.
+
+mod failure;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::budget::SignInBudget;
 use super::random::Random;
-use super::types::{
-    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, OnFailure, Reason, Renewal, Settings, State,
-    Strategy, View, Wait,
-};
+use super::reachability::Reachability;
+use super::types::{Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait};
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
 /// An account without heaters is asked again so often.
 const NO_HEATERS_WAIT: Duration = Duration::from_secs(300);
-/// AWS ends every session after 24 hours; ours ends half an hour before (protocol reference, section 2).
+/// AWS ends every session after 24 hours; ours ends up to [`SESSION_AGE_SPREAD`] earlier than this (protocol
+/// reference, section 2).
 const SESSION_AGE: Duration = Duration::from_secs(23 * 3600 + 1800);
-/// A cloud that asks for a longer pause than this is asked again all the same.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const SESSION_AGE_SPREAD: Duration = Duration::from_secs(3600);
+/// Credentials that could not be renewed in a living session are tried again so much later.
+const RENEWAL_RETRY: Duration = Duration::from_secs(300);
+/// A request that is unanswered for so long raises the question whether the cloud can still be reached.
+const SUSPICION: Duration = Duration::from_secs(5);
 /// With nothing to wait for, the machine is looked at so often.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -48,8 +52,14 @@ enum Phase {
         deadline: Instant,
         heard: bool,
     },
+    /// Subscribed, and the session carries messages, but no heater answers. `answer_by` is set while nothing at all has
+    /// come since a request.
+    Silent {
+        answer_by: Option<Instant>,
+    },
     /// A heater has answered. `answer_by` is set while a request is unanswered.
     Up {
+        since: Instant,
         answer_by: Option<Instant>,
         ends_at: Instant,
     },
@@ -67,11 +77,12 @@ enum Stage {
 }
 
 /// The state machine of the connection to the cloud.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Supervisor {
     settings: Settings,
     random: Random,
     budget: SignInBudget,
+    reachability: Reachability,
     effects: VecDeque<Effect>,
     phase: Phase,
     stage: Stage,
@@ -82,6 +93,14 @@ pub struct Supervisor {
     reconnects: u32,
     /// Attempts of the second line since the last success.
     recoveries: u32,
+    /// The same, but no return of the network and no request sets it back.
+    recovering_for: u32,
+    /// Sessions in a row that the cloud closed soon after they were up.
+    evictions: u32,
+    /// The return of the network has begun an attempt since the last success.
+    woken: bool,
+    /// When the credentials are to be renewed, though the session lives.
+    renew_at: Option<Instant>,
     reason: Option<Reason>,
     /// The cloud refused the credentials that we hold.
     refused: bool,
@@ -89,7 +108,10 @@ pub struct Supervisor {
     renew_all: bool,
     heaters_listed: bool,
     periodic: bool,
-    interrupted_at: Option<Instant>,
+    /// Since when a session is missing that had been there.
+    missing_since: Option<Instant>,
+    /// That was so planned, and is no outage yet.
+    planned: bool,
     outages: u64,
     last_outage: Option<Duration>,
 }
@@ -101,6 +123,7 @@ impl Supervisor {
             settings,
             random: Random::new(seed),
             budget,
+            reachability: Reachability::new(settings.probe_interval),
             effects: VecDeque::new(),
             phase: Phase::Idle,
             stage: Stage::Reconnect,
@@ -109,12 +132,17 @@ impl Supervisor {
             generation: Generation::default(),
             reconnects: 0,
             recoveries: 0,
+            recovering_for: 0,
+            evictions: 0,
+            woken: false,
+            renew_at: None,
             reason: None,
             refused: false,
             renew_all: false,
             heaters_listed: false,
             periodic: false,
-            interrupted_at: None,
+            missing_since: None,
+            planned: false,
             outages: 0,
             last_outage: None,
         }
@@ -130,24 +158,34 @@ impl Supervisor {
             Input::Start => {}
             Input::ReconnectRequested(reason) => self.reconnect_now(reason, now),
             Input::Stop => self.stop(now),
-            Input::CredentialsReady(g) if self.is_current(g) => self.credentials_ready(now),
+            Input::CredentialsReady(g, life) if self.is_current(g) => self.credentials_ready(life, now),
             Input::SignInNeeded(g, reason) if self.is_current(g) => self.sign_in_needed(reason, now),
             Input::HeatersListed(g, count) if self.is_current(g) => self.heaters_listed(count, now),
-            Input::StepFailed(g, failure) if self.is_current(g) => self.step_failed(failure, now),
+            Input::StepFailed(g, failure) if self.is_current(g) || failure.decision.is_final() => {
+                self.step_failed(failure, now);
+            }
             Input::LinkUp(g) if self.is_current(g) => self.link_up(now),
             Input::LinkDown(g, failure) if self.is_current(g) => self.link_down(failure, now),
             Input::RequestSent(g) if self.is_current(g) => self.request_sent(now),
             Input::Heard(g) if self.is_current(g) => self.heard(),
             Input::Answered(g) if self.is_current(g) => self.answered(now),
+            Input::NetworkChanged => self.network_changed(now),
+            Input::Probed(probe, reached) => self.probed(probe, reached, now),
             _ => {}
         }
     }
 
     /// Lets pass what is due; too early, it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if now < self.poll_timeout(now).at {
-            return;
+        if now >= self.phase_due(now).at {
+            self.phase_is_over(now);
         }
+        if let Some(probe) = self.reachability.handle_timeout(now, &mut self.random) {
+            self.effects.push_back(Effect::Probe(probe));
+        }
+    }
+
+    fn phase_is_over(&mut self, now: Instant) {
         match self.phase {
             Phase::Idle | Phase::Held | Phase::Ended => {}
             Phase::Waiting { .. } => self.wait_is_over(now),
@@ -155,15 +193,22 @@ impl Supervisor {
             Phase::SigningIn { .. } => self.failed_silently("sign-in", now),
             Phase::Listing { .. } => self.failed_silently("device-list", now),
             Phase::Dialling { .. } => self.failed_silently("connect", now),
-            Phase::Proving { heard: true, .. } => self.heaters_are_silent(now),
+            Phase::Proving { heard: true, .. } => self.heaters_are_silent(),
             Phase::Proving { heard: false, .. } => {
                 self.attempt_failed(Failure::transient("no-answer", "connected, but nothing at all arrives"), now);
+            }
+            Phase::Silent { answer_by } => {
+                if answer_by.is_some() {
+                    self.attempt_failed(Failure::transient("no-answer", "nothing at all arrives any more"), now);
+                }
             }
             Phase::Up { answer_by: Some(at), .. } if now >= at => {
                 self.interrupted(Failure::transient("no-answer", "a request was not answered in time"), now);
             }
+            Phase::Up { ends_at, .. } if now >= ends_at => self.renew_session(now),
             Phase::Up { .. } => {
-                self.reconnect_now(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
+                self.renew_at = Some(now + RENEWAL_RETRY);
+                self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::IfExpiring));
             }
         }
     }
@@ -175,6 +220,14 @@ impl Supervisor {
 
     /// Returns when, and why, [`Supervisor::handle_timeout`] is wanted.
     pub fn poll_timeout(&self, now: Instant) -> Due {
+        let due = self.phase_due(now);
+        match self.reachability.due() {
+            Some(at) if at < due.at => Due { at, why: Wait::Probe },
+            _ => due,
+        }
+    }
+
+    fn phase_due(&self, now: Instant) -> Due {
         let (at, why) = match self.phase {
             Phase::Idle | Phase::Ended => (now + IDLE, Wait::Nothing),
             Phase::Held => (now + IDLE, Wait::Human),
@@ -184,8 +237,15 @@ impl Supervisor {
             | Phase::Listing { deadline }
             | Phase::Dialling { deadline } => (deadline, Wait::Step),
             Phase::Proving { deadline, .. } => (deadline, Wait::FirstAnswer),
-            Phase::Up { answer_by: Some(at), ends_at } if at <= ends_at => (at, Wait::Answer),
-            Phase::Up { ends_at, .. } => (ends_at, Wait::SessionAge),
+            Phase::Silent { answer_by } => (answer_by.unwrap_or(now + IDLE), Wait::FirstAnswer),
+            Phase::Up { answer_by, ends_at, .. } => {
+                let answer = answer_by.map(|at| (at, Wait::Answer));
+                let renewal = self.renew_at.map(|at| (at, Wait::Renewal));
+                [answer, renewal]
+                    .into_iter()
+                    .flatten()
+                    .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
+            }
         };
         Due { at, why }
     }
@@ -201,6 +261,7 @@ impl Supervisor {
         View {
             state: self.state,
             since: self.since,
+            held: self.phase == Phase::Held,
             attempt,
             max_attempts,
             next_attempt_at: match self.phase {
@@ -232,6 +293,7 @@ impl Supervisor {
 // The steps of one attempt.
 impl Supervisor {
     fn begin_attempt(&mut self, now: Instant) {
+        self.reachability.rest();
         self.generation.0 += 1;
         let renewal = match (self.renew_all, self.refused) {
             (true, _) => Renewal::All,
@@ -246,7 +308,8 @@ impl Supervisor {
         self.effects.push_back(Effect::ViewChanged);
     }
 
-    fn credentials_ready(&mut self, now: Instant) {
+    fn credentials_ready(&mut self, life: Duration, now: Instant) {
+        self.renew_at = Some(now + life);
         if !matches!(self.phase, Phase::Authenticating { .. } | Phase::SigningIn { .. }) {
             return;
         }
@@ -261,6 +324,8 @@ impl Supervisor {
     }
 
     fn sign_in_needed(&mut self, reason: Reason, now: Instant) {
+        // A living session needs no credentials; the password is for the next attempt.
+        self.renew_at = None;
         if !matches!(self.phase, Phase::Authenticating { .. }) {
             return;
         }
@@ -300,7 +365,7 @@ impl Supervisor {
             return;
         }
         self.phase = Phase::Proving { deadline: now + self.settings.operation_timeout, heard: false };
-        if self.interrupted_at.is_some() {
+        if self.missing_since.is_some() {
             self.announce(Event::SubscriptionsRestored);
         }
         if !self.periodic {
@@ -311,20 +376,23 @@ impl Supervisor {
     }
 
     fn answered(&mut self, now: Instant) {
-        match &mut self.phase {
-            Phase::Up { answer_by, .. } => *answer_by = None,
-            Phase::Proving { .. } => self.connected(now),
+        match self.phase {
+            Phase::Up { .. } => self.heard(),
+            Phase::Proving { .. } | Phase::Silent { .. } => self.connected(now),
             _ => {}
         }
     }
 
     fn connected(&mut self, now: Instant) {
-        self.phase = Phase::Up { answer_by: None, ends_at: now + SESSION_AGE };
-        let recoveries = std::mem::take(&mut self.recoveries);
-        self.reconnects = 0;
-        self.stage = Stage::Reconnect;
+        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
+        self.phase = Phase::Up { since: now, answer_by: None, ends_at };
+        self.reset_counters();
+        let recoveries = std::mem::take(&mut self.recovering_for);
+        self.woken = false;
         self.reason = None;
-        let outage = self.interrupted_at.take().map(|at| now.saturating_duration_since(at));
+        let planned = std::mem::take(&mut self.planned);
+        let missing = self.missing_since.take().map(|at| now.saturating_duration_since(at));
+        let outage = missing.filter(|_| !planned);
         if outage.is_some() {
             self.last_outage = outage;
         }
@@ -335,243 +403,56 @@ impl Supervisor {
         self.announce(Event::Connected { outage });
     }
 
-    fn heaters_are_silent(&mut self, now: Instant) {
-        self.phase = Phase::Proving { deadline: now + self.settings.operation_timeout, heard: false };
-        if self.reason.as_ref().is_none_or(|r| r.code != "heaters-silent") {
-            self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
-            self.announce(Event::HeatersSilent);
-            self.effects.push_back(Effect::ViewChanged);
-        }
+    fn reset_counters(&mut self) {
+        self.reconnects = 0;
+        self.recoveries = 0;
+        self.stage = Stage::Reconnect;
+    }
+
+    fn heaters_are_silent(&mut self) {
+        self.phase = Phase::Silent { answer_by: None };
+        self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
+        self.announce(Event::HeatersSilent);
+        self.effects.push_back(Effect::ViewChanged);
     }
 
     fn request_sent(&mut self, now: Instant) {
-        if let Phase::Up { answer_by: answer_by @ None, .. } = &mut self.phase {
-            *answer_by = Some(now + self.settings.operation_timeout);
+        let by = now + self.settings.operation_timeout;
+        match &mut self.phase {
+            Phase::Silent { answer_by: answer_by @ None } => *answer_by = Some(by),
+            Phase::Up { answer_by: answer_by @ None, .. } => {
+                *answer_by = Some(by);
+                self.reachability.watch(now + SUSPICION);
+            }
+            _ => {}
         }
     }
 
     fn heard(&mut self) {
         match &mut self.phase {
             Phase::Proving { heard, .. } => *heard = true,
-            Phase::Up { answer_by, .. } => *answer_by = None,
+            Phase::Silent { answer_by } => *answer_by = None,
+            Phase::Up { answer_by, .. } => {
+                *answer_by = None;
+                self.reachability.rest();
+            }
             _ => {}
         }
+    }
+
+    /// Builds a new session before the cloud ends the old one. It is an outage only if that does not work at once.
+    fn renew_session(&mut self, now: Instant) {
+        self.announce(Event::SessionRenewing);
+        self.planned = true;
+        self.missing_since = Some(now);
+        self.close_link();
+        self.reason = Some(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"));
+        self.enter(State::Reconnecting, now);
+        self.begin_attempt(now);
     }
 
     fn step_deadline(&self, now: Instant) -> Instant {
         // A step is up to four requests in a row: refresh, session refresh, secured sign-in, a page of the list.
         now + 4 * self.settings.operation_timeout + STEP_GRACE
-    }
-}
-
-// What follows from a failure.
-impl Supervisor {
-    fn failed_silently(&mut self, code: &'static str, now: Instant) {
-        self.attempt_failed(Failure::transient(code, "the step gave no report in time"), now);
-    }
-
-    fn step_failed(&mut self, failure: Failure, now: Instant) {
-        match self.phase {
-            Phase::SigningIn { .. } if !failure.reached_cloud => {
-                self.budget.refund();
-                self.effects.push_back(Effect::SaveSignIns);
-            }
-            Phase::Authenticating { .. } | Phase::SigningIn { .. } | Phase::Listing { .. } => {}
-            _ => return,
-        }
-        self.attempt_failed(failure, now);
-    }
-
-    fn link_down(&mut self, failure: Failure, now: Instant) {
-        match self.phase {
-            Phase::Up { .. } => self.interrupted(failure, now),
-            Phase::Dialling { .. } | Phase::Proving { .. } => self.attempt_failed(failure, now),
-            _ => {}
-        }
-    }
-
-    fn interrupted(&mut self, failure: Failure, now: Instant) {
-        self.outages += 1;
-        self.interrupted_at = Some(now);
-        self.announce(Event::ConnectionInterrupted(failure.reason.clone()));
-        self.attempt_failed(failure, now);
-    }
-
-    fn attempt_failed(&mut self, failure: Failure, now: Instant) {
-        self.close_link();
-        self.reason = Some(failure.reason.clone());
-        let mut pause = Duration::ZERO;
-        match failure.decision {
-            Decision::CredentialsRejected => {
-                return self.give_up(
-                    Reason { code: "credentials", ..failure.reason },
-                    Ending::CredentialsRejected,
-                    now,
-                );
-            }
-            Decision::RenewCredentials => self.refused = true,
-            Decision::RetryAfter(asked) => pause = asked.min(LONGEST_PAUSE),
-            Decision::Transient | Decision::ClockSkew | Decision::Bug => {}
-        }
-        self.schedule_next(pause, now);
-    }
-
-    fn schedule_next(&mut self, pause: Duration, now: Instant) {
-        if self.stage == Stage::Reconnect {
-            if self.settings.reconnect.has_attempt_after(self.reconnects) {
-                return self.schedule_reconnect(pause, now);
-            }
-            if self.settings.reconnect.enabled {
-                self.announce(Event::ReconnectionFailed { attempts: self.reconnects });
-            }
-            self.stop_periodic();
-            self.stage = Stage::Recover;
-        }
-        if self.settings.recovery.has_attempt_after(self.recoveries) {
-            return self.schedule_recovery(pause, now);
-        }
-        let reason = self.reason.clone().unwrap_or(Reason::new("exhausted", ""));
-        self.give_up(reason, Ending::CloudUnavailable, now);
-    }
-
-    fn schedule_reconnect(&mut self, pause: Duration, now: Instant) {
-        self.reconnects = self.reconnects.saturating_add(1);
-        self.enter(State::Reconnecting, now);
-        let delay = self.settings.reconnect.backoff.delay(self.reconnects, &mut self.random).max(pause);
-        self.announce(Event::ReconnectScheduled {
-            attempt: self.reconnects,
-            max_attempts: self.settings.reconnect.max_attempts,
-            delay,
-            reason: self.reason.clone().unwrap_or(Reason::new("unknown", "")),
-        });
-        self.wait_after_failure(delay, pause, now);
-    }
-
-    fn schedule_recovery(&mut self, pause: Duration, now: Instant) {
-        self.recoveries = self.recoveries.saturating_add(1);
-        self.enter(State::Recovering, now);
-        let backoff = self.settings.recovery.backoff;
-        let delay = match self.settings.strategy {
-            Strategy::ExponentialBackoff => backoff.delay(self.recoveries, &mut self.random),
-            Strategy::SimpleRetry | Strategy::FullRecreation | Strategy::TokenRefresh => {
-                backoff.first(&mut self.random)
-            }
-        };
-        let delay = delay.max(pause);
-        self.announce(Event::RecoveryAttempt {
-            attempt: self.recoveries,
-            max_attempts: self.settings.recovery.max_attempts,
-            delay,
-            strategy: self.settings.strategy,
-        });
-        self.wait_after_failure(delay, pause, now);
-    }
-
-    fn wait_after_failure(&mut self, delay: Duration, pause: Duration, now: Instant) {
-        let why = if delay == pause { Wait::RetryAfter } else { Wait::Backoff };
-        self.wait(now + delay, why);
-    }
-
-    fn wait(&mut self, until: Instant, why: Wait) {
-        self.phase = Phase::Waiting { until, why };
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn wait_is_over(&mut self, now: Instant) {
-        let resumed = matches!(self.phase, Phase::Waiting { why: Wait::SignInBudget | Wait::NoHeaters, .. });
-        if self.stage == Stage::Recover && !resumed {
-            match self.settings.strategy {
-                Strategy::SimpleRetry if self.settings.reconnect.enabled => {
-                    self.reconnects = 0;
-                    self.stage = Stage::Reconnect;
-                    return self.schedule_reconnect(Duration::ZERO, now);
-                }
-                Strategy::SimpleRetry => {}
-                Strategy::FullRecreation => self.recreate(),
-                Strategy::TokenRefresh => self.renew_and_recreate(),
-                Strategy::ExponentialBackoff if self.recoveries.is_multiple_of(self.settings.refresh_tokens_every) => {
-                    self.renew_and_recreate();
-                }
-                Strategy::ExponentialBackoff => self.recreate(),
-            }
-        }
-        self.begin_attempt(now);
-    }
-
-    fn renew_and_recreate(&mut self) {
-        self.renew_all = true;
-        self.recreate();
-    }
-
-    fn recreate(&mut self) {
-        self.heaters_listed = false;
-        self.announce(Event::RecreatingClient);
-        self.effects.push_back(Effect::ForgetSession);
-    }
-
-    fn give_up(&mut self, reason: Reason, ending: Ending, now: Instant) {
-        self.stop_periodic();
-        self.reason = Some(reason.clone());
-        self.enter(State::Failed, now);
-        self.announce(Event::Failed(reason));
-        match self.settings.on_failure {
-            OnFailure::Hold => self.phase = Phase::Held,
-            OnFailure::Exit => {
-                self.phase = Phase::Ended;
-                self.effects.push_back(Effect::Exit(ending));
-            }
-        }
-    }
-
-    fn reconnect_now(&mut self, reason: Reason, now: Instant) {
-        if self.phase == Phase::Idle {
-            return;
-        }
-        let was_up = matches!(self.phase, Phase::Up { .. });
-        self.close_link();
-        self.reconnects = 0;
-        self.recoveries = 0;
-        self.stage = Stage::Reconnect;
-        self.reason = Some(reason.clone());
-        if was_up {
-            self.outages += 1;
-            self.interrupted_at = Some(now);
-            self.announce(Event::ConnectionInterrupted(reason));
-        }
-        if self.state != State::Starting {
-            self.enter(State::Reconnecting, now);
-        }
-        self.begin_attempt(now);
-    }
-
-    fn stop(&mut self, now: Instant) {
-        self.enter(State::Stopping, now);
-        self.reason = None;
-        self.stop_periodic();
-        self.phase = Phase::Ended;
-    }
-
-    fn close_link(&mut self) {
-        if matches!(self.phase, Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Up { .. }) {
-            self.effects.push_back(Effect::CloseLink(self.generation));
-        }
-    }
-
-    fn stop_periodic(&mut self) {
-        if std::mem::take(&mut self.periodic) {
-            self.effects.push_back(Effect::StopPeriodicRequests);
-        }
-    }
-
-    fn enter(&mut self, state: State, now: Instant) {
-        if self.state != state {
-            self.state = state;
-            self.since = now;
-        }
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn announce(&mut self, event: Event) {
-        self.effects.push_back(Effect::Announce(event));
     }
 }

@@ -92,7 +92,7 @@ impl Redial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::tests::start;
+    use crate::supervisor::start;
 
     #[test]
     fn the_local_broker_is_dialled_for_ever_at_least_every_six_seconds() {

@@ -111,6 +111,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// One acknowledgement or answer.
     pub operation_timeout: Duration,
+    /// How often it is probed, at most, whether the cloud can be reached; `None` is never.
+    pub probe_interval: Option<Duration>,
 }
 
 /// What a failure means for the next attempt; errors are classified into it once, at the edge.
@@ -126,8 +128,18 @@ pub enum Decision {
     CredentialsRejected,
     /// Our clock or the cloud's is wrong: renewing would not help.
     ClockSkew,
+    /// The cloud closed the connection. It passes by itself, but when it happens soon after each connect, another
+    /// instance uses our client id.
+    ClosedByCloud,
     /// A mistake of ours or a broken machine; tried again like a transient one, but logged as an error.
     Bug,
+}
+
+impl Decision {
+    /// Returns whether it holds for every later attempt too.
+    pub fn is_final(self) -> bool {
+        self == Decision::CredentialsRejected
+    }
 }
 
 /// A named cause: a fixed word to filter by and a sentence for people.
@@ -159,14 +171,25 @@ pub struct Failure {
     pub decision: Decision,
     /// What it was.
     pub reason: Reason,
-    /// Whether the cloud can have seen the request; a sign-in that it cannot have seen does not count.
-    pub reached_cloud: bool,
+    /// How far it got.
+    pub reach: Reach,
+}
+
+/// How far an attempt got before it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not even TCP: the network is away, or the name cannot be looked up.
+    Nothing,
+    /// To the far side's TCP, but the cloud cannot have seen the request; a sign-in does not count then.
+    Host,
+    /// Perhaps to the cloud.
+    Cloud,
 }
 
 impl Failure {
     /// A passing failure that may have reached the cloud.
     pub fn transient(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { decision: Decision::Transient, reason: Reason::new(code, detail), reached_cloud: true }
+        Self { decision: Decision::Transient, reason: Reason::new(code, detail), reach: Reach::Cloud }
     }
 }
 
@@ -179,8 +202,8 @@ pub struct Generation(pub u64);
 pub enum Input {
     /// The daemon is ready; the first attempt may begin.
     Start,
-    /// Credentials that will do are at hand.
-    CredentialsReady(Generation),
+    /// Credentials that will do are at hand; they are to be renewed after so long.
+    CredentialsReady(Generation, Duration),
     /// Only the password can get credentials.
     SignInNeeded(Generation, Reason),
     /// The cloud listed so many heaters.
@@ -197,6 +220,10 @@ pub enum Input {
     Heard(Generation),
     /// A heater answered on this session.
     Answered(Generation),
+    /// A link, an address or a route of this machine has changed.
+    NetworkChanged,
+    /// The probe of this number reached the cloud, or did not.
+    Probed(u64, bool),
     /// Somebody asked to connect afresh, now.
     ReconnectRequested(Reason),
     /// The process is asked to stop.
@@ -237,6 +264,8 @@ pub enum Effect {
     StopPeriodicRequests,
     /// Cut the link, whatever it is doing.
     CloseLink(Generation),
+    /// Find out whether the cloud can be reached, without asking it for anything; answer `Probed` with this number.
+    Probe(u64),
     /// Tell the world.
     Announce(Event),
     /// What [`super::Supervisor::view`] shows has changed.
@@ -309,6 +338,18 @@ pub enum Event {
     },
     /// The session is up, but no heater answers on it.
     HeatersSilent,
+    /// The cloud can be reached again: all waits are over.
+    NetworkReturned {
+        /// The next attempt begins after so long.
+        delay: Duration,
+    },
+    /// The session is being renewed as planned, before the cloud ends it.
+    SessionRenewing,
+    /// Another instance uses our client id: the cloud closed so many sessions in a row soon after they were up.
+    TakenOver {
+        /// How many.
+        times: u32,
+    },
     /// Nothing more is tried.
     Failed(Reason),
 }
@@ -320,18 +361,24 @@ pub enum Wait {
     Nothing,
     /// The usual wait before an attempt.
     Backoff,
-    /// The cloud asked for a pause.
+    /// A pause that nothing shortens: the cloud asked for it, or another instance uses our client id.
     RetryAfter,
     /// The budget of sign-ins.
     SignInBudget,
     /// The account has no heater; it is asked again now and then.
     NoHeaters,
+    /// The cloud can be reached again; a moment at random, so that a street does not come back in one blow.
+    NetworkBack,
+    /// The next look whether the cloud can be reached, or the end of one.
+    Probe,
     /// A step of the attempt in flight.
     Step,
     /// The first answer of a heater.
     FirstAnswer,
     /// An answer to a request, or any other word.
     Answer,
+    /// The renewal of the credentials, ahead of their end.
+    Renewal,
     /// The planned end of the session.
     SessionAge,
     /// A human: reconnection was given up as configured.
@@ -354,6 +401,8 @@ pub struct View {
     pub state: State,
     /// Since when.
     pub since: Instant,
+    /// Failed, and waiting for a `reconnect` request.
+    pub held: bool,
     /// The attempt under way or waited for; 0 when there is none.
     pub attempt: u32,
     /// The attempts of this line; `None` is without limit.
@@ -381,7 +430,7 @@ impl View {
         if let Some(at) = self.next_attempt_at {
             line += &format!(" in {}", seconds(at.saturating_duration_since(now)));
         }
-        if self.state == State::Failed {
+        if self.held {
             line += ", waiting for a reconnect request";
         }
         if let Some(reason) = &self.reason {

@@ -33,7 +33,7 @@ pub async fn packets_that_are_dropped_without_a_word() {
 
 async fn outage(name: &'static str, cut: Cut, seconds: u64) {
     let Some(net) = Netns::make() else { return };
-    let mut story = Story::begin(name, Rig::behind(net, 1).await).await;
+    let mut story = Story::begin_patiently(name, Rig::behind(net, 1).await).await;
     let mark = story.observer.mark();
     story.net().cut(cut);
     let cut_at = tokio::time::Instant::now();
@@ -48,7 +48,7 @@ async fn outage(name: &'static str, cut: Cut, seconds: u64) {
 
 pub async fn a_name_that_cannot_be_looked_up() {
     let Some(net) = Netns::make() else { return };
-    let mut story = Story::begin("names-not-resolved", Rig::behind(net, 1).await).await;
+    let mut story = Story::begin_patiently("names-not-resolved", Rig::behind(net, 1).await).await;
     let mark = story.observer.mark();
     story.net().cut(Cut::Names);
     // A connection that stands needs no name.

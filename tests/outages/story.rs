@@ -64,8 +64,17 @@ pub struct Story {
 
 impl Story {
     /// Starts the daemon and waits until all is well.
-    pub async fn begin(name: &'static str, mut rig: Rig) -> Self {
-        let observer = prepare(&mut rig).await;
+    pub async fn begin(name: &'static str, rig: Rig) -> Self {
+        Self::begin_with(RECONNECT, name, rig).await
+    }
+
+    /// The same with the waits of the defaults, which nobody can test to their end: the network's return must end them.
+    pub async fn begin_patiently(name: &'static str, rig: Rig) -> Self {
+        Self::begin_with("", name, rig).await
+    }
+
+    async fn begin_with(reconnect: &str, name: &'static str, mut rig: Rig) -> Self {
+        let observer = prepare(reconnect, &mut rig).await;
         let daemon = rig.run();
         let connected = |seen: &Seen| seen.json()["state"] == "connected";
         observer.within(Duration::from_secs(60), 0, &bridge("connection"), connected).await;
@@ -76,7 +85,7 @@ impl Story {
 
     /// Starts the daemon while something is wrong with the cloud already.
     pub async fn begin_badly(name: &'static str, mut rig: Rig, filters: u64) -> Self {
-        let observer = prepare(&mut rig).await;
+        let observer = prepare(RECONNECT, &mut rig).await;
         let daemon = rig.run();
         Self { filters, before: Counters::default(), rig, daemon, observer, name }
     }
@@ -157,9 +166,9 @@ impl Story {
     }
 }
 
-async fn prepare(rig: &mut Rig) -> Observer {
+async fn prepare(reconnect: &str, rig: &mut Rig) -> Observer {
     rig.cloud_lines = LIMITS;
-    rig.more.insert_str(0, RECONNECT);
+    rig.more.insert_str(0, reconnect);
     rig.observer().await
 }
 

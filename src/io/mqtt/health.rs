@@ -52,8 +52,8 @@ impl Health {
 
 fn uptime() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(clock::now);
-    u64::try_from(clock::now().duration_since(start).as_millis()).unwrap_or(u64::MAX)
+    let start = *START.get_or_init(clock::awake);
+    u64::try_from(clock::awake().duration_since(start).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Adds a link to those that one thread looks at; a stuck one ends the process, which the service manager starts

@@ -1,5 +1,6 @@
 //! One account: its tokens, renewed the cheapest way that works, by one caller at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +15,11 @@ use crate::navilink::account::{ApiError, AwsCredentials, Heater, Jwt, read_aws, 
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
+/// Tokens that hardly live at all are not renewed more often.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
+/// A rejected password is not shown to the cloud again for so long, restarts of the process included.
+const REJECTION_COUNTS: Duration = Duration::from_secs(6 * 3600);
 
 /// Which credentials are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +51,11 @@ pub struct SignInError(#[from] pub RestError);
 impl SignInError {
     /// Returns whether the cloud rejected email or password, which must then not be tried again.
     pub fn rejected(&self) -> bool {
-        matches!(&self.0, RestError::Api(error) if error.rejects_credentials())
+        match &self.0 {
+            RestError::RejectedBefore { .. } => true,
+            RestError::Api(error) => error.rejects_credentials(),
+            _ => false,
+        }
     }
 }
 
@@ -56,6 +66,8 @@ pub struct Account {
     password: SecretString,
     state: StateDirectory,
     tokens: Mutex<Option<Tokens>>,
+    /// Somebody asked for the password to be tried, although it was rejected before.
+    insisted: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -91,9 +103,14 @@ impl Age {
     /// Returns whether it expires within [`AHEAD`], by whichever clock says so first: one of them stands still while
     /// the machine sleeps, the other one can be set.
     fn is_expiring(&self) -> bool {
+        self.good_for().is_zero()
+    }
+
+    /// Returns how long it will still do.
+    fn good_for(&self) -> Duration {
         let age = clock::now().duration_since(self.since);
         let by_wall = clock::wall().duration_since(self.issued).unwrap_or_default();
-        age.max(by_wall) + AHEAD.min(self.life / 4) >= self.life
+        self.life.saturating_sub(AHEAD.min(self.life / 4)).saturating_sub(age.max(by_wall))
     }
 
     fn expire(&mut self) {
@@ -105,7 +122,14 @@ impl Account {
     /// Takes up the tokens that an earlier run kept, if they are this account's.
     pub fn new(client: RestClient, email: &str, password: SecretString, state: StateDirectory) -> Self {
         let kept = state.tokens().filter(|kept| kept.email == email.to_lowercase());
-        Self { client, email: email.to_owned(), password, state, tokens: Mutex::new(kept.map(restore)) }
+        Self {
+            client,
+            email: email.to_owned(),
+            password,
+            state,
+            tokens: Mutex::new(kept.map(restore)),
+            insisted: AtomicBool::new(false),
+        }
     }
 
     /// Gets credentials for a session without the password: `/auth/refresh`, then `/auth/session/refresh`, then
@@ -130,15 +154,32 @@ impl Account {
         Ok(())
     }
 
+    /// Lets the next sign-in show the password to the cloud although it was rejected before: a human asks for it.
+    pub fn insist(&self) {
+        self.insisted.store(true, Ordering::Relaxed);
+    }
+
     /// Signs in with the password.
     ///
     /// # Errors
     ///
-    /// Says whether the cloud rejected the credentials.
+    /// Says whether the cloud rejected the credentials, now or in the last hours.
     pub async fn sign_in(&self) -> Result<(), SignInError> {
         let mut slot = self.tokens.lock().await;
+        let insisted = self.insisted.swap(false, Ordering::Relaxed);
+        let rejected = self.state.rejection(&self.email, &self.password, clock::wall());
+        if let Some((at, age)) = rejected.filter(|(_, age)| *age < REJECTION_COUNTS && !insisted) {
+            let at = humantime::format_rfc3339_seconds(at).to_string();
+            return Err(RestError::RejectedBefore { at, again_in: whole(REJECTION_COUNTS - age) }.into());
+        }
         debug!("Signing in");
-        let data = self.client.sign_in(&self.email, &self.password).await?;
+        let data = match self.client.sign_in(&self.email, &self.password).await.map_err(SignInError) {
+            Err(error) if error.rejected() => {
+                self.state.keep_rejection(&self.email, &self.password, clock::wall()).await;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
         let token = token_of(&data);
         let jwt = read_jwt(token, None).map_err(RestError::from)?;
         let (credentials, life) = read_aws(token).map_err(RestError::from)?;
@@ -152,6 +193,14 @@ impl Account {
         self.keep(&tokens).await;
         *slot = Some(tokens);
         Ok(())
+    }
+
+    /// Returns after how long the tokens are to be renewed.
+    pub async fn renew_in(&self) -> Duration {
+        let slot = self.tokens.lock().await;
+        let jwt = slot.as_ref().map(|tokens| tokens.jwt_age.good_for());
+        let aws = slot.as_ref().and_then(|tokens| tokens.aws.as_ref()).map(|(_, age)| age.good_for());
+        jwt.into_iter().chain(aws).min().unwrap_or_default().max(RENEWAL_PAUSE)
     }
 
     /// Returns the credentials of the MQTT session.
@@ -256,6 +305,10 @@ impl Account {
             })
             .await;
     }
+}
+
+fn whole(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
 }
 
 /// Tells a refusal, which only signing in can overcome, from a cloud that could not be asked.

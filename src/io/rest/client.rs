@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, redirect};
+use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -22,12 +22,16 @@ const MAX_BODY: usize = 1 << 20;
 /// The cloud gives at most so many heaters a page.
 const PAGE: usize = 20;
 const MAX_PAGES: usize = 50;
+/// One try to connect; another one follows while the limit allows, since TCP itself repeats its first packet too seldom
+/// for a network that has just come back.
+const CONNECT_TRY: Duration = Duration::from_secs(3);
 
 /// Calls the REST API.
 #[derive(Debug, Clone)]
 pub struct RestClient {
     http: Client,
     base: String,
+    connect: Duration,
     total: Duration,
 }
 
@@ -49,12 +53,12 @@ impl RestClient {
             .https_only(true)
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .connect_timeout(connect.min(total))
+            .connect_timeout(CONNECT_TRY.min(connect).min(total))
             .timeout(total)
             .user_agent(concat!("navien2mqtt/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| RestError::Unreachable(innermost(&error)))?;
-        Ok(Self { http, base: api_url.as_str().trim_end_matches('/').to_owned(), total })
+        Ok(Self { http, base: api_url.as_str().trim_end_matches('/').to_owned(), connect, total })
     }
 
     /// `POST /user/sign-in`
@@ -166,8 +170,8 @@ impl RestClient {
         }
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Value, RestError> {
-        let mut answer = request.send().await.map_err(|error| self.classify(&error))?;
+    async fn exchange(&self, request: RequestBuilder) -> Result<Value, RestError> {
+        let mut answer = self.send(request).await.map_err(|error| self.classify(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), clock::wall());
         let mut body = Vec::new();
@@ -178,6 +182,18 @@ impl RestClient {
             body.extend_from_slice(&piece);
         }
         Ok(open_envelope(status, retry_after, &body)?)
+    }
+
+    /// Sends the request; while it could not even connect in time, nothing was sent and it may be repeated.
+    async fn send(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
+        let begun = clock::now();
+        loop {
+            let Some(again) = request.try_clone() else { return request.send().await };
+            match again.send().await {
+                Err(error) if error.is_connect() && error.is_timeout() && clock::now() < begun + self.connect => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {

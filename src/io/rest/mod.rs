@@ -28,6 +28,14 @@ pub enum RestError {
     /// The answer is larger than any that is expected.
     #[error("the answer of the cloud is larger than {0} bytes")]
     TooLarge(usize),
+    /// The cloud rejected this very password before, so it was not asked.
+    #[error("the cloud rejected this password at {at}; it is not shown again for {}", humantime::format_duration(*.again_in))]
+    RejectedBefore {
+        /// When it did, in words.
+        at: String,
+        /// How long it will not be asked.
+        again_in: Duration,
+    },
     /// An answer that is not what was asked for.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -36,7 +44,7 @@ pub enum RestError {
 impl RestError {
     /// Returns whether the cloud can have seen the request.
     pub fn reached_cloud(&self) -> bool {
-        !matches!(self, RestError::Unreachable(_) | RestError::Certificate(_))
+        !matches!(self, RestError::Unreachable(_) | RestError::Certificate(_) | RestError::RejectedBefore { .. })
     }
 
     /// Returns the HTTP status or envelope code, when there was an answer with one.

@@ -8,20 +8,20 @@ mod fence;
 mod gate;
 mod one_shot;
 mod pump;
+mod reach;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{FuturesUnordered, SplitSink, SplitStream};
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, header};
@@ -34,11 +34,8 @@ pub use fence::Fence;
 pub use gate::{Gate, Malformed, UNREADABLE};
 pub use one_shot::OneShot;
 pub use pump::{End, Pump};
+pub use reach::reach;
 
-/// Between the starts of two addresses of one name, so that a broken IPv6 costs a moment and not the attempt.
-const STAGGER: Duration = Duration::from_millis(250);
-/// The most addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
 /// The largest WebSocket message taken; the cloud's MQTT payloads end at 128 KB.
 const MAX_WEBSOCKET_MESSAGE: usize = 1 << 20;
 const READ_SIZE: usize = 16 * 1024;
@@ -213,7 +210,7 @@ impl Wire {
     ///
     /// Says which step failed and why.
     pub async fn open(target: &Target, limit: Duration) -> Result<Self, WireError> {
-        let tcp = connect(&target.host, target.port, limit).await?;
+        let tcp = reach(&target.host, target.port, limit).await?;
         match &target.transport {
             Transport::Tcp => Ok(Self::of_bytes(Box::new(tcp))),
             Transport::Tls(config) => Ok(Self::of_bytes(handshake(&target.host, tcp, config, limit).await?)),
@@ -294,57 +291,6 @@ impl Drain {
     }
 }
 
-/// Connects to the first address that accepts, each started a moment after the one before.
-async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, WireError> {
-    let unknown = |error| WireError::Lookup { host: host.to_owned(), error };
-    let found: Vec<SocketAddr> = clock::within(limit, lookup_host((host, port)))
-        .await
-        .map_err(|_| WireError::TimedOut { step: Step::Lookup, limit })?
-        .map_err(unknown)?
-        .collect();
-    let addresses = interleave(&found);
-    if addresses.is_empty() {
-        return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
-    }
-    let mut attempts: FuturesUnordered<_> = (0u32..)
-        .zip(addresses)
-        .map(|(place, address)| async move {
-            clock::sleep(STAGGER * place).await;
-            TcpStream::connect(address).await
-        })
-        .collect();
-    let race = async {
-        let mut last = io::Error::from(io::ErrorKind::NotConnected);
-        while let Some(outcome) = attempts.next().await {
-            match outcome {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    };
-    let stream = clock::within(limit, race)
-        .await
-        .map_err(|_| WireError::TimedOut { step: Step::Connect, limit })?
-        .map_err(|error| WireError::Connect { host: host.to_owned(), port, error })?;
-    // Small messages must not wait for acknowledgements; a system that refuses the option still works.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
-}
-
-/// Mixes the address families, the resolver's first one first.
-fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
-    let Some(first) = found.first() else { return Vec::new() };
-    let (one, other): (Vec<_>, Vec<_>) = found.iter().partition(|address| address.is_ipv4() == first.is_ipv4());
-    let mut mixed = Vec::with_capacity(found.len());
-    for place in 0..one.len().max(other.len()) {
-        mixed.extend(one.get(place));
-        mixed.extend(other.get(place));
-    }
-    mixed.truncate(MAX_ADDRESSES);
-    mixed
-}
-
 async fn handshake(
     host: &str,
     tcp: TcpStream,
@@ -390,18 +336,5 @@ fn broken(error: tungstenite::Error) -> Loss {
     match error {
         tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Loss::Closed(String::new()),
         other => Loss::Broken(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn address_families_take_turns() {
-        let text = ["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"];
-        let found: Vec<SocketAddr> = text.iter().map(|t| t.parse().unwrap()).collect();
-        let mixed: Vec<String> = interleave(&found).iter().map(ToString::to_string).collect();
-        assert_eq!(mixed, ["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
     }
 }

@@ -1,0 +1,108 @@
+//! Whether the cloud can be reached at all, asked while that matters.
+
+use std::time::{Duration, Instant};
+
+use super::random::Random;
+
+/// A probe that has not reported by then has failed; its own limit is shorter.
+const OVERDUE: Duration = Duration::from_secs(10);
+/// A machine whose links change all the time probes no more often.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// What is known of the way to the cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Unknown,
+    Away,
+    There,
+}
+
+/// Probes while it is watching, until the cloud is in sight, and notices the change from unreachable to reachable.
+#[derive(Debug, Clone)]
+pub struct Reachability {
+    /// Between two probes; `None` switches all of this off.
+    interval: Option<Duration>,
+    sight: Sight,
+    watching: bool,
+    /// Numbers the probes.
+    probe: u64,
+    /// Until when the probe in flight may take.
+    probing: Option<Instant>,
+    next: Option<Instant>,
+    /// When the last probe began.
+    last: Option<Instant>,
+}
+
+impl Reachability {
+    /// Begins with nothing known and nothing to watch for.
+    pub fn new(interval: Option<Duration>) -> Self {
+        Self { interval, sight: Sight::Unknown, watching: false, probe: 0, probing: None, next: None, last: None }
+    }
+
+    /// Watches from now on; the first probe is at `first`.
+    pub fn watch(&mut self, first: Instant) {
+        self.rest();
+        self.watching = self.interval.is_some();
+        self.next = self.interval.map(|_| first);
+    }
+
+    /// Watches from now on, knowing that the cloud cannot be reached.
+    pub fn watch_return(&mut self, now: Instant, random: &mut Random) {
+        self.watch(now);
+        self.sight = Sight::Away;
+        self.next = self.pause(now, random);
+    }
+
+    /// Ends the watch and forgets what it saw.
+    pub fn rest(&mut self) {
+        self.sight = Sight::Unknown;
+        self.watching = false;
+        self.probing = None;
+        self.next = None;
+    }
+
+    /// Probes at once, since a link or a route has changed; watches from now on if it did not.
+    pub fn changed(&mut self, now: Instant) {
+        if !self.watching {
+            self.watch(now);
+        }
+        self.probing = None;
+        self.next = self.interval.map(|_| self.last.map_or(now, |last| now.max(last + SPACING)));
+    }
+
+    /// Takes a probe's result; returns whether the cloud has come back into sight.
+    pub fn probed(&mut self, probe: u64, reached: bool, now: Instant, random: &mut Random) -> bool {
+        if probe != self.probe || self.probing.take().is_none() {
+            return false;
+        }
+        let back = reached && self.sight == Sight::Away;
+        self.sight = if reached { Sight::There } else { Sight::Away };
+        self.next = if reached { None } else { self.pause(now, random) };
+        back
+    }
+
+    /// Returns when [`Reachability::handle_timeout`] is wanted.
+    pub fn due(&self) -> Option<Instant> {
+        self.probing.or(self.next)
+    }
+
+    /// Returns the number of the probe to be made when it is time to.
+    pub fn handle_timeout(&mut self, now: Instant, random: &mut Random) -> Option<u64> {
+        if self.probing.is_some_and(|limit| now >= limit) {
+            self.probed(self.probe, false, now, random);
+        }
+        if self.probing.is_some() || self.next.is_none_or(|next| now < next) {
+            return None;
+        }
+        self.probe += 1;
+        self.probing = Some(now + OVERDUE);
+        self.last = Some(now);
+        self.next = None;
+        Some(self.probe)
+    }
+
+    /// Between half and the whole of the interval, so that no two houses ask in step.
+    fn pause(&self, now: Instant, random: &mut Random) -> Option<Instant> {
+        self.interval.map(|interval| now + interval.mul_f64(0.5 + random.unit() / 2.0))
+    }
+}

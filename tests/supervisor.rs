@@ -1,0 +1,549 @@
+//! The supervisor in simulated time: the delays of the contract, every strategy, every way out.
+#![allow(clippy::unwrap_used)]
+
+#[path = "supervisor/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use navien2mqtt::supervisor::*;
+use world::{Cloud, World, settings};
+
+fn waits(world: &World) -> Vec<u64> {
+    world
+        .events()
+        .iter()
+        .filter_map(|event| match event {
+            Event::ReconnectScheduled { delay, .. } | Event::RecoveryAttempt { delay, .. } => Some(delay.as_secs()),
+            _ => None,
+        })
+        .collect()
+}
+
+const RECONNECT_WAITS: [u64; 10] = [1, 2, 4, 8, 16, 32, 64, 120, 120, 120];
+
+#[test]
+fn the_waits_are_those_of_the_contract_to_the_second() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(24 * 3600));
+    let mut expected = RECONNECT_WAITS.to_vec();
+    expected.extend([60, 120, 240, 300, 300, 300, 300, 300, 300, 300]);
+    assert_eq!(waits(&world), expected);
+    assert!(world.ended);
+    assert_eq!(world.effects.last().map(|(_, e)| e), Some(&Effect::Exit(Ending::CloudUnavailable)));
+    assert!(world.events().contains(&&Event::ReconnectionFailed { attempts: 10 }));
+}
+
+#[test]
+fn tokens_are_renewed_at_the_third_sixth_and_ninth_recovery_attempt() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    world.lose_link();
+    world.run_for(Duration::from_secs(24 * 3600));
+    let renewals: Vec<_> = world
+        .effects
+        .iter()
+        .filter_map(|(_, e)| if let Effect::EnsureCredentials(_, renewal) = e { Some(*renewal) } else { None })
+        .collect();
+    assert_eq!(renewals.len(), 20);
+    for (index, renewal) in renewals.iter().enumerate() {
+        let expected = if [12, 15, 18].contains(&index) { Renewal::All } else { Renewal::IfExpiring };
+        assert_eq!(*renewal, expected, "attempt {index}");
+    }
+}
+
+#[test]
+fn an_answer_sets_every_counter_back_to_zero() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(487 + 60 + 60));
+    assert_eq!(world.state(), State::Recovering);
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(120));
+    assert_eq!(world.state(), State::Connected);
+    assert_eq!(world.supervisor.view().attempt, 0);
+    assert!(world.events().iter().any(|e| matches!(e, Event::Recovered { attempts: 2 })));
+    assert!(world.events().contains(&&Event::SubscriptionsRestored));
+    assert!(world.periodic);
+    world.effects.clear();
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(waits(&world), [1, 2, 4]);
+}
+
+#[test]
+fn an_open_socket_is_not_connected_and_does_not_reset_the_waits() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    world.lose_link();
+    world.run_for(Duration::from_secs(400));
+    assert_ne!(world.state(), State::Connected);
+    assert_eq!(&waits(&world)[..5], &RECONNECT_WAITS[..5]);
+}
+
+#[test]
+fn heaters_that_are_off_do_not_end_the_session() {
+    for polling in [10, 60, 7200] {
+        let mut world = World::new(settings(), 1);
+        world.cloud = Cloud::HeatersOff;
+        world.polling = Some(Duration::from_secs(polling));
+        world.input(Input::Start);
+        world.run_for(Duration::from_secs(2));
+        let generation = world.supervisor.generation();
+        world.run_for(Duration::from_secs(24 * 3600));
+        assert_eq!(world.supervisor.generation(), generation, "asked every {polling} s");
+        assert_eq!(world.state(), State::Starting);
+        assert_eq!(world.supervisor.view().reason.map(|r| r.code), Some("heaters-silent"));
+        assert_eq!(world.events().iter().filter(|e| matches!(e, Event::HeatersSilent)).count(), 1);
+        world.cloud = Cloud::Good;
+        world.run_for(Duration::from_secs(polling));
+        assert_eq!(world.state(), State::Connected);
+    }
+}
+
+#[test]
+fn a_session_with_silent_heaters_that_goes_deaf_is_rebuilt() {
+    let mut world = World::new(settings(), 1);
+    world.cloud = Cloud::HeatersOff;
+    world.polling = Some(Duration::from_secs(60));
+    world.input(Input::Start);
+    world.run_for(Duration::from_secs(100));
+    let generation = world.supervisor.generation();
+    world.cloud = Cloud::Deaf;
+    world.run_for(Duration::from_secs(100));
+    assert!(world.supervisor.generation() > generation);
+}
+
+#[test]
+fn a_password_is_rejected_even_when_the_word_comes_late() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Hangs;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(2));
+    let generation = world.supervisor.generation();
+    world.input(Input::SignInNeeded(generation, Reason::new("sign-in", "")));
+    world.input(Input::ReconnectRequested(Reason::new("requested", "")));
+    let rejected = Failure { decision: Decision::CredentialsRejected, ..Failure::transient("rejected", "") };
+    world.input(Input::StepFailed(generation, rejected));
+    assert_eq!(world.state(), State::Failed);
+    assert!(world.ended);
+}
+
+#[test]
+fn a_session_that_is_up_but_deaf_is_down_after_the_answer_deadline() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    let generation = world.supervisor.generation();
+    world.input(Input::RequestSent(generation));
+    world.run_for(Duration::from_millis(29_900));
+    assert_eq!(world.state(), State::Connected);
+    world.run_for(Duration::from_millis(200));
+    assert_eq!(world.state(), State::Reconnecting);
+    assert_eq!(world.supervisor.view().outages, 1);
+}
+
+#[test]
+fn an_echo_of_our_own_request_keeps_the_session() {
+    let mut world = World::connected(settings());
+    let generation = world.supervisor.generation();
+    world.input(Input::RequestSent(generation));
+    world.input(Input::Heard(generation));
+    world.run_for(Duration::from_secs(3600));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn rejected_credentials_end_it_after_exactly_one_sign_in() {
+    let mut world = World::started(settings(), Cloud::WrongPassword);
+    world.run_for(Duration::from_secs(3600));
+    assert_eq!(world.count(|e| matches!(e, Effect::SignIn(_))), 1);
+    assert_eq!(world.effects.last().map(|(_, e)| e), Some(&Effect::Exit(Ending::CredentialsRejected)));
+    assert_eq!(world.supervisor.view().reason.map(|r| r.code), Some("credentials"));
+}
+
+#[test]
+fn a_403_renews_the_credentials_before_the_next_attempt() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Forbidden;
+    world.lose_link();
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.state(), State::Connected);
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(_, Renewal::Refused))), 1);
+    assert_eq!(world.count(|e| matches!(e, Effect::SignIn(_))), 0);
+}
+
+#[test]
+fn a_sign_in_that_never_reached_the_cloud_does_not_count() {
+    let mut world = World::started(settings(), Cloud::TokensGone);
+    let generation = world.supervisor.generation();
+    world.input(Input::SignInNeeded(generation, Reason::new("tokens-expired", "")));
+    let unreachable = Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
+    world.input(Input::StepFailed(generation, unreachable));
+    assert!(world.supervisor.sign_ins().is_empty());
+}
+
+#[test]
+fn a_pause_that_the_cloud_asks_for_is_kept() {
+    let mut world = World::connected(settings());
+    let generation = world.supervisor.generation();
+    let busy =
+        Failure { decision: Decision::RetryAfter(Duration::from_secs(90)), ..Failure::transient("http-429", "") };
+    world.input(Input::LinkDown(generation, busy));
+    let due = world.supervisor.poll_timeout(world.now);
+    assert_eq!((due.at - world.now, due.why), (Duration::from_secs(90), Wait::RetryAfter));
+}
+
+#[test]
+fn with_reconnection_switched_off_recovery_begins_at_once() {
+    let mut settings = settings();
+    settings.reconnect.enabled = false;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    assert_eq!(world.state(), State::Recovering);
+    assert!(!world.periodic);
+}
+
+#[test]
+fn with_recovery_switched_off_the_tenth_failure_is_the_end() {
+    let mut settings = settings();
+    settings.recovery.enabled = false;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(490));
+    assert!(world.ended);
+    assert_eq!(waits(&world), RECONNECT_WAITS);
+}
+
+#[test]
+fn attempts_without_limit_never_reach_recovery() {
+    let mut settings = settings();
+    settings.reconnect.max_attempts = None;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(world.state(), State::Reconnecting);
+    assert!(waits(&world).len() > 5000);
+}
+
+#[test]
+fn held_after_failure_a_request_starts_afresh() {
+    let mut settings = settings();
+    settings.on_failure = OnFailure::Hold;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(24 * 3600));
+    assert_eq!(world.state(), State::Failed);
+    world.cloud = Cloud::Good;
+    world.input(Input::ReconnectRequested(Reason::new("requested", "")));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn simple_retry_walks_the_first_line_again_with_the_same_session() {
+    let mut settings = settings();
+    settings.strategy = Strategy::SimpleRetry;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(487 + 60 + 487 + 30));
+    let mut expected = RECONNECT_WAITS.to_vec();
+    expected.push(60);
+    expected.extend(RECONNECT_WAITS);
+    expected.push(60);
+    assert_eq!(waits(&world), expected);
+    assert_eq!(world.count(|e| matches!(e, Effect::ForgetSession)), 0);
+}
+
+#[test]
+fn full_recreation_keeps_the_tokens_and_token_refresh_does_not() {
+    for (strategy, renewed) in [(Strategy::FullRecreation, 0), (Strategy::TokenRefresh, 1)] {
+        let mut world = World::connected(Settings { strategy, ..settings() });
+        world.cloud = Cloud::Unreachable;
+        world.lose_link();
+        world.run_for(Duration::from_secs(500));
+        world.cloud = Cloud::Good;
+        world.run_for(Duration::from_secs(60));
+        assert_eq!(world.state(), State::Connected);
+        assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(_, Renewal::All))), renewed, "{strategy:?}");
+        assert_eq!(world.count(|e| matches!(e, Effect::ForgetSession)), 1);
+    }
+}
+
+#[test]
+fn steps_that_never_report_are_given_up() {
+    let mut world = World::started(settings(), Cloud::Hangs);
+    world.run_for(Duration::from_secs(600));
+    assert!(waits(&world).len() >= 3);
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(200));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_session_is_renewed_before_the_cloud_ends_it_and_that_is_no_outage() {
+    let mut begins = Vec::new();
+    for seed in 0..50 {
+        let mut world = World::new(settings(), seed);
+        world.polling = Some(Duration::from_secs(60));
+        world.input(Input::Start);
+        world.run_for(Duration::from_secs(24 * 3600));
+        let dials = world.times_of(|e| matches!(e, Effect::Dial(_)));
+        assert_eq!(dials.len(), 2, "{dials:?}");
+        begins.push(dials[1]);
+        assert_eq!(world.state(), State::Connected);
+        let view = world.supervisor.view();
+        assert_eq!((view.outages, view.last_outage), (0, None));
+        assert!(!world.events().iter().any(|e| matches!(e, Event::ConnectionInterrupted(_))));
+        assert_eq!(world.count(|e| matches!(e, Effect::SignIn(_))), 0);
+        assert_eq!(world.count(|e| matches!(e, Effect::StopPeriodicRequests)), 0);
+        let gap = world.connected_again_after(dials[1]);
+        assert!(gap < 1.0, "{gap}");
+    }
+    assert!(begins.iter().all(|at| (81_000.0..84_601.0).contains(at)), "{begins:?}");
+    let spread = begins.iter().fold(0.0, |max: f64, at| max.max((at - begins[0]).abs()));
+    assert!(spread > 600.0, "a street of houses does not renew in one blow");
+}
+
+#[test]
+fn a_planned_renewal_that_fails_is_an_outage_like_any_other() {
+    let mut world = World::connected(settings());
+    let end = world.now + Duration::from_secs(24 * 3600);
+    while !world.events().contains(&&Event::SessionRenewing) {
+        assert!(world.step(end));
+    }
+    world.cloud = Cloud::Unreachable;
+    world.run_for(Duration::from_secs(10));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Reconnecting, 1));
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(30));
+    assert!(world.supervisor.view().last_outage.unwrap() >= Duration::from_secs(10));
+}
+
+#[test]
+fn credentials_are_renewed_ahead_of_their_end_without_touching_the_session() {
+    let mut world = World::connected(settings());
+    world.polling = Some(Duration::from_secs(60));
+    let generation = world.supervisor.generation();
+    world.request(generation);
+    world.run_for(Duration::from_secs(6 * 3600));
+    assert_eq!(
+        world.times_of(|e| matches!(e, Effect::EnsureCredentials(..))),
+        [3300.0, 6600.0, 9900.0, 13200.0, 16500.1, 19800.1]
+    );
+    assert_eq!(world.supervisor.generation(), generation);
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_living_session_does_not_spend_the_password_on_a_refused_renewal() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::TokensGone;
+    world.run_for(Duration::from_secs(12 * 3600));
+    assert_eq!(world.count(|e| matches!(e, Effect::SignIn(_))), 0);
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(..))), 1, "asking again would not help");
+    assert_eq!(world.state(), State::Connected);
+    world.lose_link();
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.count(|e| matches!(e, Effect::SignIn(_))), 1, "now it is needed");
+    assert_eq!(world.state(), State::Connected);
+}
+
+fn watchful() -> Settings {
+    Settings { probe_interval: Some(Duration::from_secs(5)), ..settings() }
+}
+
+#[test]
+fn the_return_of_the_network_ends_every_wait_of_either_line() {
+    for (away, silent) in [(Cloud::Unreachable, false), (Cloud::Silent, true)] {
+        for outage in [10, 100, 1000, 2000] {
+            let mut world = World::connected(watchful());
+            world.cloud = away;
+            world.lose_link();
+            world.run_for(Duration::from_secs(outage));
+            world.cloud = Cloud::Good;
+            let took = world.run_to_connected(Duration::from_secs(60)).unwrap();
+            assert!(took < Duration::from_secs(6), "{outage} s, silent: {silent}: {took:?}");
+            assert_eq!(world.supervisor.view().attempt, 0);
+            let recovered = world.events().iter().any(|e| matches!(e, Event::Recovered { .. }));
+            assert_eq!(recovered, outage >= 1000, "{outage}");
+        }
+    }
+}
+
+#[test]
+fn a_cloud_that_refuses_is_not_asked_earlier() {
+    for refusing in [Cloud::Error500, Cloud::Busy, Cloud::Deaf, Cloud::Hangs] {
+        let run = |settings: Settings| {
+            let mut world = World::connected(settings);
+            world.cloud = refusing;
+            world.forget_tokens();
+            world.lose_link();
+            world.run_for(Duration::from_secs(24 * 3600));
+            let waits = waits(&world);
+            let woken = world.events().iter().any(|e| matches!(e, Event::NetworkReturned { .. }));
+            (waits, woken, world.count(|e| matches!(e, Effect::Probe(_))))
+        };
+        let (with, woken, probes) = run(watchful());
+        let (without, _, none) = run(settings());
+        assert_eq!((with, woken, none), (without, false, 0), "{refusing:?}");
+        assert!(probes <= 21, "{refusing:?}: one look after each failure, not more: {probes}");
+    }
+}
+
+#[test]
+fn a_changed_link_is_looked_at_at_once() {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(300));
+    world.run_to_probe();
+    world.run_for(Duration::from_millis(1100));
+    world.cloud = Cloud::Good;
+    world.input(Input::NetworkChanged);
+    let took = world.run_to_connected(Duration::from_secs(60)).unwrap();
+    assert!(took < Duration::from_millis(600), "{took:?}");
+}
+
+#[test]
+fn a_session_that_the_network_left_is_rebuilt_when_it_is_back() {
+    let mut world = World::connected(watchful());
+    let generation = world.supervisor.generation();
+    world.cloud = Cloud::Unreachable;
+    world.input(Input::NetworkChanged);
+    world.run_for(Duration::from_secs(12));
+    assert_eq!(world.state(), State::Connected, "the answer deadline is the truth, not a probe");
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(world.state(), State::Connected);
+    assert!(world.supervisor.generation() > generation);
+    assert_eq!(world.supervisor.view().outages, 1);
+}
+
+#[test]
+fn a_changed_link_does_not_touch_a_session_that_works() {
+    let mut world = World::connected(watchful());
+    let generation = world.supervisor.generation();
+    for _ in 0..100 {
+        world.input(Input::NetworkChanged);
+        world.run_for(Duration::from_millis(300));
+    }
+    assert_eq!(world.supervisor.generation(), generation);
+    assert!(world.count(|e| matches!(e, Effect::Probe(_))) <= 31, "at most one a second");
+}
+
+#[test]
+fn probes_and_attempts_that_never_agree_do_not_wake_each_other_for_ever() {
+    let mut world = World::connected(watchful());
+    world.lose_link();
+    let mut wakes = 0;
+    // Every attempt says that nothing can be reached, every probe that all can.
+    for _ in 0..40 {
+        let generation = world.supervisor.generation();
+        world.input(Input::StepFailed(generation, Failure { reach: Reach::Nothing, ..Failure::transient("dns", "") }));
+        world.cloud = Cloud::Hangs;
+        world.forget_tokens();
+        world.run_for(Duration::from_secs(130));
+        wakes = world.count(|e| matches!(e, Effect::Announce(Event::NetworkReturned { .. })));
+    }
+    assert!(wakes <= 1, "{wakes}");
+    assert_ne!(world.state(), State::Reconnecting, "it went on to recovery");
+}
+
+#[test]
+fn attempts_without_a_network_spend_no_sign_in() {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Unreachable;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(3 * 3600));
+    assert!(world.supervisor.sign_ins().is_empty());
+    assert!(world.sign_ins.is_empty());
+}
+
+#[test]
+fn the_third_eviction_in_a_row_is_reported_and_not_answered_in_kind() {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Fought;
+    let evicted = Failure { decision: Decision::ClosedByCloud, ..Failure::transient("connection-closed", "") };
+    world.lose_link_by(evicted);
+    world.run_for(Duration::from_secs(3600));
+    let dials = world.count(|e| matches!(e, Effect::Dial(_)));
+    assert!(dials <= 20, "an hour of fighting has {dials} attempts");
+    let reports = world.events().iter().filter(|e| matches!(e, Event::TakenOver { times: 3 })).count();
+    assert_eq!(reports, 1);
+    let reason = world.supervisor.view().reason.unwrap();
+    assert_eq!((reason.code, reason.detail.as_ref()), ("taken-over", "another instance uses this client id"));
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(400));
+    assert_eq!(world.state(), State::Connected);
+    world.run_for(Duration::from_secs(500));
+    world.effects.clear();
+    world.lose_link_by(Failure { decision: Decision::ClosedByCloud, ..Failure::transient("connection-closed", "") });
+    assert_eq!(waits(&world), [1], "a session that had settled was not evicted");
+}
+
+#[test]
+fn a_request_to_reconnect_is_obeyed_in_every_state() {
+    let hold = || Settings { on_failure: OnFailure::Hold, ..settings() };
+    let after = |seconds| {
+        let mut world = World::connected(hold());
+        world.cloud = Cloud::Unreachable;
+        world.lose_link();
+        world.run_for(Duration::from_secs(seconds));
+        world
+    };
+    let mut starting = World::started(hold(), Cloud::HeatersOff);
+    starting.run_for(Duration::from_secs(5));
+    let worlds = [
+        (starting, State::Starting),
+        (World::connected(hold()), State::Connected),
+        (after(100), State::Reconnecting),
+        (after(600), State::Recovering),
+        (after(24 * 3600), State::Failed),
+    ];
+    for (mut world, state) in worlds {
+        assert_eq!(world.state(), state);
+        let generation = world.supervisor.generation();
+        world.cloud = Cloud::Good;
+        world.input(Input::ReconnectRequested(Reason::new("requested", "")));
+        assert_eq!(world.supervisor.view().attempt, 0, "the counters of {state} are set back");
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(world.state(), State::Connected, "out of {state}");
+        assert_eq!(world.supervisor.generation(), Generation(generation.0 + 1));
+    }
+}
+
+#[test]
+fn after_a_stop_nothing_happens_any_more() {
+    let mut world = World::connected(settings());
+    world.input(Input::Stop);
+    world.effects.clear();
+    world.lose_link();
+    world.run_for(Duration::from_secs(3600));
+    assert_eq!(world.state(), State::Stopping);
+    assert!(world.effects.is_empty());
+}
+
+#[test]
+fn the_summary_says_state_attempt_wait_and_reason() {
+    let mut world = World::connected(settings());
+    world.lose_link();
+    assert_eq!(world.supervisor.view().summary(world.now), "reconnecting, attempt 1/10 in 1 s (link-lost: reset)");
+    for (on_failure, words) in
+        [(OnFailure::Hold, "failed, waiting for a reconnect request"), (OnFailure::Exit, "failed")]
+    {
+        let mut world = World::started(Settings { on_failure, ..settings() }, Cloud::WrongPassword);
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(world.supervisor.view().summary(world.now), format!("{words} (credentials)"));
+    }
+}
