@@ -15,7 +15,8 @@ pub async fn a_peer_that_is_frozen() {
     let mark = story.observer.mark();
     story.set(Fault::Freeze);
     story.lost(mark, &["no-acknowledgement", "no-answer"]).await;
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    // Each attempt hangs for as long as it may, for longer than the watchdog would wait.
+    tokio::time::sleep(Duration::from_secs(70)).await;
     story.set(Fault::Thaw);
     let over = story.over();
     story.ends_well(over, ONE_SESSION).await;

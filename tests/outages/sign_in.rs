@@ -11,7 +11,7 @@ use super::support::rig::Rig;
 /// Between two sign-ins, whatever happens.
 const MINUTE: Duration = Duration::from_secs(60);
 /// What one session of one heater subscribes to.
-const FILTERS: u64 = 2;
+const FILTERS: u64 = 3;
 
 pub async fn a_500() {
     trouble("500-at-sign-in", RestAnswer::Status(500), ("http-500", MINUTE)).await;
