@@ -274,6 +274,21 @@ async fn faults_of_the_broker_reach_the_client() {
 }
 
 #[tokio::test]
+async fn a_deaf_session_acknowledges_everything_and_delivers_nothing() {
+    let (simulator, aws) = signed_in().await;
+    let mut mqtt = Mqtt::connected(&simulator, &aws, "a").await;
+    mqtt.subscribe(&[&format!("cmd/52/navilink-{MAC}/#")]).await;
+    simulator.faults().set(Fault::Deaf { on: true });
+    simulator.faults().set(Fault::Push);
+    mqtt.send(vec![0xc0, 0]).await;
+    assert_eq!(mqtt.packet().await.unwrap().packet_type(), 13);
+    assert!(mqtt.is_silent(Duration::from_millis(300)).await);
+    simulator.faults().set(Fault::Clear);
+    simulator.faults().set(Fault::Push);
+    mqtt.message_on(&format!("cmd/52/navilink-{MAC}/res")).await;
+}
+
+#[tokio::test]
 async fn a_reset_is_a_reset_on_the_wire() {
     let simulator = simulator().await;
     let port = url::Url::parse(&simulator.mqtt_url).unwrap().port().unwrap();

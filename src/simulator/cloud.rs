@@ -231,6 +231,7 @@ impl Controls {
             Fault::CloseAfterConnack { times } => faults.close_after_connack.arm(times),
             Fault::MuteConnack { on } => faults.mute_connack.store(on, Ordering::SeqCst),
             Fault::RefuseSuback { times } => faults.refuse_suback.arm(times),
+            Fault::Deaf { on } => faults.deaf.store(on, Ordering::SeqCst),
             Fault::Takeover => self.broker.take_over_all(),
             Fault::Lifetime { ms } => self.upgrade.set_lifetime(ms.map(Duration::from_millis)),
             Fault::Rest { endpoint, answer, times } => self.rest.arm(endpoint, answer, times),
@@ -253,6 +254,7 @@ impl Controls {
         self.rest.clear();
         self.broker.faults().close_after_connack.clear();
         self.broker.faults().mute_connack.store(false, Ordering::SeqCst);
+        self.broker.faults().deaf.store(false, Ordering::SeqCst);
         self.broker.faults().refuse_suback.clear();
         self.plant.set_fault(None, HeaterState::Online, Duration::ZERO);
     }

@@ -11,6 +11,7 @@
 //! | `close-after-connack` | `times`? | the connection is closed right after CONNACK |
 //! | `mute-connack` | `on` | CONNECT is never answered |
 //! | `refuse-suback` | `times`? | filters are refused with 0x80 |
+//! | `deaf` | `on` | clients are told nothing that is published, but everything is acknowledged |
 //! | `takeover` | | clients are disconnected as if others had taken their ids |
 //! | `lifetime` | `ms` or null | how long new MQTT connections live |
 //! | `rest` | `endpoint`?, `answer`, `times`? | REST calls to this path (all without one) are answered so, see below |
@@ -67,6 +68,11 @@ pub enum Fault {
     RefuseSuback {
         /// How often; until cleared without.
         times: Option<u32>,
+    },
+    /// Clients are told nothing that is published, but everything is acknowledged.
+    Deaf {
+        /// Whether it is so from now on.
+        on: bool,
     },
     /// Clients are disconnected as if others had taken their ids.
     Takeover,

@@ -5,6 +5,8 @@
 pub mod certificates;
 pub mod mosquitto;
 #[cfg(feature = "simulator")]
+pub mod netns;
+#[cfg(feature = "simulator")]
 pub mod observer;
 #[cfg(feature = "simulator")]
 pub mod rig;
@@ -29,7 +31,8 @@ pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Optio
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
-        let first = 20_000 + (std::process::id() % 6_000) as u16;
+        // Test processes that run at once have neighbouring numbers, and are to have ports far apart.
+        let first = 20_000 + (std::process::id().wrapping_mul(131) % 6_000) as u16;
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 6_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

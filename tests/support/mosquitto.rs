@@ -1,6 +1,6 @@
 //! A mosquitto of the test's own.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -36,6 +36,14 @@ impl Mosquitto {
     /// Starts one with these lines in its configuration besides listener and persistence.
     pub fn with(lines: &str) -> Self {
         let mut broker = Self::new(lines);
+        broker.launch();
+        broker
+    }
+
+    /// Starts one that listens at another address of this machine as well.
+    pub fn also_at(address: Ipv4Addr) -> Self {
+        let mut broker = Self::new("");
+        broker.configure(&format!("allow_anonymous true\nlistener {} {address}", broker.port));
         broker.launch();
         broker
     }

@@ -83,7 +83,12 @@ impl Observer {
 
     /// Waits for a message that came after `mark`.
     pub async fn after(&self, mark: usize, topic: &str, good: impl Fn(&Seen) -> bool) -> Seen {
-        let end = Instant::now() + Duration::from_secs(20);
+        self.within(Duration::from_secs(20), mark, topic, good).await
+    }
+
+    /// Waits so long for a message that came after `mark`.
+    pub async fn within(&self, limit: Duration, mark: usize, topic: &str, good: impl Fn(&Seen) -> bool) -> Seen {
+        let end = Instant::now() + limit;
         loop {
             let found =
                 self.seen.lock().unwrap()[mark..].iter().find(|seen| seen.topic == topic && good(seen)).cloned();
@@ -97,6 +102,11 @@ impl Observer {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// What came on `topic` after `mark`, in its order.
+    pub fn all(&self, mark: usize, topic: &str) -> Vec<Seen> {
+        self.seen.lock().unwrap()[mark..].iter().filter(|seen| seen.topic == topic).cloned().collect()
     }
 
     /// The last payload of every topic, without those that were cleared.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 use navien2mqtt::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
+use super::certificates;
 use super::mosquitto::{Mosquitto, signal};
+use super::netns::{self, Netns};
 use super::observer::Observer;
 
 /// The first simulated heater.
@@ -24,6 +27,10 @@ pub struct Rig {
     pub broker: Mosquitto,
     pub folder: TempDir,
     options: Options,
+    /// Where the daemon runs, when not beside everything else; it ends after the others.
+    pub net: Option<Netns>,
+    /// Lines that the test adds to the configuration's section `[cloud]`.
+    pub cloud_lines: &'static str,
     /// Lines that the test adds to the configuration, by section.
     pub more: String,
     pub password: String,
@@ -39,21 +46,38 @@ impl Rig {
     }
 
     pub async fn with(heaters: usize, broker: Mosquitto) -> Self {
+        Self::assemble(heaters, broker, None).await
+    }
+
+    /// The same for a daemon in a network of its own; the test itself reaches everything as usual.
+    pub async fn behind(net: Netns, heaters: usize) -> Self {
+        let broker = Mosquitto::also_at(net.home());
+        Self::assemble(heaters, broker, Some(net)).await
+    }
+
+    async fn assemble(heaters: usize, broker: Mosquitto, net: Option<Netns>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if net.is_some() {
+            certificates::write(folder.path(), netns::CLOUD);
+        }
         let options = Options {
             heaters,
+            listen: net.as_ref().map_or(Ipv4Addr::LOCALHOST, Netns::cloud).into(),
             directory: Some(folder.path().to_owned()),
             api_port: super::free_port(),
             mqtt_port: super::free_port(),
             ..Options::default()
         };
         let cloud = Some(Simulator::start(options.clone()).await.unwrap());
-        let broker_lines = format!("url = \"mqtt://127.0.0.1:{}\"", broker.port);
+        let home = net.as_ref().map_or(Ipv4Addr::LOCALHOST, Netns::home);
+        let broker_lines = format!("url = \"mqtt://{home}:{}\"", broker.port);
         Self {
             cloud,
             broker,
             folder,
             options,
+            net,
+            cloud_lines: "",
             more: String::new(),
             password: "demo-password".into(),
             stale_after: "5m",
@@ -75,6 +99,14 @@ impl Rig {
         self.cloud.as_ref().unwrap()
     }
 
+    /// It comes back, but with certificates that the daemon does not trust.
+    pub async fn start_foreign_cloud(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        certificates::write(folder.path(), "localhost");
+        let options = Options { directory: Some(folder.path().to_owned()), ..self.options.clone() };
+        self.cloud = Some(Simulator::start(options).await.unwrap());
+    }
+
     pub async fn observer(&self) -> Observer {
         Observer::start(self.broker.port, "observer").await
     }
@@ -82,16 +114,18 @@ impl Rig {
     /// Writes the configuration and starts the daemon.
     pub fn run(&self) -> Daemon {
         let path = self.folder.path().join("navien2mqtt.toml");
+        let host = if self.net.is_some() { netns::CLOUD } else { "localhost" };
         let text = format!(
             "[account]\nemail = \"demo@example.com\"\npassword = {:?}\n\
-             [cloud]\napi_url = \"https://localhost:{}/api/v2.1\"\nmqtt_url = \"wss://localhost:{}/mqtt\"\n\
-             ca_file = {:?}\nstatus_interval = \"1s\"\nstale_after = {:?}\n\
+             [cloud]\napi_url = \"https://{host}:{}/api/v2.1\"\nmqtt_url = \"wss://{host}:{}/mqtt\"\n\
+             ca_file = {:?}\nstatus_interval = \"1s\"\nstale_after = {:?}\n{}\n\
              [broker]\n{}\n[state]\ndirectory = {:?}\n{}\n",
             self.password,
             self.options.api_port,
             self.options.mqtt_port,
             self.folder.path().join("ca.pem"),
             self.stale_after,
+            self.cloud_lines,
             self.broker_lines,
             self.folder.path().join("state"),
             self.more,
@@ -115,7 +149,8 @@ impl Daemon {
         let _ = fs::remove_file(&socket);
         let notified = UnixDatagram::bind(&socket).unwrap();
         let started = Instant::now();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+        let program = env!("CARGO_BIN_EXE_navien2mqtt");
+        let mut command = rig.net.as_ref().map_or_else(|| Command::new(program), |net| net.command(program));
         for name in ["NAVIEN_PASSWORD", "BROKER_PASSWORD", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM"]
         {
             command.env_remove(name);
@@ -154,7 +189,12 @@ impl Daemon {
 
     /// Waits for a line in the log.
     pub async fn logged(&self, words: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        self.logged_within(Duration::from_secs(20), words).await;
+    }
+
+    /// Waits so long for a line in the log.
+    pub async fn logged_within(&self, limit: Duration, words: &str) {
+        let end = Instant::now() + limit;
         while !self.log().contains(words) {
             assert!(Instant::now() < end, "`{words}` is not in the log:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -182,6 +222,11 @@ impl Daemon {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
     }
 
     /// Waits for its end; panics when it does not come.

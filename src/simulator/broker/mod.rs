@@ -127,6 +127,8 @@ pub struct BrokerFaults {
     pub refuse_suback: Times,
     /// CONNECT is not answered.
     pub mute_connack: AtomicBool,
+    /// What is published reaches no client.
+    pub deaf: AtomicBool,
 }
 
 /// The broker; clones share one state.

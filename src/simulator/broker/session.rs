@@ -198,6 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 }
                 // The broker drops the queue's sender when another connection takes the id.
                 message = queue.recv() => match message {
+                    Some(_) if self.broker.faults.deaf.load(Ordering::SeqCst) => {}
                     Some(message) => self.hand_over(&message).await?,
                     None => return Err(Ended::TakenOver),
                 },

@@ -1,0 +1,40 @@
+//! The cloud is in trouble just when the password is needed: it is used once more, and not a minute too early.
+
+use std::time::{Duration, Instant};
+
+use navien2mqtt::simulator::{Fault, RestAnswer};
+
+use super::story::{BOUND, Expected, Story, bridge};
+use super::support::eventually;
+use super::support::rig::Rig;
+
+/// Between two sign-ins, whatever happens.
+const MINUTE: Duration = Duration::from_secs(60);
+/// What one session of one heater subscribes to.
+const FILTERS: u64 = 3;
+
+pub async fn a_500() {
+    trouble("500-at-sign-in", RestAnswer::Status(500), ("http-500", MINUTE)).await;
+}
+
+pub async fn a_503() {
+    trouble("503-at-sign-in", RestAnswer::Status(503), ("http-503", MINUTE)).await;
+}
+
+pub async fn a_429_with_retry_after() {
+    let pause = Duration::from_secs(75);
+    trouble("429-at-sign-in-retry-after-75s", RestAnswer::TooMany(pause.as_secs()), ("http-429", pause)).await;
+}
+
+async fn trouble(name: &'static str, answer: RestAnswer, (reason, pause): (&str, Duration)) {
+    let endpoint = Some("/user/sign-in".to_owned());
+    let rig = Rig::new(1).await;
+    rig.cloud().faults().set(Fault::Rest { endpoint, answer, times: Some(1) });
+    let mut story = Story::begin_badly(name, rig, FILTERS).await;
+    story.observer.wait(&bridge("connection"), |seen| seen.json()["reason"] == reason).await;
+    let (over, refused) = (story.over(), Instant::now());
+    let cloud = story.rig.cloud();
+    eventually("a second sign-in", pause + BOUND, || (cloud.counters().rest("/user/sign-in") == 2).then_some(()));
+    assert!(refused.elapsed() >= pause - Duration::from_secs(1), "after {:?}", refused.elapsed());
+    story.ends_well(over, Expected { sessions: 1..=1, sign_ins: 2, within: BOUND }).await;
+}
