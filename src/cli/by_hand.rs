@@ -100,6 +100,10 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
         return Ok((Vec::new(), Vec::new()));
     }
     let identity = way.identity()?;
+    let left_out = heaters.split_off(topics::served(&heaters, &identity.client));
+    if !left_out.is_empty() {
+        complain("not all heaters can be asked at once; ask for the others with --device");
+    }
     let (sender, mut events) = mpsc::channel(256);
     let link = Link::new(identity.client.as_str(), sender)?;
     let mut dial = way.dial().await?;
@@ -138,7 +142,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     link.close(1);
     let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
     let _ = clock::within(Duration::from_secs(3), left).await;
-    Ok((answers, waiting.into_values().collect()))
+    Ok((answers, waiting.into_values().chain(left_out).collect()))
 }
 
 fn print_status(heater: &Heater, status: &Value, as_json: bool) {
