@@ -506,7 +506,9 @@ fn everything_can_be_asked_for_by_name() {
     }
     world.asks("navien2mqtt/04786332fc01/get/coffee", "", false);
     world.asks("navien2mqtt/04786332fc09/get/status", "", false);
-    assert_eq!(world.warnings.len(), 2);
+    world.asks("navien2mqtt/04786332fc01/get/tou", "", false);
+    assert_eq!(world.warnings.len(), 3);
+    assert!(world.warnings[2].contains("serial number"), "{:?}", world.warnings);
 }
 
 /// What can happen to a bridge.
