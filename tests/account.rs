@@ -236,6 +236,17 @@ async fn a_rejected_password_is_not_shown_again_even_by_another_run_unless_someb
 }
 
 #[tokio::test]
+async fn tokens_that_a_command_by_hand_got_are_taken_over_before_the_password_is_used() {
+    let cloud = Cloud::new().await;
+    cloud.signed_in().await;
+    let daemon = cloud.account();
+    cloud.simulator.faults().set(Fault::ExpireTokens);
+    cloud.account().sign_in().await.unwrap();
+    daemon.ensure(Renewal::All).await.unwrap();
+    assert_eq!(cloud.calls()[0], 2, "the daemon did not sign in");
+}
+
+#[tokio::test]
 async fn a_rejection_in_the_envelope_counts_although_http_says_200() {
     let cloud = Cloud::new().await;
     cloud.answer(Some(SIGN_IN), RestAnswer::Envelope(401));

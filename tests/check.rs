@@ -7,6 +7,7 @@ mod program;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -155,6 +156,23 @@ fn a_file_that_is_not_utf_8_is_named() {
 }
 
 #[test]
+fn a_file_of_certificates_that_holds_none_is_named_before_anything_runs() {
+    let configured = Configured::new(format!(
+        "{ACCOUNT}[broker]\nurl = \"mqtts://localhost\"\nca_file = \"/dev/null\"\nclient_certificate = \"/dev/null\"\n\
+         client_key = \"/dev/null\"\n"
+    ));
+    let checked = configured.check_with_password();
+    let path = configured.path();
+    let wanted = [
+        format!("{path}:5:11: broker.ca_file: /dev/null is of no use: it holds no PEM certificate"),
+        format!("{path}:6:22: broker.client_certificate: /dev/null is of no use: it holds no PEM certificate"),
+        format!("{path}:7:14: broker.client_key: /dev/null is of no use: it holds no PEM private key"),
+    ];
+    let lines: Vec<&str> = checked.err.lines().collect();
+    assert_eq!((checked.code, &lines[..3]), (Some(78), &wanted.each_ref().map(String::as_str)[..]), "{checked:?}");
+}
+
+#[test]
 fn a_folder_in_place_of_the_file_is_a_mistake_of_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let checked = run(&mut program(&["check", "--config", folder.path().to_str().unwrap()]));
@@ -209,6 +227,22 @@ fn the_variable_names_the_file_and_the_option_wins() {
     assert_eq!(check(&bad, &["--config", &good.path(), "check"]).code, Some(0), "before the command as well");
     let refused = check(&good, &["check", "--config", &bad.path()]);
     assert!(refused.code == Some(78) && refused.err.contains(&bad.path()), "{refused:?}");
+}
+
+#[test]
+fn an_empty_variable_names_no_file() {
+    let outcome = run(program(&["check"]).env("NAVIEN2MQTT_CONFIG", ""));
+    assert!(!outcome.err.starts_with(": cannot be read"), "{outcome:?}");
+    assert!((outcome.out.clone() + &outcome.err).starts_with("/etc/navien2mqtt/navien2mqtt.toml: "), "{outcome:?}");
+}
+
+#[test]
+fn a_password_that_is_no_text_is_not_said_to_be_missing() {
+    let bytes = std::ffi::OsStr::from_bytes(b"hush\xff");
+    let checked = run(program(&["check", "--config", &Configured::new(ACCOUNT).path()]).env("NAVIEN_PASSWORD", bytes));
+    assert_eq!(checked.code, Some(78));
+    assert!(checked.err.contains("account.password: $NAVIEN_PASSWORD is not UTF-8"), "{checked:?}");
+    assert!(!checked.err.contains("missing") && !checked.err.contains("hush"), "{checked:?}");
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
         ("42", "the message is not a JSON object"),
         ("{}", neither),
         ("{\"hello\": 1}", neither),
+        ("{\"command\": 16777225, \"usage\": []}", neither),
         ("{\"response\": {\"status\": []}}", neither),
         (energy.as_str(), neither),
         (request.as_str(), "this is a request to a heater"),
@@ -128,6 +129,23 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
 fn bytes_that_are_no_text_are_bad_data() {
     let outcome = decode(&[], b"\xff\xfe{\"status\":{}}");
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(65), ""), "{}", outcome.err);
+}
+
+#[test]
+fn a_value_that_json_does_not_allow_costs_itself_only() {
+    for bad in [&b"1e400"[..], b"NaN", b"-Infinity", b"\"\\ud800\"", b"\"\xff\""] {
+        let input = [b"{\"status\":{\"dhwTemperature\":98,\"x\":", bad, b"}}"].concat();
+        let decoded = shown(&decode(&["--units", "metric"], input));
+        assert_eq!(decoded["dhw_temperature"], json!(49.0), "{}", bad.escape_ascii());
+    }
+}
+
+#[test]
+fn input_of_more_than_4_mib_is_bad_data_and_said_to_be() {
+    let padded = |spaces: usize| [b"{\"dhwUse\":2}".to_vec(), vec![b' '; spaces]].concat();
+    assert_eq!(shown(&decode(&[], padded((4 << 20) - 12)))["dhw_use"], json!(true));
+    let outcome = decode(&[], padded((4 << 20) - 11));
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(65), "standard input is larger than 4 MiB\n"));
 }
 
 #[test]

@@ -32,7 +32,11 @@ fn every_key_of_the_configuration_is_documented() {
 #[test]
 fn every_reason_of_an_outage_is_documented() {
     let operations = include_str!("../docs/operations.md");
-    let sources = [include_str!("../src/daemon/classify.rs"), include_str!("../src/supervisor/machine.rs")];
+    let sources = [
+        include_str!("../src/daemon/classify.rs"),
+        include_str!("../src/supervisor/machine.rs"),
+        include_str!("../src/supervisor/machine/failure.rs"),
+    ];
     let reasons = sources.iter().flat_map(|source| {
         let production = source.split("#[cfg(test)]").next().unwrap_or_default();
         production.split('"').skip(1).step_by(2)

@@ -3,11 +3,14 @@
 
 #[path = "supervisor/driver.rs"]
 mod driver;
+#[path = "supervisor/timeline.rs"]
+mod timeline;
 #[path = "supervisor/world.rs"]
 mod world;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use driver::{Driver, MOVES};
@@ -35,10 +38,20 @@ const FAULTS: [(Cloud, &str); 10] = [
     (Cloud::Fought, "another instance with the same client id"),
 ];
 
+const LENGTHS: [(f64, &str); 5] = [
+    (10.0, "up to 10 s"),
+    (60.0, "10 s to 1 min"),
+    (600.0, "1 min to 10 min"),
+    (3600.0, "10 min to 1 h"),
+    (f64::INFINITY, "1 h to 2 days"),
+];
+
 /// What came of some weeks.
 #[derive(Default)]
 struct Results {
     recoveries: BTreeMap<Cloud, Vec<f64>>,
+    /// Those of a network that was away, by how long it was: below 10 s, a minute, ten minutes, an hour, and above.
+    by_length: [Vec<f64>; LENGTHS.len()],
     sign_ins: usize,
     worst_day: usize,
     restarts: u64,
@@ -84,7 +97,7 @@ impl Week {
         let end = self.world.now + duration;
         loop {
             self.world.run_until(end);
-            if !self.world.ended {
+            if !self.world.ended || self.world.now >= end {
                 return;
             }
             self.restart(results);
@@ -126,6 +139,10 @@ impl Week {
         }
         let took = (self.world.now - ended).as_secs_f64();
         results.recoveries.entry(fault).or_default().push(took);
+        if matches!(fault, Cloud::Unreachable | Cloud::Silent) {
+            let length = LENGTHS.iter().position(|(most, _)| lasting.as_secs_f64() < *most).unwrap_or(0);
+            results.by_length[length].push(took);
+        }
     }
 
     fn run(mut self, results: &mut Results) {
@@ -154,7 +171,7 @@ fn weeks(probe_interval: Option<Duration>) -> Results {
     for seed in 0..WEEKS {
         Week::new(seed, probe_interval).run(&mut results);
     }
-    for times in results.recoveries.values_mut() {
+    for times in results.recoveries.values_mut().chain(&mut results.by_length) {
         times.sort_by(f64::total_cmp);
     }
     results
@@ -170,10 +187,20 @@ fn row(name: &str, probes: &str, times: &[f64]) -> String {
 }
 
 fn table(with: &Results, without: &Results) -> String {
-    let mut text =
-        String::from("| after | reachability | outages | median s | 99 % s | worst s |\n|---|---|---|---|---|---|\n");
+    let header = |first: &str| {
+        format!("| {first} | reachability | outages | median s | 99 % s | worst s |\n|---|---|---|---|---|---|\n")
+    };
+    let both = [(with, "on"), (without, "off")];
+    let mut text = header("network away for");
+    for (number, (_, name)) in LENGTHS.iter().enumerate() {
+        for (results, probes) in both {
+            text += &row(name, probes, &results.by_length[number]);
+        }
+    }
+    text += "\n";
+    text += &header("after");
     for (fault, name) in FAULTS {
-        for (results, probes) in [(with, "on"), (without, "off")] {
+        for (results, probes) in both {
             if let Some(times) = results.recoveries.get(&fault) {
                 text += &row(name, probes, times);
             }
@@ -182,10 +209,10 @@ fn table(with: &Results, without: &Results) -> String {
     let per_day = |results: &Results| results.sign_ins as f64 / (WEEKS as f64 * 7.0);
     let _ = write!(
         text,
-        "\n{WEEKS} weeks each, {} and {} inputs; {:.2} and {:.2} sign-ins a day, at most {} and {} on one day; the process \
-         gave up or was stopped {} and {} times and started again.\n",
-        with.turns,
-        without.turns,
+        "\n{WEEKS} random weeks each, {:.1} and {:.1} million inputs. Sign-ins a day: {:.2} and {:.2}; on the worst day {} \
+         and {}. The process gave up, or was stopped, {} and {} times, and systemd started it again ten seconds later.\n",
+        with.turns as f64 / 1e6,
+        without.turns as f64 / 1e6,
         per_day(with),
         per_day(without),
         with.worst_day,
@@ -196,12 +223,44 @@ fn table(with: &Results, without: &Results) -> String {
     text
 }
 
+/// Holds a part of a document to what was computed; with `UPDATE_DOCS` set, writes it instead.
+fn hold(path: &str, begin: &str, end: &str, computed: &str) {
+    let file = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
+    let (written, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no {end}"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, format!("{before}{begin}\n{computed}\n{end}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(written.trim(), computed.trim(), "{path}: run the test with UPDATE_DOCS=1");
+}
+
+#[test]
+fn the_documentation_shows_what_the_strategies_do() {
+    for strategy in
+        [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff]
+    {
+        let name = strategy.as_str();
+        let (picture, words) = timeline::draw(strategy);
+        let file = format!("{}/docs/recovery/{name}.svg", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&file, &picture).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), picture, "{file}: run the test with UPDATE_DOCS=1");
+        let line = format!("![{name}](recovery/{name}.svg)\n\n*{name}: {words}.*");
+        hold("docs/recovery.md", &format!("<!-- {name} -->"), &format!("<!-- end of {name} -->"), &line);
+    }
+}
+
 #[test]
 fn random_weeks_keep_the_invariants_and_always_end_connected() {
     let begun = Instant::now();
     let with = weeks(Some(Duration::from_secs(5)));
     let without = weeks(None);
-    eprintln!("seeds 0 to {}, {:?}\n{}", WEEKS - 1, begun.elapsed(), table(&with, &without));
+    let table = table(&with, &without);
+    eprintln!("seeds 0 to {}, {:?}\n{table}", WEEKS - 1, begun.elapsed());
+    hold("docs/recovery.md", "<!-- histories -->", "<!-- end of histories -->", &table);
     for fault in [Cloud::Unreachable, Cloud::Silent] {
         let times = &with.recoveries[&fault];
         assert!(quantile(times, 0.5) <= 3.0 && quantile(times, 0.99) <= 6.0, "{fault:?}");
@@ -219,7 +278,7 @@ fn every_state_that_can_be_reached_has_a_way_back() {
     let mut seen = HashSet::new();
     let mut edge = vec![Driver::new(settings, Instant::now())];
     let (mut depth, mut longest) = (0, Duration::ZERO);
-    while begun.elapsed() < Duration::from_secs(20) && !edge.is_empty() {
+    while begun.elapsed() < Duration::from_secs(8) && !edge.is_empty() {
         let mut next = Vec::new();
         for driver in &edge {
             for number in 0..MOVES {

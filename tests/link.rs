@@ -307,6 +307,18 @@ async fn nothing_of_a_lost_session_is_sent_on_the_next_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_actor_whose_dials_all_fail_shows_life_all_the_same() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let mut subject = Subject::new("life");
+    for session in 0..8 {
+        subject.link.dial(session, Dial { connect_timeout: SECOND, ..dial(port) });
+        subject.down(session).await;
+        assert!(subject.link.health().silence() < SECOND, "after dial {session}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_with_nul_costs_itself_only() {
     let mut packets = vec![0x30, 5, 0, 3, b'a', 0, b'b'];
     packets.extend([0x30, 4, 0, 1, b'g', b'!']);

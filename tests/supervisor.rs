@@ -547,3 +547,9 @@ fn the_summary_says_state_attempt_wait_and_reason() {
         assert_eq!(world.supervisor.view().summary(world.now), format!("{words} (credentials)"));
     }
 }
+
+#[test]
+fn foreign_words_cannot_add_lines_to_what_systemd_is_told() {
+    let reason = Reason::new("connection-closed", "bye\nWATCHDOG=trigger\u{0}".to_owned());
+    assert_eq!(reason.to_string(), "connection-closed: bye WATCHDOG=trigger ");
+}

@@ -12,8 +12,9 @@ fuzz_target!(|data: &[u8]| {
     let json = serde_json::from_slice::<Value>(payload);
     match read(&topic, payload) {
         Ok(message) => {
-            let is_request = json.is_ok_and(|json| json.get("request").is_some_and(Value::is_object));
-            assert_eq!(message.body == Body::Request, is_request);
+            assert_eq!(message.repaired, json.is_err());
+            let Ok(json) = json else { return };
+            assert_eq!(message.body == Body::Request, json.get("request").is_some_and(Value::is_object));
         }
         Err(_) => assert!(!json.is_ok_and(|json| json.is_object())),
     }

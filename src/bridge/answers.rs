@@ -1,7 +1,10 @@
 //! What the cloud's messages change.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
+use super::energy::Energy;
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object};
@@ -23,6 +26,11 @@ impl Bridge {
                 return Verdict::Heard;
             }
         };
+        if message.repaired {
+            self.complain(None, "repaired", || {
+                format!("A message on {topic} had values that JSON does not allow; only they are lost")
+            });
+        }
         if matches!(message.body, Body::Request | Body::Presence) {
             return Verdict::Heard;
         }
@@ -55,7 +63,6 @@ impl Bridge {
 
     fn take(&mut self, mac: &Mac, body: Body, moment: Moment) {
         let choice = self.settings.units;
-        let units = self.heaters.get(mac).map_or(UnitSystem::Us, |held| held.units);
         match body {
             Body::Status(status) => {
                 let mut decoded = decode_status(&status, choice);
@@ -67,43 +74,56 @@ impl Bridge {
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
-                self.learn_features(mac, &decoded.object);
+                self.learn_features(mac, &decoded.object, moment.now);
                 self.show(mac, "info", decoded);
             }
-            Body::EnergyDaily(answer) => self.take_energy(mac, decode_daily(&answer), true),
-            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), false),
-            Body::Reservations(answer) => self.show(mac, "reservations", decode_reservations(&answer, units)),
+            Body::EnergyDaily(answer) => {
+                self.take_energy(mac, decode_daily(&answer), |energy, answer| energy.set_daily(answer, moment.wall));
+            }
+            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly),
+            Body::Reservations(answer) => {
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.reservations = Some(answer);
+                }
+                self.show_reservations(mac);
+            }
             Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
             // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
-            Body::Tou(_) => self.fetch_tou(mac),
+            Body::Tou(_) => self.fetch_tou(mac, moment.now),
             Body::Diagnostics(answer) => self.show(mac, "diagnostics", decode_diagnostics(&answer)),
             Body::Firmware(answer) => self.show(mac, "firmware", decode_firmware(&answer)),
             Body::ControlRefused { .. } | Body::Request | Body::Presence | Body::Other => {}
         }
     }
 
-    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, daily: bool) {
+    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, set: impl FnOnce(&mut Energy, Object)) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let Decoded { object, problems, unknown } = decoded;
-        if daily {
-            held.energy.set_daily(object);
-        } else {
-            held.energy.set_monthly(object);
-        }
+        set(&mut held.energy, object);
         let object = held.energy.joined();
         self.show(mac, "energy", Decoded { object, problems, unknown });
     }
 
+    fn show_reservations(&mut self, mac: &Mac) {
+        let Some(held) = self.heaters.get(mac) else { return };
+        if let Some(answer) = &held.reservations {
+            self.show(mac, "reservations", decode_reservations(answer, held.units));
+        }
+    }
+
     fn learn_units(&mut self, mac: &Mac, decoded: &Object) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
-        held.units = match decoded.get("units").and_then(Value::as_str) {
+        let units = match decoded.get("units").and_then(Value::as_str) {
             Some("metric") => UnitSystem::Metric,
             _ => UnitSystem::Us,
         };
+        if std::mem::replace(&mut held.units, units) != units {
+            self.show_reservations(mac);
+        }
     }
 
     /// Keeps what later requests depend on; what is asked for the first time then is asked at once.
-    fn learn_features(&mut self, mac: &Mac, decoded: &Object) {
+    fn learn_features(&mut self, mac: &Mac, decoded: &Object, now: Instant) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let recirculation = decoded.get("recirculation_use") == Some(&Value::Bool(true));
         let serial = decoded.get("controller_serial_number").and_then(Value::as_str).map(str::to_owned);
@@ -115,7 +135,7 @@ impl Bridge {
             self.ask(mac, &crate::navilink::request::Query::Recirculation);
         }
         if new_serial {
-            self.fetch_tou(mac);
+            self.fetch_tou(mac, now);
         }
     }
 

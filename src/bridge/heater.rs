@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::energy::Energy;
 use super::polling::Schedule;
 use crate::navilink::account::Heater;
+use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
 
 /// How long the last word of a heater counts.
@@ -30,6 +31,44 @@ impl Freshness {
     }
 }
 
+/// Between two fetches of a heater's time-of-use schedule: the REST API is not to be asked more often (protocol
+/// reference, section 1).
+const FETCHES_APART: Duration = Duration::from_secs(60);
+
+/// When a heater's time-of-use schedule was fetched, and when it is to be fetched again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TouFetches {
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl TouFetches {
+    /// Wishes for a fetch, as soon as it is allowed; wishes until then are one.
+    pub fn wish(&mut self, now: Instant) {
+        let allowed = self.last.map_or(now, |last| now.max(last + FETCHES_APART));
+        self.due.get_or_insert(allowed);
+    }
+
+    /// Returns when the fetch that is wished for is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Returns whether a fetch is due at `now`, which fulfils the wish.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        let due = self.due.take_if(|due| *due <= now).is_some();
+        if due {
+            self.last = Some(now);
+        }
+        due
+    }
+
+    /// Drops the wish.
+    pub fn forget(&mut self) {
+        self.due = None;
+    }
+}
+
 /// What the bridge holds of one heater.
 #[derive(Debug)]
 pub struct Held {
@@ -43,10 +82,14 @@ pub struct Held {
     pub units: UnitSystem,
     /// `controllerSerialNumber`, which the time-of-use query needs.
     pub controller_serial: Option<String>,
+    /// The fetches of its time-of-use schedule.
+    pub tou: TouFetches,
     /// `recirculationUse`; a heater without it does not answer questions about it.
     pub recirculation: bool,
     /// The newest answers about energy.
     pub energy: Energy,
+    /// The newest answer about reservations, which is shown again when the units turn out to be others.
+    pub reservations: Option<Object>,
 }
 
 impl Held {
@@ -58,8 +101,10 @@ impl Held {
             schedule: None,
             units,
             controller_serial: None,
+            tou: TouFetches::default(),
             recirculation: false,
             energy: Energy::default(),
+            reservations: None,
         }
     }
 }

@@ -156,8 +156,9 @@ impl Bridge {
         let gone: Vec<Mac> = self.heaters.keys().filter(|mac| listed.iter().all(|h| h.mac != **mac)).cloned().collect();
         for mac in gone {
             self.heaters.remove(&mac);
-            for topic in self.retained.below(&self.settings.topics.device(&mac, "")) {
-                self.retain(topic, Bytes::new());
+            // An earlier run may have left what this one never held.
+            for name in topics::OF_DEVICE {
+                self.retain(self.settings.topics.device(&mac, name), Bytes::new());
             }
         }
         for heater in listed {
@@ -200,6 +201,8 @@ impl Bridge {
         self.session = None;
         for held in self.heaters.values_mut() {
             held.schedule = None;
+            // The next session asks for everything.
+            held.tou.forget();
         }
     }
 
@@ -271,8 +274,10 @@ impl Bridge {
     pub fn due(&self) -> Option<Instant> {
         let asking = self.session.is_some() && self.periodic;
         let requests = self.heaters.values().filter(|_| asking).filter_map(|held| Some(held.schedule.as_ref()?.due()));
+        let fetches = self.heaters.values().filter_map(|held| held.tou.due());
         let stale_after = self.settings.stale_after;
-        requests.chain(self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after))).min()
+        let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
+        requests.chain(fetches).chain(stale).min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
@@ -288,6 +293,10 @@ impl Bridge {
         for mac in stale {
             self.lose(&mac);
         }
+        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
+        for mac in all {
+            self.fetch_due_tou(&mac, moment.now);
+        }
         let Some(epoch) = self.session.filter(|_| self.periodic) else { return };
         let count = self.heaters.len();
         let intervals = self.settings.intervals;
@@ -299,7 +308,7 @@ impl Bridge {
             }
         }
         for (mac, poll) in due {
-            self.poll(&mac, poll, moment.wall);
+            self.poll(&mac, poll, moment);
         }
     }
 
@@ -312,7 +321,7 @@ impl Bridge {
         }
     }
 
-    fn poll(&mut self, mac: &Mac, poll: Poll, wall: SystemTime) {
+    fn poll(&mut self, mac: &Mac, poll: Poll, moment: Moment) {
         match poll {
             Poll::Status => self.ask(mac, &Query::Status),
             Poll::Information => {
@@ -321,7 +330,7 @@ impl Bridge {
                 }
             }
             Poll::Energy => {
-                for query in energy::questions(wall) {
+                for query in energy::questions(moment.wall) {
                     self.ask(mac, &query);
                 }
             }
@@ -330,7 +339,7 @@ impl Bridge {
                 if self.heaters.get(mac).is_some_and(|held| held.recirculation) {
                     self.ask(mac, &Query::Recirculation);
                 }
-                self.fetch_tou(mac);
+                self.fetch_tou(mac, moment.now);
             }
         }
     }
@@ -342,9 +351,17 @@ impl Bridge {
         self.effects.push_back(Effect::Request { message, answered: *query == Query::Status });
     }
 
-    fn fetch_tou(&mut self, mac: &Mac) {
-        let serial = self.heaters.get(mac).and_then(|held| held.controller_serial.clone());
-        if let Some(controller_serial) = serial {
+    /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
+    fn fetch_tou(&mut self, mac: &Mac, now: Instant) {
+        let Some(held) = self.heaters.get_mut(mac).filter(|held| held.controller_serial.is_some()) else { return };
+        held.tou.wish(now);
+        self.fetch_due_tou(mac, now);
+    }
+
+    fn fetch_due_tou(&mut self, mac: &Mac, now: Instant) {
+        let Some(held) = self.heaters.get_mut(mac) else { return };
+        let due = held.tou.take_due(now);
+        if let Some(controller_serial) = held.controller_serial.clone().filter(|_| due) {
             self.effects.push_back(Effect::FetchTou { mac: mac.clone(), controller_serial });
         }
     }

@@ -76,9 +76,9 @@ impl Bridge {
         match name {
             "status" => self.ask(mac, &Query::Status),
             "info" => self.ask(mac, &Query::Information),
-            "energy" => self.poll(mac, super::Poll::Energy, moment.wall),
+            "energy" => self.poll(mac, super::Poll::Energy, moment),
             "reservations" => self.ask(mac, &Query::Reservations),
-            "tou" => self.fetch_tou(mac),
+            "tou" => self.fetch_tou(mac, moment.now),
             "recirculation" => self.ask(mac, &Query::Recirculation),
             "diagnostics" => self.ask(mac, &Query::Diagnostics),
             "firmware" => self.ask(mac, &Query::Firmware),

@@ -20,14 +20,6 @@ impl Retained {
         true
     }
 
-    /// Returns the topics that begin with `prefix` and hold something.
-    pub fn below(&self, prefix: &str) -> Vec<String> {
-        self.iter()
-            .filter(|(topic, payload)| topic.starts_with(prefix) && !payload.is_empty())
-            .map(|(topic, _)| topic.to_owned())
-            .collect()
-    }
-
     /// Returns everything, in the order of the topics.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.messages.iter().map(|(topic, payload)| (topic.as_str(), payload))

@@ -228,6 +228,20 @@ fn client_keyed_answers_are_told_apart_by_their_mac_address() {
 }
 
 #[test]
+fn reservations_that_come_before_the_units_are_known_are_corrected_when_they_are() {
+    let mut world = World::new(&[heater(1)]);
+    let entry = json!({ "enable": 2, "week": 64, "hour": 6, "min": 30, "mode": 1, "param": 98 });
+    let answer = json!({ "response": { "reservationUse": 2, "reservation": [entry] } });
+    world.arrives("cmd/52/navilink-04786332fc01/res/rsv/rd", &answer);
+    assert_eq!(world.held_json("04786332fc01/reservations")["units"], "us");
+    for (kind, units, temperature) in [(1, "metric", 49.0), (2, "us", 120.2)] {
+        world.status(1, json!({ "temperatureType": kind }));
+        let held = world.held_json("04786332fc01/reservations");
+        assert_eq!((&held["units"], &held["entries"][0]["temperature"]), (&json!(units), &json!(temperature)));
+    }
+}
+
+#[test]
 fn a_bad_field_is_said_once_and_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..3 {
@@ -255,6 +269,20 @@ fn unreadable_messages_cost_nothing_but_one_warning() {
 }
 
 #[test]
+fn a_value_that_json_does_not_allow_costs_itself_only() {
+    let mut world = World::new(&[heater(1)]);
+    for _ in 0..2 {
+        let payload = b"{\"status\":{\"temperatureType\":1,\"dhwTemperature\":98,\"wifiRssi\":NaN,\"x\":\"\xff\"}}";
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        assert_eq!(verdict, Verdict::Answered);
+        world.drain();
+    }
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!((&status["dhw_temperature"], &status["wifi_rssi"]), (&json!(49.0), &Value::Null));
+    assert_eq!(world.warnings.len(), 1, "{:?}", world.warnings);
+}
+
+#[test]
 fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_need() {
     let mut world = World::new(&[heater(1)]);
     world.begin_session();
@@ -270,6 +298,44 @@ fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_ne
     world.bridge.tou_fetched(&heater(1).mac, &tou);
     world.drain();
     assert_eq!(world.held_json("04786332fc01/tou")["name"], "E-TOU");
+}
+
+#[test]
+fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.begin_session();
+    for last in [1, 2] {
+        let feature = json!({ "response": { "feature": { "controllerSerialNumber": format!("SN{last}") } } });
+        world.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &feature);
+    }
+    assert_eq!(std::mem::take(&mut world.rest).len(), 2, "one of each heater");
+    world.pass(Duration::from_secs(20));
+    let wish = |world: &mut World| {
+        world.asks("navien2mqtt/04786332fc01/get/tou", "", false);
+        world.arrives("cmd/52/navilink-04786332fc01/res/tou/rd", &json!({ "response": { "reservationUse": 1 } }));
+        world.asks("navien2mqtt/bridge/request/refresh", "", false);
+        world.pass(Duration::from_secs(1));
+    };
+    for _ in 0..10 {
+        wish(&mut world);
+    }
+    assert_eq!(world.rest, [], "within the minute");
+    world.pass(MINUTE);
+    let fetched = std::mem::take(&mut world.rest);
+    assert_eq!(fetched.len(), 2, "once for each heater, when the minute was over: {fetched:?}");
+    world.pass(10 * MINUTE);
+    assert_eq!(world.rest, []);
+
+    for _ in 0..290 {
+        wish(&mut world);
+    }
+    let of_first =
+        world.rest.iter().filter(|effect| matches!(effect, Effect::FetchTou { mac, .. } if *mac == heater(1).mac));
+    assert_eq!(of_first.count(), 5, "in not quite five minutes");
+    world.bridge.session_ended();
+    world.rest.clear();
+    world.pass(10 * MINUTE);
+    assert_eq!(world.rest, [], "nothing is asked for without a session");
 }
 
 #[test]
@@ -323,6 +389,35 @@ fn a_heater_that_left_the_account_leaves_no_topic_behind() {
     let devices = world.held_json("bridge/info")["devices"].as_array().unwrap().len();
     assert_eq!(devices, 1);
     assert_eq!(world.status(1, json!({})), Verdict::Heard);
+}
+
+#[test]
+fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behind() {
+    let mut earlier = World::new(&[heater(1), heater(2)]);
+    let mac = heater(1).mac;
+    earlier.status(1, json!({}));
+    for (suffix, answer) in [
+        ("", json!({ "feature": {} })),
+        ("/energy-usage-daily-query/rd", json!({ "usage": [] })),
+        ("/rsv/rd", json!({ "reservationUse": 1 })),
+        ("/recirc-rsv/rd", json!({ "reservationUse": 1 })),
+        ("/td/rd", json!({ "data": {} })),
+        ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
+    ] {
+        earlier.arrives(&format!("cmd/52/navilink-{mac}/res{suffix}"), &json!({ "response": answer }));
+    }
+    earlier.bridge.tou_fetched(&mac, &json!({}));
+    earlier.drain();
+    let left: BTreeSet<&str> =
+        earlier.broker.keys().filter_map(|topic| topic.strip_prefix("navien2mqtt/04786332fc01/")).collect();
+    assert_eq!(left, BTreeSet::from(topics::OF_DEVICE));
+
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.broker = earlier.broker;
+    world.connect_broker();
+    world.bridge.set_heaters(&[heater(2)]);
+    world.drain();
+    assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
 }
 
 #[test]

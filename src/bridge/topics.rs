@@ -2,6 +2,10 @@
 
 use crate::units::Mac;
 
+/// What stands on the topics of a heater that are retained.
+pub const OF_DEVICE: [&str; 9] =
+    ["availability", "status", "info", "energy", "reservations", "tou", "recirculation", "diagnostics", "firmware"];
+
 /// Builds and reads the topics below one base.
 #[derive(Debug, Clone)]
 pub struct Topics {

@@ -13,8 +13,12 @@ const MAX_INPUT: u64 = 4 << 20;
 /// Decodes standard input; problems of single fields go to standard error.
 pub fn decode(units: UnitsChoice) -> Exit {
     let mut text = Vec::new();
-    if let Err(error) = io::stdin().take(MAX_INPUT).read_to_end(&mut text) {
+    if let Err(error) = io::stdin().take(MAX_INPUT + 1).read_to_end(&mut text) {
         complain(format_args!("standard input cannot be read: {error}"));
+        return Exit::BadData;
+    }
+    if text.len() as u64 > MAX_INPUT {
+        complain("standard input is larger than 4 MiB");
         return Exit::BadData;
     }
     match decode::decode(&text, units) {

@@ -13,7 +13,7 @@ use super::{complain, on_runtime, say};
 use crate::config::{Config, LogLevel, LogTarget, Surroundings};
 use crate::daemon;
 use crate::exit::Exit;
-use crate::io::{clock, journal, task};
+use crate::io::{clock, journal, task, tls};
 use crate::simulator::broker::Message;
 use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
 
@@ -90,7 +90,7 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> 
     let path = PathBuf::from("demo.toml");
     let read = |wanted: &Path| if wanted == path { Ok(text.clone().into_bytes()) } else { std::fs::read(wanted) };
     let nothing = |_: &str| None;
-    Config::load(&path, Surroundings { variable: &nothing, read: &read })
+    Config::load(&path, Surroundings { variable: &nothing, read: &read, check_pem: &tls::check })
         .map_err(|problems| io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 

@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, LogLevel, Surroundings};
 use crate::daemon;
 use crate::exit::Exit;
-use crate::io::journal;
+use crate::io::{journal, tls};
 use crate::units::{Mac, UnitsChoice};
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
@@ -169,14 +169,14 @@ fn with_config(global: &Global, command: impl FnOnce(Config) -> Exit) -> Exit {
 }
 
 fn config_path(global: &Global) -> PathBuf {
-    let named = global.config.clone().or_else(|| std::env::var_os("NAVIEN2MQTT_CONFIG").map(PathBuf::from));
-    named.unwrap_or_else(|| DEFAULT_CONFIG.into())
+    let variable = std::env::var_os("NAVIEN2MQTT_CONFIG").filter(|path| !path.is_empty());
+    global.config.clone().or(variable.map(PathBuf::from)).unwrap_or_else(|| DEFAULT_CONFIG.into())
 }
 
 fn load(path: &Path) -> Result<Config, Exit> {
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = |name: &str| std::env::var_os(name);
     let read = |path: &Path| std::fs::read(path);
-    Config::load(path, Surroundings { variable: &variable, read: &read }).map_err(|problems| {
+    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check }).map_err(|problems| {
         for problem in &problems {
             complain(problem);
         }

@@ -49,6 +49,11 @@ impl Config {
                 "enabled": self.reachability.enabled,
                 "probe_interval": show(self.reachability.probe_interval),
             },
+            "alerts": self.alerts.as_ref().map(|alerts| json!({
+                "command": alerts.command,
+                "url": alerts.url.as_ref().map(|_| "***"),
+                "timeout": show(alerts.timeout),
+            })),
             "broker": {
                 "url": format!("{scheme}://{host}:{}", broker.port),
                 "username": broker.username,

@@ -5,6 +5,7 @@ mod reader;
 mod sections;
 mod values;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Config {
     pub recovery: Recovery,
     /// `[reachability]`
     pub reachability: Reachability,
+    /// `[alerts]`, if there are any
+    pub alerts: Option<Alerts>,
     /// `[broker]`
     pub broker: Broker,
     /// `[home_assistant]`
@@ -120,6 +123,17 @@ pub struct Reachability {
     pub enabled: bool,
     /// Between two probes, at most.
     pub probe_interval: Duration,
+}
+
+/// `[alerts]`
+#[derive(Debug, Clone)]
+pub struct Alerts {
+    /// A program, by its absolute path, and its arguments.
+    pub command: Option<Vec<String>>,
+    /// Where alerts are posted to; webhooks have their secret in it.
+    pub url: Option<SecretString>,
+    /// How long telling one alert may take.
+    pub timeout: Duration,
 }
 
 /// `recovery.strategy`
@@ -235,9 +249,28 @@ pub struct Device {
 #[derive(Clone, Copy)]
 pub struct Surroundings<'s> {
     /// Reads an environment variable.
-    pub variable: &'s dyn Fn(&str) -> Option<String>,
+    pub variable: &'s dyn Fn(&str) -> Option<OsString>,
     /// Reads a file.
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// Says what is wrong with a file that is to hold certificates or a key.
+    pub check_pem: &'s CheckPem,
+}
+
+/// Says what is wrong with the content of a file, by what it is for.
+pub type CheckPem = dyn Fn(&[u8], Pem<'_>) -> Result<(), String>;
+
+/// What a PEM file is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Pem<'c> {
+    /// Roots to trust.
+    Roots,
+    /// The certificate that we show.
+    Certificate,
+    /// Its private key.
+    Key {
+        /// The certificate's file, which the key must fit; `None` when that is of no use itself.
+        certificate: Option<&'c [u8]>,
+    },
 }
 
 impl Config {

@@ -1,7 +1,9 @@
 //! The sections, their keys and defaults, and what must fit together.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,10 +12,10 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::reader::{Problem, Reader, Section};
-use super::values::{attempts, boolean, choice, duration, number, text, topic, url, whole};
+use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
-    Account, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, OnFailure,
-    Reachability, Recovery, Strategy, Surroundings,
+    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget,
+    OnFailure, Pem, Reachability, Recovery, Strategy, Surroundings,
 };
 use crate::units::{Mac, UnitsChoice};
 
@@ -53,6 +55,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     let reconnect = reconnect(r, &mut root);
     let recovery = recovery(r, &mut root);
     let reachability = reachability(r, &mut root);
+    let alerts = alerts(r, &mut root);
     let broker = broker(r, &mut root, surroundings);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
@@ -69,6 +72,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
             reconnect,
             recovery,
             reachability,
+            alerts,
             broker,
             home_assistant,
             commands,
@@ -113,7 +117,7 @@ fn secret(
 ) -> Option<SecretString> {
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
-    let lookup = |name| (surroundings.variable)(name).filter(|value: &String| !value.is_empty());
+    let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
     let credential = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
     let credential = credential.and_then(|path| match (surroundings.read)(&path) {
         // The unit has other credentials.
@@ -123,7 +127,7 @@ fn secret(
     let (key, found) = if let Some(found) = credential {
         ("password", found)
     } else if let Some(value) = lookup(variable) {
-        ("password", password_of(format_args!("${variable}"), Ok(value.into_bytes())))
+        ("password", password_of(format_args!("${variable}"), Ok(value.into_vec())))
     } else if let Some(file) = file {
         ("password_file", password_of(&file, (surroundings.read)(Path::new(&file))))
     } else {
@@ -155,7 +159,7 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
     let mqtt_url = s.take(r, "mqtt_url", url(&["wss"])).or_else(|| default(MQTT_URL));
     let region = s.take(r, "region", text).unwrap_or_else(|| "us-east-1".to_owned());
-    let ca_file = file(r, &mut s, "ca_file", surroundings);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
     let limit = duration(100 * MILLISECOND, Some(10 * MINUTE));
     let interval = duration(SECOND, None);
     let connect_timeout = s.take(r, "connect_timeout", &limit).unwrap_or(20 * SECOND);
@@ -164,7 +168,8 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let status_interval = s.take(r, "status_interval", &interval).unwrap_or(MINUTE);
     let info_interval = s.take(r, "info_interval", &interval).unwrap_or(30 * MINUTE);
     let energy_interval = s.take(r, "energy_interval", &interval).unwrap_or(HOUR);
-    let schedule_interval = s.take(r, "schedule_interval", &interval).unwrap_or(HOUR);
+    // It asks the REST API, too (protocol reference, section 1).
+    let schedule_interval = s.take(r, "schedule_interval", duration(MINUTE, None)).unwrap_or(HOUR);
     let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
     if stale_after <= status_interval && r.knows(&s, &["stale_after", "status_interval"]) {
         let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };
@@ -191,11 +196,19 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     })
 }
 
-/// Takes the path of a file that must be there.
-fn file(r: &mut Reader<'_>, s: &mut Section<'_>, key: &'static str, surroundings: Surroundings<'_>) -> Option<PathBuf> {
+/// Takes the path of a file that must be there, and hold what it is for.
+fn file(
+    r: &mut Reader<'_>,
+    s: &mut Section<'_>,
+    (key, pem): (&'static str, Pem<'_>),
+    surroundings: Surroundings<'_>,
+) -> Option<(PathBuf, Vec<u8>)> {
     let path = PathBuf::from(s.take(r, key, text)?);
     let problem = match (surroundings.read)(&path) {
-        Ok(_) => return Some(path),
+        Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
+            Ok(()) => return Some((path, bytes)),
+            Err(what) => format!("{} is of no use: {what}", path.display()),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         Err(error) => format!("{} cannot be read: {error}", path.display()),
     };
@@ -228,6 +241,16 @@ fn reachability(r: &mut Reader<'_>, root: &mut Section<'_>) -> Reachability {
     Reachability { enabled, probe_interval }
 }
 
+/// A section without a command and a URL is none.
+fn alerts(r: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Alerts> {
+    let mut s = root.section(r, "alerts");
+    let command = s.take(r, "command", command);
+    let url = s.take(r, "url", secret_url);
+    let timeout = s.take(r, "timeout", duration(SECOND, Some(5 * MINUTE))).unwrap_or(10 * SECOND);
+    s.finish(r);
+    (command.is_some() || url.is_some()).then_some(Alerts { command, url, timeout })
+}
+
 fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {
     let delay = duration(MILLISECOND, None);
     let line = Attempts {
@@ -258,9 +281,11 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
     let tls = address.as_ref().is_some_and(|url| url.scheme() == "mqtts");
     let username = s.take(r, "username", text);
     let password = secret(r, &mut s, surroundings, ("broker-password", "BROKER_PASSWORD"));
-    let ca_file = file(r, &mut s, "ca_file", surroundings);
-    let certificate = file(r, &mut s, "client_certificate", surroundings);
-    let key = file(r, &mut s, "client_key", surroundings);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
+    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), surroundings);
+    let (certificate, shown) = certificate.unzip();
+    let key = Pem::Key { certificate: shown.as_deref() };
+    let key = file(r, &mut s, ("client_key", key), surroundings).map(|(path, _)| path);
     let client_id = s.take(r, "client_id", |value| {
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
@@ -317,8 +342,9 @@ fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Sur
     s.finish(r);
     // systemd gives a list when the unit names several.
     let given = (surroundings.variable)("STATE_DIRECTORY");
-    let given = given.as_deref().and_then(|list| list.split(':').next()).filter(|first| !first.is_empty());
-    given.map(str::to_owned).or(written).unwrap_or_else(|| "/var/lib/navien2mqtt".to_owned()).into()
+    let first = given.as_deref().and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
+    let first = first.filter(|first| !first.is_empty()).map(|first| PathBuf::from(OsStr::from_bytes(first)));
+    first.or(written.map(PathBuf::from)).unwrap_or_else(|| "/var/lib/navien2mqtt".into())
 }
 
 fn log(r: &mut Reader<'_>, root: &mut Section<'_>) -> Log {

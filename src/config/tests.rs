@@ -20,7 +20,7 @@ impl World {
     }
 
     fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
-        let variable = |name: &str| self.variables.get(name).map(|value| (*value).to_owned());
+        let variable = |name: &str| self.variables.get(name).map(OsString::from);
         let read = |path: &Path| {
             if path == Path::new("test.toml") {
                 return Ok(text.as_bytes().to_vec());
@@ -28,7 +28,13 @@ impl World {
             let found = self.files.get(path.to_str().unwrap()).map(|text| text.as_bytes().to_vec());
             found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
-        Config::load(Path::new("test.toml"), Surroundings { variable: &variable, read: &read })
+        let check_pem = |file: &[u8], pem: Pem<'_>| match (file, pem) {
+            (b"nonsense", _) => Err("it holds nonsense".to_owned()),
+            (key, Pem::Key { certificate: Some(certificate) }) if key != certificate => Err("they differ".to_owned()),
+            _ => Ok(()),
+        };
+        let surroundings = Surroundings { variable: &variable, read: &read, check_pem: &check_pem };
+        Config::load(Path::new("test.toml"), surroundings)
     }
 
     fn problems(&self, text: &str) -> Vec<String> {
@@ -60,6 +66,25 @@ fn everything_has_a_default_but_the_account() {
     assert!(missing[1].contains("navien-password") && missing[1].contains("NAVIEN_PASSWORD"), "{missing:?}");
 }
 
+#[test]
+fn alerts_need_an_absolute_program_or_a_url_which_is_a_secret() {
+    assert!(good("[alerts]\ntimeout = \"5s\"\n").alerts.is_none());
+    let both =
+        good("[alerts]\ncommand = [\"/bin/tell\", \"a\"]\nurl = \"https://ha.example/api/webhook/geheim?x=1\"\n");
+    let text = format!("{:?} {}", both, both.dump());
+    assert!(!text.contains("geheim") && text.contains("/bin/tell"), "{text}");
+    for (line, words) in [
+        ("command = \"/bin/tell me\"", "expected a list of a program and its arguments"),
+        ("command = []", "expected a list of a program and its arguments"),
+        ("command = [\"/bin/tell\", 1]", "expected a list of a program and its arguments"),
+        ("command = [\"tell\"]", "the program must be named by its absolute path"),
+        ("url = \"ftp://geheim\"", "expected a URL that begins with https:// or http://"),
+    ] {
+        let problems = bad(&format!("[alerts]\n{line}\n"));
+        assert!(problems.len() == 1 && problems[0].contains(words) && !problems[0].contains("geheim"), "{problems:?}");
+    }
+}
+
 /// The file that is installed says what the defaults are; this holds it to that.
 #[test]
 fn the_commented_file_shows_the_defaults() {
@@ -70,7 +95,18 @@ fn the_commented_file_shows_the_defaults() {
             let key = rest.split(" = ").next().unwrap_or_default();
             rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         });
-        let sample = ["ca_file", "client_certificate", "client_key", "password_file", "username", "mac =", "name ="];
+        let sample = [
+            "ca_file",
+            "client_certificate",
+            "client_key",
+            "password_file",
+            "username",
+            "mac =",
+            "name =",
+            "command =",
+            "timeout =",
+            "url = \"https",
+        ];
         match uncommented {
             Some(rest) if sample.iter().any(|key| rest.starts_with(key)) => {}
             Some(rest) => active += &format!("{rest}\n"),
@@ -127,7 +163,7 @@ mac = "12345"
         r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
         r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
         r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
-        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, broker, home_assistant, commands, state, log, device"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, state, log, device"#,
     ];
     assert_eq!(problems, wanted);
 }
@@ -208,6 +244,43 @@ fn what_is_of_no_use_without_something_else_is_said() {
     );
     let twice = "[[device]]\nmac = \"04786332fca0\"\n[[device]]\nmac = \"04:78:63:32:FC:A0\"\n";
     assert!(bad(twice)[0].starts_with("test.toml:6:7: device.mac: is the same"));
+}
+
+#[test]
+fn the_rest_api_is_not_polled_faster_than_once_a_minute() {
+    assert_eq!(good("[cloud]\nschedule_interval = \"1m\"\n").cloud.schedule_interval.as_secs(), 60);
+    assert_eq!(
+        bad("[cloud]\nschedule_interval = \"59s\"\n"),
+        ["test.toml:4:21: cloud.schedule_interval: must be at least \"1m\""]
+    );
+}
+
+#[test]
+fn a_file_that_does_not_hold_what_it_is_for_is_named() {
+    let mut world = World::with_password();
+    world.files.extend([("/good.pem", "one"), ("/other.pem", "two"), ("/bad.pem", "nonsense")]);
+    let text = format!(
+        "{ACCOUNT}[cloud]\nca_file = \"/bad.pem\"\n[broker]\nurl = \"mqtts://host\"\nca_file = \"/bad.pem\"\n\
+         client_certificate = \"/bad.pem\"\nclient_key = \"/bad.pem\"\n"
+    );
+    let nonsense = "/bad.pem is of no use: it holds nonsense";
+    assert_eq!(
+        world.problems(&text),
+        [
+            format!("test.toml:4:11: cloud.ca_file: {nonsense}"),
+            format!("test.toml:7:11: broker.ca_file: {nonsense}"),
+            format!("test.toml:8:22: broker.client_certificate: {nonsense}"),
+            format!("test.toml:9:14: broker.client_key: {nonsense}"),
+        ]
+    );
+    let with_key = |key: &str| {
+        format!(
+            "{ACCOUNT}[broker]\nurl = \"mqtts://host\"\nclient_certificate = \"/good.pem\"\nclient_key = \"{key}\"\n"
+        )
+    };
+    assert!(world.read(&with_key("/good.pem")).unwrap().broker.client.is_some());
+    let strangers = "test.toml:6:14: broker.client_key: /other.pem is of no use: they differ";
+    assert_eq!(world.problems(&with_key("/other.pem")), [strangers]);
 }
 
 #[test]
@@ -298,7 +371,7 @@ proptest! {
 
     #[test]
     fn no_value_makes_the_reader_panic(
-        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "reachability", "broker", "commands", "log"]),
+        section in prop::sample::select(vec!["cloud", "reconnect", "recovery", "reachability", "alerts", "broker", "commands", "log"]),
         key in prop::sample::select(vec!["url", "keep_alive", "jitter", "max_attempts", "level", "max_queued", "enabled"]),
         value in "[0-9a-z\"\\[\\]{}=.:+_-]{0,20}",
     ) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use toml::de::{DeInteger, DeValue};
 use url::Url;
 
@@ -119,6 +120,29 @@ pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<
             return Err("must have no query and no fragment".to_owned());
         }
         Ok(url)
+    }
+}
+
+/// Reads a URL that is itself a secret, as those of webhooks are; it is not repeated in any message.
+pub fn secret_url(value: &DeValue<'_>) -> Result<SecretString, String> {
+    let expected = "expected a URL that begins with https:// or http://";
+    let written = text(value)?;
+    let url = Url::parse(&written).map_err(|_| expected)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(expected.to_owned());
+    }
+    Ok(written.into())
+}
+
+/// Reads a program and its arguments.
+pub fn command(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let expected = "expected a list of a program and its arguments, such as [\"/usr/local/bin/tell-me\", \"heater\"]";
+    let DeValue::Array(words) = value else { return Err(format!("{expected}, not {}", describe(value))) };
+    let words: Option<Vec<String>> = words.iter().map(|word| word.get_ref().as_str().map(str::to_owned)).collect();
+    match words {
+        Some(words) if words.first().is_some_and(|program| program.starts_with('/')) => Ok(words),
+        Some(words) if !words.is_empty() => Err("the program must be named by its absolute path".to_owned()),
+        _ => Err(expected.to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything slow runs in a task of its own and comes back as a `Step`; the loop itself never waits for anything
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
+mod alarm;
 mod classify;
 pub mod one_shot;
 mod report;
@@ -23,6 +24,7 @@ use tracing::{debug, error, info, trace, warn};
 use crate::bridge::{self, Bridge, Moment, Verdict};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::io::alert::{Alert, Alerter};
 use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
@@ -44,6 +46,8 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
+/// So many short sessions with the local broker in a row are said, one by one.
+const SAID: u32 = 3;
 /// A probe takes no longer than this.
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
@@ -145,7 +149,10 @@ struct Daemon {
     network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
-    local_failures: u32,
+    alarm: alarm::Alarm,
+    alerter: Option<Alerter>,
+    /// Messages of the local broker that cannot be shown.
+    unreadable: u64,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_word_by: Instant,
@@ -185,6 +192,10 @@ impl Daemon {
         let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
+        let alerter = match config.alerts.clone() {
+            Some(alerts) => Some(Alerter::start(alerts, &cloud_tls).map_err(std::io::Error::other)?),
+            None => None,
+        };
         let (network_changed, network_changes) = mpsc::channel(1);
         if config.reachability.enabled {
             network::watch(network_changed);
@@ -209,7 +220,9 @@ impl Daemon {
             probing: None,
             network_changes,
             cloud_is_up: false,
-            local_failures: 0,
+            alarm: alarm::Alarm::default(),
+            alerter,
+            unreadable: 0,
             ending: None,
             last_word_by: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
@@ -326,10 +339,11 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 debug!(session, ?connack_after, "Session with the local broker is up");
-                self.redial.link_up(Generation(session));
+                self.redial.link_up(Generation(session), moment.now);
                 let messages = self.bridge.replay();
-                info!(messages = messages.len(), "Connected to the local broker");
-                self.local_failures = 0;
+                if self.redial.short_sessions() < SAID {
+                    info!(messages = messages.len(), "Connected to the local broker");
+                }
                 for message in messages {
                     self.local.publish(session, settings::publication(message));
                 }
@@ -339,15 +353,19 @@ impl Daemon {
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
             LinkEvent::Message { .. } => {
-                warn!("A message of the local broker has a topic or a size that is not accepted")
+                self.unreadable += 1;
+                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
+                    let count = self.unreadable;
+                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
+                }
             }
             LinkEvent::Down { session, error } => {
                 let was_up = self.redial.is_up();
                 let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
-                self.local_failures += 1;
                 // Said when it is new, and again every so often; counted in between.
-                if was_up || self.local_failures == 1 || self.local_failures.is_multiple_of(100) {
-                    let attempts = self.local_failures;
+                let attempts = self.redial.failures();
+                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
+                if new || attempts.is_multiple_of(100) {
                     warn!(attempts, "No connection to the local broker, trying on: {error}");
                 } else {
                     debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
@@ -569,7 +587,15 @@ impl Daemon {
 
     fn announce(&mut self, event: &Event) {
         report::log(event, self.supervisor.view().state);
-        self.bridge.publish_event(&report::event(event, clock::wall()));
+        let mut payload = report::event(event, clock::wall());
+        self.bridge.publish_event(&payload);
+        if let Some(words) = self.alarm.hear(event)
+            && let Some(alerter) = &self.alerter
+        {
+            payload["service"] = env!("CARGO_PKG_NAME").into();
+            payload["message"] = words.into();
+            alerter.tell(Alert { event: payload["event"].as_str().unwrap_or_default().to_owned(), payload });
+        }
     }
 
     fn show_view(&mut self) {

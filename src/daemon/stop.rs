@@ -10,6 +10,9 @@ use crate::supervisor::Input;
 /// Both farewells together; the process is gone within five seconds.
 const LIMIT: Duration = Duration::from_secs(4);
 
+/// A process that gives up by itself waits so long for its last alert; systemd kills it after ten seconds.
+const ALERT_LIMIT: Duration = Duration::from_secs(8);
+
 impl Daemon {
     /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
     /// so nothing is left to be saved but a sign-in just counted.
@@ -41,6 +44,13 @@ impl Daemon {
                 let _ = saving.await;
             }
         };
-        let _ = clock::within(LIMIT, down).await;
+        let alerted = self.alerter.take();
+        let limit = if self.ending.is_some() { ALERT_LIMIT } else { LIMIT };
+        let alerted = async {
+            if let Some(alerter) = alerted {
+                alerter.finish(limit).await;
+            }
+        };
+        let _ = tokio::join!(clock::within(LIMIT, down), alerted);
     }
 }

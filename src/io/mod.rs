@@ -1,5 +1,6 @@
 //! Everything that touches the world: connections, TLS, paho, REST, files, the journal, systemd, the clock.
 
+pub mod alert;
 pub mod clock;
 pub mod journal;
 pub mod mqtt;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
+
+use crate::config::Pem;
 
 /// Says why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +47,7 @@ pub fn client_config(
         warn!("This system has no trusted root certificates; only those of ca_file are trusted");
     }
     if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| refused(path, &error))?;
-        }
+        trust(&mut roots, &read(path)?).map_err(|what| refused(path, what))?;
     }
     if roots.is_empty() {
         return Err(TlsSetupError::NoRoots);
@@ -58,24 +59,55 @@ pub fn client_config(
     let config = match client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, &error))?;
-            builder.with_client_auth_cert(certificates(certificate)?, key_der)?
+            let chain = certificates(&read(certificate)?).map_err(|what| refused(certificate, what))?;
+            builder.with_client_auth_cert(chain, private_key(&read(key)?).map_err(|what| refused(key, what))?)?
         }
     };
     Ok(Arc::new(config))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| refused(path, &error))?;
-    if found.is_empty() {
-        return Err(refused(path, &"it holds no PEM certificate"));
+/// Checks what a file holds.
+///
+/// # Errors
+///
+/// Says what is wrong with it, without a word of what it holds.
+pub fn check(file: &[u8], pem: Pem<'_>) -> Result<(), String> {
+    match pem {
+        Pem::Roots => trust(&mut RootCertStore::empty(), file),
+        Pem::Certificate => certificates(file).map(drop),
+        Pem::Key { certificate } => {
+            let key = private_key(file)?;
+            // Without a certificate there is another mistake to mend first.
+            let Some(chain) = certificate.and_then(|certificate| certificates(certificate).ok()) else { return Ok(()) };
+            let fits = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider());
+            fits.map(drop).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => "it is not the key of the certificate".to_owned(),
+                other => other.to_string(),
+            })
+        }
     }
-    Ok(found)
 }
 
-fn refused(path: &Path, what: &dyn std::fmt::Display) -> TlsSetupError {
-    TlsSetupError::File { path: path.to_owned(), what: what.to_string() }
+fn trust(roots: &mut RootCertStore, file: &[u8]) -> Result<(), String> {
+    certificates(file)?.into_iter().try_for_each(|root| roots.add(root)).map_err(|error| error.to_string())
+}
+
+fn certificates(file: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Option<Vec<_>> = CertificateDer::pem_slice_iter(file).collect::<Result<_, _>>().ok();
+    found.filter(|found| !found.is_empty()).ok_or_else(|| "it holds no PEM certificate".to_owned())
+}
+
+/// The parser's own words can quote what it read, so they are not passed on.
+fn private_key(file: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(file).map_err(|_| "it holds no PEM private key".to_owned())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsSetupError> {
+    std::fs::read(path).map_err(|error| refused(path, format!("it cannot be read: {error}")))
+}
+
+fn refused(path: &Path, what: String) -> TlsSetupError {
+    TlsSetupError::File { path: path.to_owned(), what }
 }
 
 #[cfg(test)]
@@ -91,6 +123,12 @@ mod tests {
         assert!(error.contains("empty.pem") && error.contains("no PEM certificate"), "{error}");
         let missing = folder.path().join("missing.pem");
         assert!(client_config(Some(&missing), None).unwrap_err().to_string().contains("missing.pem"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said_without_a_word_of_it() {
+        let damaged = b"-----BEGIN PRIVATE KEY----- hush\nhush\n-----END";
+        assert_eq!(check(damaged, Pem::Key { certificate: None }).unwrap_err(), "it holds no PEM private key");
     }
 
     #[cfg(feature = "simulator")]
@@ -112,5 +150,14 @@ mod tests {
         assert!(matches!(shown(&strangers_key), Err(TlsSetupError::Tls(_))));
         let error = shown(&certificate).unwrap_err().to_string();
         assert!(error.contains("client.pem"), "{error}");
+
+        let [chain, key, strangers_key] = [certificate, key, strangers_key].map(|path| std::fs::read(path).unwrap());
+        let fits = |key: &[u8], certificate| check(key, Pem::Key { certificate });
+        assert_eq!((check(&chain, Pem::Roots), check(&chain, Pem::Certificate)), (Ok(()), Ok(())));
+        assert_eq!((fits(&key, Some(&chain)), fits(&strangers_key, None)), (Ok(()), Ok(())));
+        assert_eq!(fits(&strangers_key, Some(&chain)).unwrap_err(), "it is not the key of the certificate");
+        assert!(
+            check(&key, Pem::Roots).is_err() && check(&key, Pem::Certificate).is_err() && fits(&chain, None).is_err()
+        );
     }
 }

@@ -1,10 +1,8 @@
 //! Decodes text by hand: what `navien2mqtt decode` does (contract, section 1).
 
-use serde_json::Value;
-
 use super::encoding::{Decoded, Object, Row};
 use super::feature::{FEATURE, decode_feature};
-use super::message::{Body, Unreadable, read};
+use super::message::{Body, Unreadable, body, object};
 use super::status::{STATUS, decode_status};
 use crate::units::UnitsChoice;
 
@@ -30,13 +28,13 @@ pub enum DecodeError {
 ///
 /// When `text` is no JSON object, or holds neither.
 pub fn decode(text: &[u8], choice: UnitsChoice) -> Result<Decoded, DecodeError> {
-    match read("", text)?.body {
+    let (bare, _) = object(text)?;
+    match body("", bare.clone()) {
         Body::Status(status) => return Ok(decode_status(&status, choice)),
         Body::Feature(feature) => return Ok(decode_feature(&feature, choice)),
         Body::Request => return Err(DecodeError::Request),
         _ => {}
     }
-    let Ok(Value::Object(bare)) = serde_json::from_slice(text) else { return Err(DecodeError::Neither) };
     match (known(STATUS, &bare), known(FEATURE, &bare)) {
         (0, 0) => Err(DecodeError::Neither),
         (status, feature) if feature > status => Ok(decode_feature(&bare, choice)),
@@ -44,14 +42,17 @@ pub fn decode(text: &[u8], choice: UnitsChoice) -> Result<Decoded, DecodeError> 
     }
 }
 
+/// The keys that other messages and objects have as well.
+const OF_ANYTHING: [&str; 2] = ["command", "temperatureType"];
+
 fn known(rows: &[Row], map: &Object) -> usize {
-    rows.iter().filter(|row| map.contains_key(row.key)).count()
+    rows.iter().filter(|row| !OF_ANYTHING.contains(&row.key) && map.contains_key(row.key)).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn decoded(value: Value) -> Result<Object, DecodeError> {
         decode(value.to_string().as_bytes(), UnitsChoice::Metric).map(|decoded| decoded.object)
@@ -81,6 +82,8 @@ mod tests {
     fn what_holds_neither_is_an_error_that_says_so() {
         assert_eq!(decoded(json!({})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"response": {"reservation": ""}})), Err(DecodeError::Neither));
+        assert_eq!(decoded(json!({"command": 16777225, "usage": []})), Err(DecodeError::Neither));
+        assert_eq!(decoded(json!({"temperatureType": 2, "command": 16777225})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"request": {"command": 1}})), Err(DecodeError::Request));
         assert_eq!(decoded(json!([1])), Err(DecodeError::Unreadable(Unreadable::NotAnObject)));
         let error = decode(b"nonsense", UnitsChoice::Device).unwrap_err();

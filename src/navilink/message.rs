@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::{Object, whole};
+use super::repair::repair;
 use super::{command, topics};
 use crate::units::Mac;
 
@@ -13,6 +14,8 @@ pub struct Message {
     pub mac: Option<Mac>,
     /// `clientID`: whose request it answers or is, not always ours.
     pub client: Option<String>,
+    /// Whether something in it had to be repaired before it could be read.
+    pub repaired: bool,
     /// What it says.
     pub body: Body,
 }
@@ -114,15 +117,28 @@ const KINDS: &[Kind] = &[
 ///
 /// Only when `payload` is no JSON object: everything that is one can at least be passed over as [`Body::Other`].
 pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Unreadable> {
-    let value: Value = serde_json::from_slice(payload).map_err(|error| Unreadable::NotJson(error.to_string()))?;
-    let Value::Object(envelope) = value else { return Err(Unreadable::NotAnObject) };
+    let (envelope, repaired) = object(payload)?;
     let named = envelope.get("response").and_then(|response| response.get("macAddress")).and_then(Value::as_str);
     let mac = named.and_then(|mac| mac.parse().ok()).or_else(|| topics::heater_of(topic));
     let client = envelope.get("clientID").and_then(Value::as_str).map(str::to_owned);
-    Ok(Message { mac, client, body: body(topic, envelope) })
+    Ok(Message { mac, client, repaired, body: body(topic, envelope) })
 }
 
-fn body(topic: &str, mut envelope: Object) -> Body {
+/// Parses an object, repaired if it must be, and returns whether it was.
+pub(super) fn object(payload: &[u8]) -> Result<(Object, bool), Unreadable> {
+    let (value, repaired) = match serde_json::from_slice(payload) {
+        Ok(value) => (value, false),
+        Err(error) => {
+            let again = serde_json::from_str(&repair(payload));
+            (again.map_err(|_| Unreadable::NotJson(error.to_string()))?, true)
+        }
+    };
+    let Value::Object(object) = value else { return Err(Unreadable::NotAnObject) };
+    Ok((object, repaired))
+}
+
+/// Finds what a message says.
+pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
     if envelope.get("request").is_some_and(Value::is_object) {
         return Body::Request;
     }
@@ -268,8 +284,19 @@ mod tests {
         assert_eq!(read(DEFAULT, b"[1]"), Err(Unreadable::NotAnObject));
         assert!(matches!(read(DEFAULT, b"<html>"), Err(Unreadable::NotJson(_))));
         assert!(matches!(read(DEFAULT, b""), Err(Unreadable::NotJson(_))));
-        assert!(matches!(read(DEFAULT, b"{\"a\":\"\xff\"}"), Err(Unreadable::NotJson(_))));
+        assert!(matches!(read(DEFAULT, b"{\"a\":\"\xff\""), Err(Unreadable::NotJson(_))));
         assert!(matches!(read(DEFAULT, "[".repeat(1_000_000).as_bytes()), Err(Unreadable::NotJson(_))));
+    }
+
+    #[test]
+    fn one_bad_value_costs_itself_only() {
+        for bad in ["1e400", "NaN", r#""\ud800""#] {
+            let text = format!(r#"{{"status":{{"dhwTemperature":98,"x":{bad}}}}}"#);
+            let message = read(DEFAULT, text.as_bytes()).unwrap();
+            let Body::Status(status) = message.body else { panic!("{bad}: {:?}", message.body) };
+            assert_eq!((&status["dhwTemperature"], message.repaired), (&json!(98), true), "{bad}");
+        }
+        assert!(!read(DEFAULT, b"{}").unwrap().repaired);
     }
 
     proptest! {

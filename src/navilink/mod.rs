@@ -11,6 +11,7 @@ pub mod feature;
 pub mod firmware;
 pub mod message;
 pub mod presign;
+pub mod repair;
 pub mod request;
 pub mod schedule;
 pub mod session;

@@ -10,12 +10,16 @@ use super::types::Generation;
 const BACKOFF: Backoff =
     Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(5), multiplier: 1.6, jitter: 0.2 };
 
+/// A session that was up for so long was a success; a shorter one does not end the growing of the waits.
+const SETTLED: Duration = Duration::from_secs(30);
+
 /// Where the link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting(Instant),
     Dialling(Instant),
-    Up,
+    /// Since when.
+    Up(Instant),
 }
 
 /// Keeps one link up: dials at once, then after growing waits, without end.
@@ -24,6 +28,8 @@ pub struct Redial {
     phase: Phase,
     generation: Generation,
     failures: u32,
+    /// Sessions in a row that were up, but not for long.
+    short_sessions: u32,
     /// A dial that reports nothing for so long is given up.
     patience: Duration,
     random: Random,
@@ -36,6 +42,7 @@ impl Redial {
             phase: Phase::Waiting(now),
             generation: Generation::default(),
             failures: 0,
+            short_sessions: 0,
             patience,
             random: Random::new(seed),
         }
@@ -43,7 +50,17 @@ impl Redial {
 
     /// Returns whether the link is up.
     pub fn is_up(&self) -> bool {
-        self.phase == Phase::Up
+        matches!(self.phase, Phase::Up(_))
+    }
+
+    /// Returns the failures since the last session that lasted.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns how many sessions in a row were up, but not for long.
+    pub fn short_sessions(&self) -> u32 {
+        self.short_sessions
     }
 
     /// Returns the session dialled last.
@@ -52,10 +69,9 @@ impl Redial {
     }
 
     /// Takes note that the link is up.
-    pub fn link_up(&mut self, generation: Generation) {
+    pub fn link_up(&mut self, generation: Generation, now: Instant) {
         if generation == self.generation {
-            self.phase = Phase::Up;
-            self.failures = 0;
+            self.phase = Phase::Up(now);
         }
     }
 
@@ -63,6 +79,11 @@ impl Redial {
     pub fn link_down(&mut self, generation: Generation, now: Instant) -> Option<Duration> {
         if generation != self.generation || matches!(self.phase, Phase::Waiting(_)) {
             return None;
+        }
+        match self.phase {
+            Phase::Up(since) if now.duration_since(since) >= SETTLED => (self.failures, self.short_sessions) = (0, 0),
+            Phase::Up(_) => self.short_sessions = self.short_sessions.saturating_add(1),
+            _ => {}
         }
         self.failures = self.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.failures, &mut self.random);
@@ -74,7 +95,7 @@ impl Redial {
     pub fn due(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting(until) | Phase::Dialling(until) => Some(until),
-            Phase::Up => None,
+            Phase::Up(_) => None,
         }
     }
 
@@ -117,11 +138,29 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_that_throws_us_out_again_and_again_is_asked_ever_less_often() {
+        let mut now = start();
+        let mut link = Redial::new(now, Duration::from_secs(30), 7);
+        for n in 1..=20 {
+            link.handle_timeout(now);
+            link.link_up(Generation(n), now);
+            let delay = link.link_down(Generation(n), now).unwrap();
+            assert!(n < 8 || delay >= Duration::from_secs(4), "session {n}: {delay:?}");
+            now += delay;
+        }
+        assert_eq!(link.short_sessions(), 20);
+        link.handle_timeout(now);
+        link.link_up(Generation(21), now);
+        assert!(link.link_down(Generation(21), now + SETTLED).unwrap() < Duration::from_secs(1));
+        assert_eq!((link.failures(), link.short_sessions()), (1, 0));
+    }
+
+    #[test]
     fn news_of_an_older_session_change_nothing() {
         let now = start();
         let mut link = Redial::new(now, Duration::from_secs(30), 7);
         link.handle_timeout(now);
-        link.link_up(Generation(1));
+        link.link_up(Generation(1), now);
         assert!(link.link_down(Generation(0), now).is_none());
         assert!(link.is_up());
     }

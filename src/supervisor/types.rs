@@ -152,9 +152,13 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// Names a cause.
+    /// Names a cause. Control characters in foreign words become spaces: the words go to systemd and to the log.
     pub fn new(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.contains(char::is_control) {
+            detail = detail.replace(char::is_control, " ").into();
+        }
+        Self { code, detail }
     }
 }
 

@@ -125,12 +125,12 @@ impl Driver {
         if self.state() == State::Failed {
             self.make(21);
         }
-        for _ in 0..50 {
+        for _ in 0..200 {
             if self.state() == State::Connected {
                 return self.now - begin;
             }
             let g = self.supervisor.generation();
-            for good in [1, 3, 10, 17] {
+            for good in [1, 3, 10, 17, 19] {
                 self.make(good);
             }
             if self.state() != State::Connected && self.supervisor.generation() == g {

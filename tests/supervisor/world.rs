@@ -195,7 +195,9 @@ impl World {
 
     pub fn run_until(&mut self, end: Instant) {
         while !self.ended && self.step(end) {}
-        self.now = end.max(self.now);
+        if !self.ended {
+            self.now = end.max(self.now);
+        }
     }
 
     /// Runs until it is connected, but not beyond `limit`; returns how long that took.

@@ -151,6 +151,7 @@ enum Control {
     Dial(u64, Box<Dial>),
     Cut(u64),
     Close(u64),
+    Overflow(u64),
 }
 
 /// The handle of one link; all of it returns at once.
@@ -196,7 +197,7 @@ impl Link {
     /// session: the far side has stopped to acknowledge.
     pub fn publish(&self, session: u64, publication: Publication) {
         if self.publications.try_send((session, publication)).is_err() {
-            self.cut(session);
+            let _ = self.control.send(Control::Overflow(session));
         }
     }
 

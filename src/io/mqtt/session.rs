@@ -53,11 +53,14 @@ impl Actor {
     /// Runs until the link's handle is dropped.
     pub async fn run(mut self) {
         while let Some((session, dial)) = self.next_dial().await {
+            // Dials that follow each other quickly leave no time for the heartbeat.
+            self.turned();
             let error = match self.session(session, &dial).await {
                 Ok(()) => LinkError::OnPurpose,
                 Err(error) => error,
             };
             self.settle().await;
+            self.turned();
             debug!(session, "MQTT session over: {error}");
             if self.events.send(LinkEvent::Down { session, error }).await.is_err() {
                 return;
@@ -77,7 +80,13 @@ impl Actor {
     }
 
     async fn show_life(&self) {
-        if !self.broken && self.engine.prove_free().await.is_ok() {
+        if self.engine.prove_free().await.is_ok() {
+            self.turned();
+        }
+    }
+
+    fn turned(&self) {
+        if !self.broken {
             self.engine.health.alive();
         }
     }
@@ -140,7 +149,9 @@ impl Actor {
                     Pump::start(wire, stream, deaf_after, Fence::new(mark(session)))
                 }
                 Err(error) => {
-                    let _ = connecting.await;
+                    if clock::within(NOTICE_LIMIT, connecting).await.is_err() {
+                        self.broken = true;
+                    }
                     return Err(local(error));
                 }
             },
@@ -157,7 +168,9 @@ impl Actor {
             _ = self.orders.end_of(session) => LinkError::OnPurpose,
         };
         pump.cut();
-        let _ = connecting.await;
+        if clock::within(NOTICE_LIMIT, connecting).await.is_err() {
+            self.broken = true;
+        }
         Err(given_up)
     }
 
@@ -170,12 +183,14 @@ impl Actor {
             let room = MAX_UNACKNOWLEDGED - on_the_way.len();
             tokio::select! {
                 end = pump.ended() => return Err(lost(end)),
-                purpose = self.orders.end_of(session) => {
-                    if purpose == Purpose::Close {
+                purpose = self.orders.end_of(session) => match purpose {
+                    Purpose::Cut => return Ok(()),
+                    Purpose::Overflow => return Err(LinkError::Overflow),
+                    Purpose::Close => {
                         self.take_leave(session, &mut on_the_way, pump).await;
+                        return Ok(());
                     }
-                    return Ok(());
-                }
+                },
                 () = self.engine.shared.overflowed() => return Err(LinkError::Overflow),
                 Some(delivered) = on_the_way.next() => match delivered {
                     Ok(Ok(())) => {}
@@ -209,18 +224,23 @@ impl Actor {
         Ok(())
     }
 
-    /// Sends what waits, then DISCONNECT, and lets the last byte out.
+    /// Sends what waits, then DISCONNECT, and lets the last byte out. What does not get through is left to the will.
     async fn take_leave(&mut self, session: u64, on_the_way: &mut FuturesUnordered<Delivery>, pump: &mut Pump) {
-        let mut batch = Vec::new();
+        let mut waiting = Vec::new();
         while let Ok(one) = self.waiting.try_recv() {
-            batch.push(one);
+            waiting.push(one);
         }
         let deliver = async {
-            self.send(session, &mut batch, on_the_way, FAREWELL_LIMIT).await?;
             while on_the_way.next().await.is_some() {}
+            for some in waiting.chunks(MAX_UNACKNOWLEDGED) {
+                self.send(session, &mut some.to_vec(), on_the_way, FAREWELL_LIMIT).await?;
+                while on_the_way.next().await.is_some() {}
+            }
             Ok::<_, LinkError>(())
         };
-        let _ = clock::within(FAREWELL_LIMIT, deliver).await;
+        if !matches!(clock::within(FAREWELL_LIMIT, deliver).await, Ok(Ok(()))) {
+            return pump.cut();
+        }
         let _ = clock::within(FAREWELL_LIMIT, self.engine.disconnect()).await;
         let _ = clock::within(FAREWELL_LIMIT, pump.ended()).await;
     }
@@ -238,6 +258,7 @@ struct Orders {
 enum Purpose {
     Cut,
     Close,
+    Overflow,
 }
 
 impl Orders {
@@ -259,7 +280,8 @@ impl Orders {
             match self.controls.recv().await {
                 Some(Control::Close(which)) if which == session => return Purpose::Close,
                 Some(Control::Cut(which)) if which == session => return Purpose::Cut,
-                Some(Control::Cut(_) | Control::Close(_)) => {}
+                Some(Control::Overflow(which)) if which == session => return Purpose::Overflow,
+                Some(Control::Cut(_) | Control::Close(_) | Control::Overflow(_)) => {}
                 Some(Control::Dial(newer, dial)) => {
                     self.next = Some((newer, dial));
                     return Purpose::Cut;

@@ -143,15 +143,32 @@ impl Account {
         let Some(tokens) = slot.as_mut() else {
             return Err(EnsureError::SignInNeeded("there are no tokens yet".into()));
         };
+        let mut outcome = self.renew(tokens, renewal).await;
+        if outcome.as_ref().is_err_and(RestError::refuses) {
+            // A command typed by hand may have renewed them, and the cloud may take each refresh token once only.
+            let ours = tokens.jwt.refresh.expose_secret();
+            if let Some(newer) = self.kept().filter(|kept| kept.refresh != ours) {
+                *tokens = restore(newer);
+                outcome = self.renew(tokens, renewal).await;
+            }
+        }
+        outcome.map_err(without_password)
+    }
+
+    async fn renew(&self, tokens: &mut Tokens, renewal: Renewal) -> Result<(), RestError> {
         let jwt_is_due = renewal == Renewal::All || tokens.jwt_age.is_expiring();
         if jwt_is_due {
-            self.refresh_jwt(tokens).await.map_err(without_password)?;
+            self.refresh_jwt(tokens).await?;
         }
         let aws_good = tokens.aws.as_ref().is_some_and(|(_, age)| !age.is_expiring());
         if renewal != Renewal::IfExpiring || !aws_good {
-            self.refresh_aws(tokens, jwt_is_due).await.map_err(without_password)?;
+            self.refresh_aws(tokens, jwt_is_due).await?;
         }
         Ok(())
+    }
+
+    fn kept(&self) -> Option<TokenFile> {
+        self.state.tokens().filter(|kept| kept.email == self.email.to_lowercase())
     }
 
     /// Lets the next sign-in show the password to the cloud although it was rejected before: a human asks for it.

@@ -63,8 +63,13 @@ impl OneShot {
 
 /// Returns whether this process holds the socket that is bound to `local` and connected to `remote`.
 fn is_own(local: SocketAddrV4, remote: SocketAddrV4) -> io::Result<bool> {
-    let table = fs::read_to_string("/proc/self/net/tcp")?;
-    let Some(inode) = inode_of(&table, local, remote) else { return Ok(false) };
+    let look = || fs::read_to_string("/proc/self/net/tcp").map(|table| inode_of(&table, local, remote));
+    // The table is not read in one piece: on a busy machine an entry can be missed.
+    let found = match look()? {
+        None => look()?,
+        found => found,
+    };
+    let Some(inode) = found else { return Ok(false) };
     let wanted = format!("socket:[{inode}]");
     for entry in fs::read_dir("/proc/self/fd")? {
         // A descriptor may be closed while the list is read.

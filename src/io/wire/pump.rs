@@ -1,5 +1,6 @@
 //! Carries the bytes between an open wire and the MQTT engine's local socket.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const SEND_LIMIT: Duration = Duration::from_secs(20);
 const WAITING: usize = 256;
 /// The engine closes its socket within milliseconds after the end was shown to it.
 const ENGINE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long what was already received may take to the engine when nothing can be sent any more.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +69,19 @@ impl Drop for Pump {
 async fn carry(wire: Wire, engine: TcpStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
     let (mut from_engine, mut to_engine) = engine.into_split();
     let (answer, answers) = mpsc::channel(WAITING);
-    let end = tokio::select! {
-        () = cut.notified() => End::Cut,
-        loss = inbound(wire.source, &mut to_engine, deaf_after, answers) => End::Lost(loss),
-        end = outbound(&mut from_engine, wire.drain, fence, answer) => end,
+    let end = {
+        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, answers));
+        tokio::select! {
+            () = cut.notified() => End::Cut,
+            loss = &mut inbound => End::Lost(loss),
+            end = outbound(&mut from_engine, wire.drain, fence, answer) => {
+                if matches!(end, End::Lost(_)) {
+                    // What the far side said before it went, such as a refusal, may still be on its way to the engine.
+                    let _ = clock::within(LAST_WORDS, inbound).await;
+                }
+                end
+            }
+        }
     };
     task::spawn(let_go(from_engine, to_engine));
     end
