@@ -378,3 +378,26 @@ async fn a_broker_that_wants_a_login_gets_it_and_a_wrong_one_is_said() {
     let daemon = rig.run();
     daemon.logged("Connected to the local broker").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_is_reported_as_such_and_costs_one_sign_in() {
+    let mut rig = Rig::new(1).await;
+    rig.more = "[reconnect]\ninitial_delay = \"100ms\"\nmax_delay = \"100ms\"\nmax_attempts = -1\n".into();
+    rig.cloud().faults().set(Fault::Clock { seconds: 3600 });
+    let observer = rig.observer().await;
+    let daemon = rig.run();
+    let wrong = |seen: &Seen| seen.json()["reason"] == "clock-skew" && seen.json()["attempt"] == 20;
+    let connection = observer.wait(&topic("bridge/connection"), wrong).await.json();
+    assert_eq!(connection["state"], "reconnecting");
+    assert!(connection["detail"].as_str().unwrap().contains("clock"), "{connection}");
+    let counters = rig.cloud().counters();
+    assert_eq!(
+        (counters.rest("/user/sign-in"), counters.rest("/auth/session/refresh")),
+        (1, 0),
+        "renewing would not help"
+    );
+    rig.cloud().faults().set(Fault::Clock { seconds: 0 });
+    observer.wait(&topic("bridge/connection"), state("connected")).await;
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
+    assert!(!daemon.log().contains("credentials"), "{}", daemon.log());
+}

@@ -91,6 +91,16 @@ async fn devices_says_when_there_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_says_when_there_is_no_heater_and_opens_no_session() {
+    let (simulator, terminal) = cloud_with(0).await;
+    let asked = terminal.run(&["status"]);
+    assert_eq!((asked.code, asked.out.as_str()), (Some(0), "The account has no heater.\n"), "{}", asked.err);
+    let asked = terminal.run(&["status", "--json"]);
+    assert_eq!((asked.code, asked.out.as_str()), (Some(0), ""), "one object a line, and there is none");
+    assert_eq!(simulator.counters().accepts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_lists_json_for_scripts() {
     let (simulator, terminal) = cloud_with(2).await;
     simulator.faults().set(Fault::Heater { index: Some(1), state: HeaterState::Offline, ms: None });

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use crate::navilink::account::Heater;
 use crate::navilink::request::{Outgoing, Query, presence};
 use crate::navilink::session::Identity;
+use crate::navilink::topics as cloud_topics;
 use crate::units::{Mac, UnitsChoice};
 
 use complaints::Complaints;
@@ -137,7 +138,9 @@ impl Bridge {
             about,
         };
         bridge.set_heaters(known);
+        // The account's own list comes later, and only what is wrong with that is said.
         bridge.effects.clear();
+        bridge.complaints = Complaints::default();
         bridge
     }
 
@@ -153,6 +156,7 @@ impl Bridge {
 
     /// Takes the account's heaters. New ones appear as unavailable; the topics of those that are gone are cleared.
     pub fn set_heaters(&mut self, listed: &[Heater]) {
+        let listed = &self.served(listed);
         let gone: Vec<Mac> = self.heaters.keys().filter(|mac| listed.iter().all(|h| h.mac != **mac)).cloned().collect();
         for mac in gone {
             self.heaters.remove(&mac);
@@ -172,6 +176,22 @@ impl Bridge {
             }
         }
         self.publish_info();
+    }
+
+    /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
+    fn served(&mut self, listed: &[Heater]) -> Vec<Heater> {
+        let mut served = listed.to_vec();
+        served.sort_by(|one, other| one.mac.cmp(&other.mac));
+        let left_out = served.split_off(cloud_topics::served(&served, &self.identity.client));
+        for Heater { mac, .. } in &left_out {
+            self.complain(Some(mac), "left out", || {
+                let most = cloud_topics::MOST_FILTERS;
+                format!(
+                    "Heater {mac} is left out: a connection to the cloud holds {most} subscriptions, too few for all"
+                )
+            });
+        }
+        served
     }
 
     /// Lets requests repeat from now on.

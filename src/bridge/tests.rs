@@ -421,6 +421,19 @@ fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behi
 }
 
 #[test]
+fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
+    let all: Vec<Heater> = (0..60).map(heater).collect();
+    let mut world = World::new(&all);
+    for listed in [all.clone(), all.iter().rev().cloned().collect()] {
+        world.bridge.set_heaters(&listed);
+        world.drain();
+        assert_eq!(world.bridge.heaters().cloned().collect::<Vec<_>>(), all[..48]);
+    }
+    assert_eq!(world.warnings.len(), 12, "{:?}", world.warnings);
+    assert!(world.warnings[0].contains("04786332fc30 is left out"), "{:?}", world.warnings);
+}
+
+#[test]
 fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
     let mut world = World::new(&[heater(1)]);
     world.status(1, json!({}));
@@ -493,7 +506,9 @@ fn everything_can_be_asked_for_by_name() {
     }
     world.asks("navien2mqtt/04786332fc01/get/coffee", "", false);
     world.asks("navien2mqtt/04786332fc09/get/status", "", false);
-    assert_eq!(world.warnings.len(), 2);
+    world.asks("navien2mqtt/04786332fc01/get/tou", "", false);
+    assert_eq!(world.warnings.len(), 3);
+    assert!(world.warnings[2].contains("serial number"), "{:?}", world.warnings);
 }
 
 /// What can happen to a bridge.

@@ -20,6 +20,8 @@ use crate::navilink::status::decode_status;
 use crate::navilink::topics;
 use crate::units::Mac;
 
+const NO_HEATER: &str = "The account has no heater.";
+
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
     on_runtime(async {
@@ -50,7 +52,7 @@ fn print_devices(heaters: &[Heater], as_json: bool) {
         return say(serde_json::to_string_pretty(&list).unwrap_or_default());
     }
     if heaters.is_empty() {
-        return say("The account has no heater.");
+        return say(NO_HEATER);
     }
     for heater in heaters {
         let online = match heater.online {
@@ -68,6 +70,9 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
         match ask(&config, device).await {
             Err(error) => failed(&error),
             Ok((answers, missing)) => {
+                if answers.is_empty() && missing.is_empty() && !json {
+                    say(NO_HEATER);
+                }
                 for (heater, status) in &answers {
                     print_status(heater, status, json);
                 }
@@ -91,7 +96,14 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
             return Err(OneShotError::NoSuchHeater(device));
         }
     }
+    if heaters.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let identity = way.identity()?;
+    let left_out = heaters.split_off(topics::served(&heaters, &identity.client));
+    if !left_out.is_empty() {
+        complain("not all heaters can be asked at once; ask for the others with --device");
+    }
     let (sender, mut events) = mpsc::channel(256);
     let link = Link::new(identity.client.as_str(), sender)?;
     let mut dial = way.dial().await?;
@@ -130,7 +142,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     link.close(1);
     let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
     let _ = clock::within(Duration::from_secs(3), left).await;
-    Ok((answers, waiting.into_values().collect()))
+    Ok((answers, waiting.into_values().chain(left_out).collect()))
 }
 
 fn print_status(heater: &Heater, status: &Value, as_json: bool) {

@@ -4,12 +4,14 @@ use std::time::{Duration, SystemTime};
 
 use crate::io::mqtt::{LinkError, Refusal};
 use crate::io::rest::{RestError, SignInError};
+use crate::io::tls;
 use crate::io::wire::{Loss, WireError};
 use crate::navilink::account::ApiError;
 use crate::supervisor::{Decision, Failure, Reach, Reason};
 
 /// A clock that is off by more makes AWS refuse every signature (protocol reference, section 2).
 const SKEW: Duration = Duration::from_secs(300);
+const CLOCK_SKEW: &str = "clock-skew";
 /// The pause after a 429 that names none.
 const POLITE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -43,12 +45,13 @@ fn wire(error: &WireError, now: SystemTime) -> (Decision, &'static str) {
     match error {
         WireError::Lookup { .. } => (Decision::Transient, "dns"),
         WireError::Connect { .. } => (Decision::Transient, "unreachable"),
+        WireError::Certificate { error, .. } if tls::is_of_the_future(error) => (Decision::ClockSkew, CLOCK_SKEW),
         WireError::Certificate { .. } => (Decision::Transient, "certificate"),
         WireError::Tls { .. } => (Decision::Transient, "tls"),
         WireError::NotWebSocket(_) => (Decision::Transient, "not-websocket"),
         WireError::TimedOut { .. } => (Decision::Transient, "timeout"),
         WireError::Upgrade { status: 403, date: Some(date), .. } if skewed(*date, now) => {
-            (Decision::ClockSkew, "clock-skew")
+            (Decision::ClockSkew, CLOCK_SKEW)
         }
         WireError::Upgrade { status: status @ (401 | 403), .. } => (Decision::RenewCredentials, http(*status)),
         WireError::Upgrade { status, retry_after, .. } => (pause(*status, *retry_after), http(*status)),
@@ -65,6 +68,7 @@ fn skewed(theirs: SystemTime, ours: SystemTime) -> bool {
 pub fn rest(error: &RestError) -> Failure {
     let (decision, code) = match error {
         RestError::Unreachable(_) => (Decision::Transient, "unreachable"),
+        RestError::Certificate(error) if tls::is_of_the_future(error) => (Decision::ClockSkew, CLOCK_SKEW),
         RestError::Certificate(_) => (Decision::Transient, "certificate"),
         RestError::TimedOut(_) => (Decision::Transient, "timeout"),
         RestError::Broken(_) | RestError::TooLarge(_) => (Decision::Transient, "bad-answer"),
@@ -114,12 +118,17 @@ fn http(status: u16) -> &'static str {
     }
 }
 
-fn failure(decision: Decision, code: &'static str, detail: String, reach: Reach) -> Failure {
+fn failure(decision: Decision, code: &'static str, mut detail: String, reach: Reach) -> Failure {
+    if decision == Decision::ClockSkew {
+        detail += "; the clock of this machine seems to be wrong";
+    }
     Failure { decision, reason: Reason::new(code, detail), reach }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
 
     fn upgrade(status: u16, retry_after: Option<u64>, date: Option<SystemTime>) -> LinkError {
@@ -151,8 +160,26 @@ mod tests {
     fn a_cloud_that_was_not_reached_has_seen_nothing() {
         let error = RestError::Unreachable("dns".into());
         assert_eq!(rest(&error).reach, Reach::Nothing);
-        assert_eq!(rest(&RestError::Certificate("expired".into())).reach, Reach::Host);
+        assert_eq!(rest(&RestError::Certificate(invalid(CertificateError::Expired))).reach, Reach::Host);
         assert_eq!(rest(&RestError::TimedOut(Duration::from_secs(1))).reach, Reach::Cloud);
+    }
+
+    fn invalid(error: CertificateError) -> rustls::Error {
+        rustls::Error::InvalidCertificate(error)
+    }
+
+    #[test]
+    fn a_certificate_of_the_future_tells_that_our_clock_is_wrong() {
+        for (error, decision, code) in [
+            (CertificateError::NotValidYet, Decision::ClockSkew, "clock-skew"),
+            (CertificateError::Expired, Decision::Transient, "certificate"),
+        ] {
+            let failure = rest(&RestError::Certificate(invalid(error.clone())));
+            assert_eq!((failure.decision, failure.reason.code), (decision, code));
+            let wire = WireError::Certificate { host: "cloud".into(), error: invalid(error) };
+            let failure = link(&wire.into(), SystemTime::UNIX_EPOCH);
+            assert_eq!((failure.decision, failure.reason.code), (decision, code));
+        }
     }
 
     #[test]

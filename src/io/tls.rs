@@ -110,6 +110,13 @@ fn refused(path: &Path, what: String) -> TlsSetupError {
     TlsSetupError::File { path: path.to_owned(), what }
 }
 
+/// Returns whether a certificate was refused because it begins to be valid later than our clock says it is: then the clock
+/// is wrong, since nobody uses certificates of the future.
+pub fn is_of_the_future(error: &rustls::Error) -> bool {
+    use rustls::CertificateError::{NotValidYet, NotValidYetContext};
+    matches!(error, rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,6 +57,14 @@ pub fn filters(heaters: &[Heater], client: &ClientId) -> Vec<String> {
     filters
 }
 
+/// How many subscriptions a connection may hold (protocol reference, section 2).
+pub const MOST_FILTERS: usize = 50;
+
+/// Returns how many of `heaters`, from the first on, one connection can serve.
+pub fn served(heaters: &[Heater], client: &ClientId) -> usize {
+    (1..=heaters.len()).take_while(|count| filters(&heaters[..*count], client).len() <= MOST_FILTERS).count()
+}
+
 /// The last part of the topic of refused controls, after `res/`.
 pub(super) const CONTROL_REFUSED: &str = "ctrl-fail";
 
@@ -119,6 +127,21 @@ pub(super) mod tests {
             "cmd/52/navilink-04786332fca1/#",
         ];
         assert_eq!(filters(&[heater(), second], &ClientId::new("me")), expected);
+    }
+
+    #[test]
+    fn as_many_heaters_are_served_as_a_connection_holds_subscriptions_for() {
+        let of_homes = |homes: u64| -> Vec<Heater> {
+            let numbered =
+                |n: u64| Heater { mac: format!("04786332{n:04x}").parse().unwrap(), home_seq: n % homes, ..heater() };
+            (0..60).map(numbered).collect()
+        };
+        let client = ClientId::new("me");
+        let one_home = of_homes(1);
+        assert_eq!(served(&one_home, &client), 48);
+        assert_eq!(filters(&one_home[..48], &client).len(), MOST_FILTERS);
+        assert_eq!(served(&of_homes(60), &client), 24, "each home has a filter of its own");
+        assert_eq!((served(&one_home[..7], &client), served(&[], &client)), (7, 0));
     }
 
     #[test]

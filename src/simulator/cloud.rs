@@ -234,6 +234,7 @@ impl Controls {
             Fault::Deaf { on } => faults.deaf.store(on, Ordering::SeqCst),
             Fault::Takeover => self.broker.take_over_all(),
             Fault::Lifetime { ms } => self.upgrade.set_lifetime(ms.map(Duration::from_millis)),
+            Fault::Clock { seconds } => self.upgrade.set_clock(seconds),
             Fault::Rest { endpoint, answer, times } => self.rest.arm(endpoint, answer, times),
             Fault::ExpireTokens => self.account.expire_tokens(clock::wall()),
             Fault::ExpireAws => self.account.expire_aws(clock::wall()),
@@ -251,6 +252,7 @@ impl Controls {
         self.door.thaw();
         self.upgrade.clear();
         self.upgrade.set_lifetime(None);
+        self.upgrade.set_clock(0);
         self.rest.clear();
         self.broker.faults().close_after_connack.clear();
         self.broker.faults().mute_connack.store(false, Ordering::SeqCst);

@@ -14,6 +14,7 @@
 //! | `deaf` | `on` | clients are told nothing that is published, but everything is acknowledged |
 //! | `takeover` | | clients are disconnected as if others had taken their ids |
 //! | `lifetime` | `ms` or null | how long new MQTT connections live |
+//! | `clock` | `seconds` | AWS's clock is so far ahead of ours, or behind it: signatures look too old or too new |
 //! | `rest` | `endpoint`?, `answer`, `times`? | REST calls to this path (all without one) are answered so, see below |
 //! | `expire-tokens`, `expire-aws` | | tokens, or AWS credentials, issued until now are expired |
 //! | `heater` | `index`?, `state`, `ms`? | `online`, `offline`, `silent` or `slow` (by `ms`); all heaters without `index` |
@@ -25,12 +26,14 @@
 //! `Retry-After: 5`), `{"envelope": 500}` (HTTP 200 with another number in `code`), `{"slow": 3000}` (ms, then the real
 //! answer), `"html"`, `"empty"` or `"drop"` (the connection is closed without an answer).
 
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
 use super::broker::Times;
+use crate::io::clock;
 
 /// A fault to set.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -80,6 +83,11 @@ pub enum Fault {
     Lifetime {
         /// Milliseconds; without limit if absent.
         ms: Option<u64>,
+    },
+    /// AWS's clock differs from ours.
+    Clock {
+        /// How many seconds it is ahead; less than 0 is behind.
+        seconds: i32,
     },
     /// REST calls are answered wrongly.
     Rest {
@@ -179,6 +187,7 @@ pub struct UpgradeFaults {
     status: Mutex<u16>,
     times: Times,
     lifetime: Mutex<Option<Duration>>,
+    ahead: AtomicI32,
 }
 
 impl UpgradeFaults {
@@ -196,6 +205,18 @@ impl UpgradeFaults {
     /// Lets upgrades pass again.
     pub fn clear(&self) {
         self.times.clear();
+    }
+
+    /// Sets how many seconds AWS's clock is ahead.
+    pub fn set_clock(&self, seconds: i32) {
+        self.ahead.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Returns what AWS's clock says.
+    pub fn clock(&self) -> SystemTime {
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        let by = Duration::from_secs(ahead.unsigned_abs().into());
+        if ahead < 0 { clock::wall() - by } else { clock::wall() + by }
     }
 
     /// Sets how long new connections live.
@@ -225,6 +246,7 @@ mod tests {
             Fault::Upgrade { status: 403, times: Some(2) }
         );
         assert_eq!(read(r#"{"fault":"reset"}"#), Fault::Reset);
+        assert_eq!(read(r#"{"fault":"clock","seconds":-3600}"#), Fault::Clock { seconds: -3600 });
         assert_eq!(read(r#"{"fault":"lifetime","ms":null}"#), Fault::Lifetime { ms: None });
         let heater = Fault::Heater { index: Some(1), state: HeaterState::Slow, ms: Some(500) };
         assert_eq!(read(r#"{"fault":"heater","index":1,"state":"slow","ms":500}"#), heater);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response as Accepted};
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::account::Account;
@@ -82,7 +82,7 @@ impl Iot {
             payload_hash: &payload_hash,
         };
         let query = request.uri().query().unwrap_or_default();
-        if let Err(refusal) = sigv4::verify(query, scope, clock::wall(), |key| self.account.find(key)) {
+        if let Err(refusal) = sigv4::verify(query, scope, self.faults.clock(), |key| self.account.find(key)) {
             tracing::debug!(%refusal, "upgrade refused");
             self.tally.count().forbidden += 1;
             return Some(StatusCode::FORBIDDEN);
@@ -103,6 +103,8 @@ impl Callback for Doorkeeper<'_> {
         if let Some(status) = self.iot.refusal(request) {
             let mut refused = Response::new(Some(format!("{{\"message\":\"{status}\"}}")));
             *refused.status_mut() = status;
+            let date = HeaderValue::from_str(&httpdate::fmt_http_date(self.iot.faults.clock()));
+            refused.headers_mut().extend(date.ok().map(|date| (header::DATE, date)));
             return Err(refused);
         }
         accepted.headers_mut().insert(PROTOCOL, HeaderValue::from_static("mqtt"));

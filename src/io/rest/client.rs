@@ -210,11 +210,11 @@ impl RestClient {
 }
 
 /// Looks for a certificate that was not accepted among the causes.
-fn refused_certificate(error: &(dyn Error + 'static)) -> Option<String> {
+fn refused_certificate(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return Some(error.to_string());
+            return Some(error.clone());
         }
         // An I/O error that wraps another one names as its source only that one's source.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

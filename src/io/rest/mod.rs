@@ -18,7 +18,7 @@ pub enum RestError {
     Unreachable(String),
     /// The server's certificate is not good for its name, our roots or the time.
     #[error("the certificate of the cloud is not accepted: {0}")]
-    Certificate(String),
+    Certificate(rustls::Error),
     /// No answer in time.
     #[error("the cloud did not answer within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
