@@ -43,10 +43,6 @@ impl Netns {
     pub fn make() -> Option<Self> {
         static SWEPT: Once = Once::new();
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        if let Err(error) = ip("netns list") {
-            eprintln!("SKIPPED: a network of the test's own needs root and `ip` (iproute2): {error}");
-            return None;
-        }
         SWEPT.call_once(sweep);
         let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let net = Self {
@@ -54,34 +50,35 @@ impl Netns {
             cables: ["i", "h"].map(|kind| format!("n{process}{kind}{number}")),
             first: FIRST_ADDRESS + (process.wrapping_mul(64) + number) % SLOTS * 16,
         };
-        if let Err(error) = ip(&format!("netns add {}", net.name)) {
+        if let Err(error) = net.furnish() {
             eprintln!("SKIPPED: a network of the test's own needs root and `ip` (iproute2): {error}");
             return None;
         }
-        net.furnish();
         Some(net)
     }
 
-    fn furnish(&self) {
+    fn furnish(&self) -> Result<(), String> {
+        ip(&format!("netns add {}", self.name))?;
         let Self { name, cables: [internet, home], .. } = self;
         for (cable, inside) in [(internet, "internet"), (home, "home")] {
-            self.ip(&format!("link add {cable} type veth peer name {inside} netns {name}"));
-            self.ip(&format!("link set {cable} up"));
+            ip(&format!("link add {cable} type veth peer name {inside} netns {name}"))?;
+            ip(&format!("link set {cable} up"))?;
         }
-        self.ip(&format!("addr add {}/30 dev {internet}", self.router()));
-        self.ip(&format!("addr add {}/32 dev {internet}", self.cloud()));
-        self.ip(&format!("addr add {}/30 dev {home}", self.home()));
-        self.ip(&format!("-n {name} addr add {}/30 dev internet", self.address(2)));
-        self.ip(&format!("-n {name} addr add {}/30 dev home", self.address(6)));
+        ip(&format!("addr add {}/30 dev {internet}", self.router()))?;
+        ip(&format!("addr add {}/32 dev {internet}", self.cloud()))?;
+        ip(&format!("addr add {}/30 dev {home}", self.home()))?;
+        ip(&format!("-n {name} addr add {}/30 dev internet", self.address(2)))?;
+        ip(&format!("-n {name} addr add {}/30 dev home", self.address(6)))?;
         for link in ["lo", "home", "internet"] {
-            self.ip(&format!("-n {name} link set {link} up"));
+            ip(&format!("-n {name} link set {link} up"))?;
         }
-        self.ip(&format!("-n {name} route add default via {}", self.router()));
+        ip(&format!("-n {name} route add default via {}", self.router()))?;
         fs::create_dir_all(self.folder()).unwrap();
         // A resolver that never answers: names come from the other file, or not at all.
         let resolver = format!("nameserver {}\noptions timeout:1 attempts:1\n", self.address(10));
         fs::write(self.folder().join("resolv.conf"), resolver).unwrap();
         self.know_the_cloud(true);
+        Ok(())
     }
 
     /// Where the simulated cloud listens, beyond the router.
