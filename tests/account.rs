@@ -247,6 +247,16 @@ async fn tokens_that_a_command_by_hand_got_are_taken_over_before_the_password_is
 }
 
 #[tokio::test]
+async fn fresh_tokens_that_are_refused_call_for_the_password() {
+    let cloud = Cloud::new().await;
+    cloud.signed_in().await;
+    let account = cloud.account();
+    cloud.answer(Some(LIST), RestAnswer::Status(401));
+    assert_eq!(account.heaters().await.unwrap_err().code(), Some(401));
+    assert!(matches!(account.ensure(Renewal::IfExpiring).await, Err(EnsureError::SignInNeeded(_))));
+}
+
+#[tokio::test]
 async fn a_rejection_in_the_envelope_counts_although_http_says_200() {
     let cloud = Cloud::new().await;
     cloud.answer(Some(SIGN_IN), RestAnswer::Envelope(401));

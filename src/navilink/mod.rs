@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod command;
+pub mod control;
 pub mod decode;
 pub mod diagnostics;
 pub mod encoding;

@@ -1,7 +1,7 @@
 //! The messages that we send (protocol reference, section 4).
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::account::Heater;
 use super::session::Identity;
@@ -81,16 +81,7 @@ impl Query {
             Answer::Home(suffix) => topics::home_answer(heater, &who.client, suffix),
             Answer::Device(suffix) => topics::device_answer(heater, suffix),
         };
-        let topic = topics::request(heater, suffix);
-        let envelope = json!({
-            "clientID": who.client.as_str(),
-            "sessionID": who.session.as_str(),
-            "protocolVersion": 2,
-            "requestTopic": topic,
-            "responseTopic": response_topic,
-            "request": request,
-        });
-        Outgoing { topic, payload: envelope.to_string().into() }
+        envelope(heater, who, suffix, &response_topic, request)
     }
 
     fn route(&self) -> (u32, &'static str, Answer) {
@@ -116,6 +107,26 @@ impl Query {
     }
 }
 
+/// Puts a request to `heater` into its envelope.
+pub(super) fn envelope(
+    heater: &Heater,
+    who: &Identity,
+    suffix: &str,
+    response_topic: &str,
+    request: Value,
+) -> Outgoing {
+    let topic = topics::request(heater, suffix);
+    let envelope = json!({
+        "clientID": who.client.as_str(),
+        "sessionID": who.session.as_str(),
+        "protocolVersion": 2,
+        "requestTopic": topic,
+        "responseTopic": response_topic,
+        "request": request,
+    });
+    Outgoing { topic, payload: envelope.to_string().into() }
+}
+
 /// Returns the message that tells `heater` that we are there, or gone (protocol reference, section 4, "Presence").
 pub fn presence(heater: &Heater, who: &Identity, present: bool) -> Outgoing {
     let topic = topics::presence(heater);
@@ -139,7 +150,6 @@ mod tests {
     use super::super::session::{ClientId, SessionId};
     use super::super::topics::tests::heater;
     use super::*;
-    use serde_json::Value;
 
     fn who() -> Identity {
         Identity { client: ClientId::new("me"), session: SessionId::from_random([7; 16]) }

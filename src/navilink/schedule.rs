@@ -96,13 +96,7 @@ fn period(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Value {
 
 fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded {
     let mut problems = Vec::new();
-    let raw = match response.get("reservation") {
-        Some(Value::String(hex)) => from_hex(hex, &mut problems),
-        _ => items(response, "reservation", "", &mut problems)
-            .into_iter()
-            .map(|item| (item.path, item.object.clone()))
-            .collect(),
-    };
+    let raw = raw(response, &mut problems);
     let mut entries = Vec::new();
     for (path, raw) in raw.iter().filter(|(_, raw)| !is_empty(raw)) {
         let (mut object, found) = decode_rows(rows, raw, context(units), &format!("{path}."));
@@ -115,6 +109,23 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
     object.insert("enabled".to_owned(), enabled(response, &mut problems));
     object.insert("entries".to_owned(), entries.into());
     Decoded { object, problems, unknown: Vec::new() }
+}
+
+/// Returns the entries of an answer as the heater sent them, in an array or in hexadecimal, without the empty ones.
+pub(super) fn raw_entries(answer: &Object) -> Vec<Object> {
+    let mut problems = Vec::new();
+    let raw = raw(answer, &mut problems);
+    raw.into_iter().map(|(_, entry)| entry).filter(|entry| !is_empty(entry)).collect()
+}
+
+fn raw(response: &Object, problems: &mut Vec<Problem>) -> Vec<(String, Object)> {
+    match response.get("reservation") {
+        Some(Value::String(hex)) => from_hex(hex, problems),
+        _ => items(response, "reservation", "", problems)
+            .into_iter()
+            .map(|item| (item.path, item.object.clone()))
+            .collect(),
+    }
 }
 
 /// Reads entries of six bytes; a tail that is no whole entry is ignored, and an entry with other characters costs itself.

@@ -280,6 +280,11 @@ impl Supervisor {
         self.generation
     }
 
+    /// Returns whether this session is still wanted, but not up yet.
+    pub fn is_dialling(&self, generation: Generation) -> bool {
+        self.is_current(generation) && matches!(self.phase, Phase::Dialling { .. })
+    }
+
     /// Returns the sign-ins that count, for the next run.
     pub fn sign_ins(&self) -> &[Instant] {
         self.budget.used()

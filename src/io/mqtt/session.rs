@@ -96,7 +96,8 @@ impl Actor {
         if clock::within(NOTICE_LIMIT, self.engine.shared.disconnected()).await.is_ok() {
             return;
         }
-        if let Ok(Ok(())) = clock::within(NOTICE_LIMIT, self.engine.disconnect()).await {
+        // An error says that there was nothing to disconnect.
+        if clock::within(NOTICE_LIMIT, self.engine.disconnect()).await.is_ok() {
             return;
         }
         error!("The MQTT engine does not notice that its connection is gone");

@@ -234,7 +234,12 @@ impl Account {
         let (access, _) = self.access().await?;
         match self.client.device_list(&access, &self.email).await {
             Err(error) if error.code() == Some(401) => {
-                self.client.device_list(&self.renewed_access(&access).await?, &self.email).await
+                let again = self.client.device_list(&self.renewed_access(&access).await?, &self.email).await;
+                if again.as_ref().is_err_and(|error| error.code() == Some(401)) {
+                    // Tokens that are refused although they are fresh are of no use; only the password is left.
+                    *self.tokens.lock().await = None;
+                }
+                again
             }
             outcome => outcome,
         }
