@@ -15,6 +15,7 @@ pub mod presign;
 pub mod repair;
 pub mod request;
 pub mod schedule;
+pub mod schedule_write;
 pub mod session;
 pub mod status;
 pub mod topics;

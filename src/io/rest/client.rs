@@ -22,16 +22,16 @@ const MAX_BODY: usize = 1 << 20;
 /// The cloud gives at most so many heaters a page.
 const PAGE: usize = 20;
 const MAX_PAGES: usize = 50;
-/// One try to connect; another one follows while the limit allows, since TCP itself repeats its first packet too seldom
-/// for a network that has just come back.
-const CONNECT_TRY: Duration = Duration::from_secs(3);
+/// The first tries to connect are short, since TCP itself repeats its first packet too seldom for a network that has just
+/// come back; the last one has the rest of the time, for a network that is slow.
+const SHORT_TRIES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(6)];
 
 /// Calls the REST API.
 #[derive(Debug, Clone)]
 pub struct RestClient {
-    http: Client,
+    /// One for each try to connect.
+    tries: Vec<Client>,
     base: String,
-    connect: Duration,
     total: Duration,
 }
 
@@ -48,17 +48,26 @@ impl RestClient {
     ///
     /// When the HTTP library cannot be set up.
     pub fn new(api_url: &Url, tls: &Arc<ClientConfig>, connect: Duration, total: Duration) -> Result<Self, RestError> {
-        let http = Client::builder()
-            .tls_backend_preconfigured(ClientConfig::clone(tls))
-            .https_only(true)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TRY.min(connect).min(total))
-            .timeout(total)
-            .user_agent(concat!("navien2mqtt/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| RestError::Unreachable(innermost(&error)))?;
-        Ok(Self { http, base: api_url.as_str().trim_end_matches('/').to_owned(), connect, total })
+        let connect = connect.min(total);
+        let short: Duration = SHORT_TRIES.iter().sum();
+        let limits = match connect.checked_sub(short).filter(|rest| *rest >= SHORT_TRIES[0]) {
+            Some(rest) => [SHORT_TRIES.as_slice(), &[rest]].concat(),
+            None => vec![connect],
+        };
+        let client = |connect| {
+            Client::builder()
+                .tls_backend_preconfigured(ClientConfig::clone(tls))
+                .https_only(true)
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(connect)
+                .timeout(total)
+                .user_agent(concat!("navien2mqtt/", env!("CARGO_PKG_VERSION")))
+                .build()
+                .map_err(|error| RestError::Unreachable(innermost(&error)))
+        };
+        let tries = limits.into_iter().map(client).collect::<Result<_, _>>()?;
+        Ok(Self { tries, base: api_url.as_str().trim_end_matches('/').to_owned(), total })
     }
 
     /// `POST /user/sign-in`
@@ -154,8 +163,8 @@ impl RestClient {
     async fn call(&self, path: &str, access: Option<&SecretString>, content: Content) -> Result<Value, RestError> {
         let url = format!("{}{path}", self.base);
         let mut request = match content {
-            Content::Body(body) => self.http.request(Method::POST, url).json(&body),
-            Content::Query(query) => self.http.request(Method::GET, url).query(&query),
+            Content::Body(body) => self.tries[0].request(Method::POST, url).json(&body),
+            Content::Query(query) => self.tries[0].request(Method::GET, url).query(&query),
         };
         if let Some(access) = access {
             let mut value = HeaderValue::from_str(access.expose_secret())
@@ -186,14 +195,16 @@ impl RestClient {
 
     /// Sends the request; while it could not even connect in time, nothing was sent and it may be repeated.
     async fn send(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
-        let begun = clock::now();
-        loop {
-            let Some(again) = request.try_clone() else { return request.send().await };
-            match again.send().await {
-                Err(error) if error.is_connect() && error.is_timeout() && clock::now() < begun + self.connect => {}
-                outcome => return outcome,
+        let request = request.build()?;
+        let again = || request.try_clone().expect("a body of JSON can be cloned");
+        let mut outcome = self.tries[0].execute(again()).await;
+        for client in &self.tries[1..] {
+            if !outcome.as_ref().is_err_and(|error| error.is_connect() && error.is_timeout()) {
+                break;
             }
+            outcome = client.execute(again()).await;
         }
+        outcome
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {
