@@ -15,14 +15,16 @@ impl Alarm {
         match event {
             Event::ReconnectionFailed { attempts } => {
                 self.failing = true;
-                Some(format!("The connection to the cloud is lost, and {attempts} attempts to reconnect have failed."))
+                Some(format!(
+                    "The connection to the cloud is lost, and reconnecting has failed (attempts: {attempts})."
+                ))
             }
             Event::Failed(reason) => {
                 self.failing = true;
                 Some(format!("The connection to the cloud is given up: {reason}."))
             }
             Event::Recovered { attempts } if std::mem::take(&mut self.failing) => {
-                Some(format!("The connection to the cloud is back, after {attempts} attempts to recover."))
+                Some(format!("The connection to the cloud is back (attempts to recover: {attempts})."))
             }
             Event::Connected { outage } if std::mem::take(&mut self.failing) => Some(match outage {
                 Some(outage) => format!("The connection to the cloud is back after {}.", seconds(*outage)),
@@ -46,8 +48,8 @@ mod tests {
         let outage = Some(Duration::from_secs(700));
         assert_eq!(alarm.hear(&Event::Connected { outage: None }), None, "nothing had failed");
         assert_eq!(alarm.hear(&Event::ConnectionInterrupted(Reason::new("dns", ""))), None);
-        assert!(alarm.hear(&Event::ReconnectionFailed { attempts: 10 }).unwrap().contains("10 attempts"));
-        assert!(alarm.hear(&Event::Recovered { attempts: 3 }).unwrap().contains("after 3 attempts"));
+        assert!(alarm.hear(&Event::ReconnectionFailed { attempts: 10 }).unwrap().contains("attempts: 10"));
+        assert!(alarm.hear(&Event::Recovered { attempts: 3 }).unwrap().contains("recover: 3"));
         assert_eq!(alarm.hear(&Event::Connected { outage }), None, "it was said already");
         assert!(alarm.hear(&Event::Failed(Reason::new("http-500", "the cloud answered 500"))).is_some());
         assert_eq!(

@@ -5,7 +5,9 @@
 
 mod alarm;
 mod classify;
+mod incoming;
 pub mod one_shot;
+mod outgoing;
 mod report;
 mod settings;
 mod stop;
@@ -19,24 +21,20 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::{debug, error, info, trace, warn};
+use tracing::{error, info, warn};
 
-use crate::bridge::{self, Bridge, Moment, Verdict};
+use crate::bridge::{Bridge, Moment};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::io::alert::{Alert, Alerter};
+use crate::io::alert::Alerter;
 use crate::io::mqtt::{Link, LinkError, LinkEvent};
-use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
+use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
-use crate::io::wire::UNREADABLE;
 use crate::io::{clock, network, notify, task, tls};
 use crate::navilink::account::Heater;
-use crate::navilink::presign::{PresignError, presign};
+use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::navilink::topics;
-use crate::supervisor::{
-    self, Effect, Ending, Event, Generation, Input, Reason, Redial, SignInBudget, State, Supervisor,
-};
+use crate::supervisor::{Ending, Generation, Input, Redial, SignInBudget, Supervisor};
 use crate::units::Mac;
 
 /// How many events of one link may wait for the loop.
@@ -306,313 +304,5 @@ impl Daemon {
             error!(supervisor, links, "Not healthy: the watchdog is not fed");
         }
         supervisor && links && self.ending.is_none()
-    }
-
-    fn on_cloud(&mut self, event: LinkEvent) {
-        let moment = self.moment();
-        let input = match event {
-            LinkEvent::Up { session, connack_after } => {
-                debug!(session, ?connack_after, "Session with the cloud is up");
-                self.cloud_is_up = session == self.supervisor.generation().0;
-                Input::LinkUp(Generation(session))
-            }
-            LinkEvent::Message { session, topic, payload, .. } => {
-                trace!(session, topic, bytes = payload.len(), "From the cloud");
-                match self.bridge.cloud_message(&topic, &payload, moment) {
-                    Verdict::Answered => Input::Answered(Generation(session)),
-                    Verdict::Heard => Input::Heard(Generation(session)),
-                }
-            }
-            LinkEvent::Down { session, error } => {
-                if session == self.supervisor.generation().0 {
-                    self.cloud_is_up = false;
-                    self.bridge.session_ended();
-                }
-                Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
-            }
-        };
-        self.supervisor.handle_input(input, moment.now);
-    }
-
-    fn on_local(&mut self, event: LinkEvent) {
-        let moment = self.moment();
-        match event {
-            LinkEvent::Up { session, connack_after } => {
-                debug!(session, ?connack_after, "Session with the local broker is up");
-                self.redial.link_up(Generation(session), moment.now);
-                let messages = self.bridge.replay();
-                if self.redial.short_sessions() < SAID {
-                    info!(messages = messages.len(), "Connected to the local broker");
-                }
-                for message in messages {
-                    self.local.publish(session, settings::publication(message));
-                }
-            }
-            LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
-                trace!(topic, bytes = payload.len(), "From the local broker");
-                self.bridge.local_message(&topic, &payload, retained, moment);
-            }
-            LinkEvent::Message { .. } => {
-                self.unreadable += 1;
-                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
-                    let count = self.unreadable;
-                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
-                }
-            }
-            LinkEvent::Down { session, error } => {
-                let was_up = self.redial.is_up();
-                let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
-                // Said when it is new, and again every so often; counted in between.
-                let attempts = self.redial.failures();
-                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
-                if new || attempts.is_multiple_of(100) {
-                    warn!(attempts, "No connection to the local broker, trying on: {error}");
-                } else {
-                    debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
-                }
-            }
-        }
-    }
-
-    fn on_step(&mut self, step: Step) {
-        let now = clock::now();
-        let input = match step {
-            Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
-            Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
-                Input::SignInNeeded(g, Reason::new("sign-in", why))
-            }
-            Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
-            Step::SignedIn(g, Ok(life)) => {
-                info!("Signed in to the cloud");
-                Input::CredentialsReady(g, life)
-            }
-            Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
-            Step::Listed(g, Ok(heaters)) => {
-                self.take_heaters(&heaters);
-                Input::HeatersListed(g, heaters.len())
-            }
-            Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
-            Step::Signed(g, signed) => return self.dial_cloud(g, signed),
-            Step::Probed(probe, reached) => Input::Probed(probe, reached),
-            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
-            Step::Tou(mac, Err(error)) => {
-                warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
-                return;
-            }
-        };
-        self.supervisor.handle_input(input, now);
-    }
-
-    fn take_heaters(&mut self, heaters: &[Heater]) {
-        info!(heaters = heaters.len(), "The account's heaters are listed");
-        for device in &self.config.devices {
-            if heaters.iter().all(|heater| heater.mac != device.mac) {
-                warn!(device = %device.mac, "The configuration names a heater that is not in the account");
-            }
-        }
-        self.bridge.set_heaters(heaters);
-        let (state, heaters) = (self.state.clone(), heaters.to_vec());
-        task::spawn(async move { state.keep_heaters(&heaters).await });
-    }
-
-    fn dial_cloud(&mut self, g: Generation, signed: Result<SecretString, PresignError>) {
-        if g != self.supervisor.generation() {
-            return;
-        }
-        let url = match signed {
-            Ok(url) => url,
-            Err(error) => {
-                let failure = supervisor::Failure {
-                    decision: supervisor::Decision::Bug,
-                    reason: Reason::new("presign", error.to_string()),
-                    reach: supervisor::Reach::Host,
-                };
-                return self.supervisor.handle_input(Input::LinkDown(g, failure), clock::now());
-            }
-        };
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
-        let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
-        dial.filters = topics::filters(&heaters, &self.identity.client);
-        dial.will = self.bridge.cloud_will().map(|will| crate::io::mqtt::Publication {
-            topic: will.topic,
-            payload: will.payload,
-            retained: false,
-        });
-        self.cloud.dial(g.0, dial);
-    }
-
-    /// Carries out what supervisor and bridge decided, until neither has anything left.
-    fn carry_out(&mut self) {
-        loop {
-            if let Some(effect) = self.supervisor.poll_effect() {
-                self.obey_supervisor(effect);
-            } else if let Some(effect) = self.bridge.poll_effect() {
-                self.obey_bridge(effect);
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn obey_supervisor(&mut self, effect: Effect) {
-        match effect {
-            Effect::EnsureCredentials(g, renewal) => {
-                let (account, renewal) = (Arc::clone(&self.account), renewal_of(renewal));
-                self.start(async move {
-                    let outcome = account.ensure(renewal).await;
-                    let life = account.renew_in().await;
-                    Step::Credentials(g, outcome.map(|()| life))
-                });
-            }
-            Effect::SaveSignIns => self.save_sign_ins(),
-            Effect::SignIn(g) => {
-                let (account, saving) = (Arc::clone(&self.account), self.saving.take());
-                self.start(async move {
-                    if let Some(saving) = saving {
-                        let _ = saving.await;
-                    }
-                    let outcome = account.sign_in().await;
-                    let life = account.renew_in().await;
-                    Step::SignedIn(g, outcome.map(|()| life))
-                });
-            }
-            Effect::ListHeaters(g) => {
-                let account = Arc::clone(&self.account);
-                self.start(async move { Step::Listed(g, account.heaters().await) });
-            }
-            Effect::Dial(g) => self.sign_url(g),
-            Effect::BeginSession(_) => {
-                let moment = self.moment();
-                self.bridge.session_begun(moment.now);
-                self.bridge.handle_timeout(moment);
-            }
-            Effect::StartPeriodicRequests => self.bridge.start_periodic(),
-            Effect::StopPeriodicRequests => {
-                info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
-                self.bridge.stop_periodic();
-            }
-            Effect::ForgetSession => self.bridge.session_ended(),
-            Effect::CloseLink(g) => {
-                self.cloud_is_up = false;
-                self.bridge.session_ended();
-                self.cloud.cut(g.0);
-            }
-            Effect::Probe(probe) => self.probe(probe),
-            Effect::Announce(event) => self.announce(&event),
-            Effect::ViewChanged => self.show_view(),
-            Effect::Exit(ending) => {
-                self.ending = Some(ending);
-                self.last_word_by = clock::now() + LAST_WORD;
-            }
-        }
-    }
-
-    fn obey_bridge(&mut self, effect: bridge::Effect) {
-        match effect {
-            bridge::Effect::Publish(message) => {
-                if self.redial.is_up() {
-                    self.local.publish(self.redial.generation().0, settings::publication(message));
-                }
-            }
-            bridge::Effect::Request { message, answered } => {
-                let g = self.supervisor.generation();
-                trace!(topic = message.topic, "To the cloud");
-                self.cloud.publish(
-                    g.0,
-                    crate::io::mqtt::Publication { topic: message.topic, payload: message.payload, retained: false },
-                );
-                if answered {
-                    self.supervisor.handle_input(Input::RequestSent(g), clock::now());
-                }
-            }
-            bridge::Effect::FetchTou { mac, controller_serial } => {
-                let Some(heater) = self.bridge.heaters().find(|heater| heater.mac == mac).cloned() else { return };
-                let account = Arc::clone(&self.account);
-                self.start(async move { Step::Tou(mac, account.tou(&heater, &controller_serial).await) });
-            }
-            bridge::Effect::Reconnect => {
-                info!("A reconnect is asked for on the local broker");
-                self.account.insist();
-                let reason = Reason::new("requested", "a reconnect was requested");
-                self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
-            }
-            bridge::Effect::Warn { heater, text } => match heater {
-                Some(mac) => warn!(device = %mac, "{text}"),
-                None => warn!("{text}"),
-            },
-        }
-    }
-
-    /// One probe at a time: a newer one makes the older one worthless.
-    fn probe(&mut self, probe: u64) {
-        let (hosts, limit) = (settings::cloud_hosts(&self.config), PROBE_LIMIT.min(self.config.cloud.connect_timeout));
-        if let Some(older) = self.probing.take() {
-            older.abort();
-        }
-        self.probing = Some(self.start(async move { Step::Probed(probe, network::reachable(&hosts, limit).await) }));
-    }
-
-    fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
-        let done = self.step_done.clone();
-        task::spawn(async move {
-            // The loop is gone when this fails, and nobody waits any more.
-            let _ = done.send(work.await).await;
-        })
-    }
-
-    fn save_sign_ins(&mut self) {
-        let Moment { now, wall } = self.moment();
-        let used = self.supervisor.sign_ins().iter();
-        let times = used.filter_map(|at| wall.checked_sub(now.saturating_duration_since(*at))).collect();
-        let state = self.state.clone();
-        let earlier = self.saving.take();
-        self.saving = Some(task::spawn(async move {
-            if let Some(earlier) = earlier {
-                let _ = earlier.await;
-            }
-            state.keep_sign_ins(times).await;
-        }));
-    }
-
-    fn sign_url(&self, g: Generation) {
-        let account = Arc::clone(&self.account);
-        let (url, region) = (self.config.cloud.mqtt_url.clone(), self.config.cloud.region.clone());
-        self.start(async move {
-            let Some(credentials) = account.aws_credentials().await else {
-                return Step::Credentials(g, Err(EnsureError::SignInNeeded("the credentials are gone".into())));
-            };
-            Step::Signed(g, presign(&url, &region, &credentials, clock::wall()))
-        });
-    }
-
-    fn announce(&mut self, event: &Event) {
-        report::log(event, self.supervisor.view().state);
-        let mut payload = report::event(event, clock::wall());
-        self.bridge.publish_event(&payload);
-        if let Some(words) = self.alarm.hear(event)
-            && let Some(alerter) = &self.alerter
-        {
-            payload["service"] = env!("CARGO_PKG_NAME").into();
-            payload["message"] = words.into();
-            alerter.tell(Alert { event: payload["event"].as_str().unwrap_or_default().to_owned(), payload });
-        }
-    }
-
-    fn show_view(&mut self) {
-        let moment = self.moment();
-        let view = self.supervisor.view();
-        notify::status(view.summary(moment.now));
-        if view.state == State::Failed {
-            self.bridge.give_up();
-        }
-        self.bridge.set_connection(&report::connection(&view, moment));
-    }
-}
-
-fn renewal_of(renewal: supervisor::Renewal) -> Renewal {
-    match renewal {
-        supervisor::Renewal::IfExpiring => Renewal::IfExpiring,
-        supervisor::Renewal::Refused => Renewal::Refused,
-        supervisor::Renewal::All => Renewal::All,
     }
 }

@@ -1,0 +1,150 @@
+//! What the links and the tasks bring, and whom it is told.
+
+use secrecy::SecretString;
+use tracing::{debug, info, trace, warn};
+
+use super::{Daemon, SAID, Step, classify, settings};
+use crate::bridge::Verdict;
+use crate::io::mqtt::{LinkEvent, Publication};
+use crate::io::rest::EnsureError;
+use crate::io::wire::UNREADABLE;
+use crate::io::{clock, task};
+use crate::navilink::account::Heater;
+use crate::navilink::presign::PresignError;
+use crate::navilink::topics;
+use crate::supervisor::{self, Generation, Input, Reason};
+
+impl Daemon {
+    pub(super) fn on_cloud(&mut self, event: LinkEvent) {
+        let moment = self.moment();
+        let input = match event {
+            LinkEvent::Up { session, connack_after } => {
+                debug!(session, ?connack_after, "Session with the cloud is up");
+                self.cloud_is_up = session == self.supervisor.generation().0;
+                Input::LinkUp(Generation(session))
+            }
+            LinkEvent::Message { session, topic, payload, .. } => {
+                trace!(session, topic, bytes = payload.len(), "From the cloud");
+                match self.bridge.cloud_message(&topic, &payload, moment) {
+                    Verdict::Answered => Input::Answered(Generation(session)),
+                    Verdict::Heard => Input::Heard(Generation(session)),
+                }
+            }
+            LinkEvent::Down { session, error } => {
+                if session == self.supervisor.generation().0 {
+                    self.cloud_is_up = false;
+                    self.bridge.session_ended();
+                }
+                Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
+            }
+        };
+        self.supervisor.handle_input(input, moment.now);
+    }
+
+    pub(super) fn on_local(&mut self, event: LinkEvent) {
+        let moment = self.moment();
+        match event {
+            LinkEvent::Up { session, connack_after } => {
+                debug!(session, ?connack_after, "Session with the local broker is up");
+                self.redial.link_up(Generation(session), moment.now);
+                let messages = self.bridge.replay();
+                if self.redial.short_sessions() < SAID {
+                    info!(messages = messages.len(), "Connected to the local broker");
+                }
+                for message in messages {
+                    self.local.publish(session, settings::publication(message));
+                }
+            }
+            LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
+                trace!(topic, bytes = payload.len(), "From the local broker");
+                self.bridge.local_message(&topic, &payload, retained, moment);
+            }
+            LinkEvent::Message { .. } => {
+                self.unreadable += 1;
+                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
+                    let count = self.unreadable;
+                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
+                }
+            }
+            LinkEvent::Down { session, error } => {
+                let was_up = self.redial.is_up();
+                let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
+                // Said when it is new, and again every so often; counted in between.
+                let attempts = self.redial.failures();
+                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
+                if new || attempts.is_multiple_of(100) {
+                    warn!(attempts, "No connection to the local broker, trying on: {error}");
+                } else {
+                    debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_step(&mut self, step: Step) {
+        let now = clock::now();
+        let input = match step {
+            Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
+            Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
+                Input::SignInNeeded(g, Reason::new("sign-in", why))
+            }
+            Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
+            Step::SignedIn(g, Ok(life)) => {
+                info!("Signed in to the cloud");
+                Input::CredentialsReady(g, life)
+            }
+            Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
+            Step::Listed(g, Ok(heaters)) => {
+                self.take_heaters(&heaters);
+                Input::HeatersListed(g, heaters.len())
+            }
+            Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
+            Step::Signed(g, signed) => return self.dial_cloud(g, signed),
+            Step::Probed(probe, reached) => Input::Probed(probe, reached),
+            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
+            Step::Tou(mac, Err(error)) => {
+                warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
+                return;
+            }
+        };
+        self.supervisor.handle_input(input, now);
+    }
+
+    fn take_heaters(&mut self, heaters: &[Heater]) {
+        info!(heaters = heaters.len(), "The account's heaters are listed");
+        for device in &self.config.devices {
+            if heaters.iter().all(|heater| heater.mac != device.mac) {
+                warn!(device = %device.mac, "The configuration names a heater that is not in the account");
+            }
+        }
+        self.bridge.set_heaters(heaters);
+        let (state, heaters) = (self.state.clone(), heaters.to_vec());
+        task::spawn(async move { state.keep_heaters(&heaters).await });
+    }
+
+    fn dial_cloud(&mut self, g: Generation, signed: Result<SecretString, PresignError>) {
+        if g != self.supervisor.generation() {
+            return;
+        }
+        let url = match signed {
+            Ok(url) => url,
+            Err(error) => {
+                let failure = supervisor::Failure {
+                    decision: supervisor::Decision::Bug,
+                    reason: Reason::new("presign", error.to_string()),
+                    reach: supervisor::Reach::Host,
+                };
+                return self.supervisor.handle_input(Input::LinkDown(g, failure), clock::now());
+            }
+        };
+        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
+        let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
+        dial.filters = topics::filters(&heaters, &self.identity.client);
+        dial.will = self.bridge.cloud_will().map(|will| Publication {
+            topic: will.topic,
+            payload: will.payload,
+            retained: false,
+        });
+        self.cloud.dial(g.0, dial);
+    }
+}

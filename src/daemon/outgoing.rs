@@ -1,0 +1,190 @@
+//! What supervisor and bridge decided, carried out.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tracing::{info, trace, warn};
+
+use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
+use crate::bridge::{self, Moment};
+use crate::io::alert::Alert;
+use crate::io::mqtt::Publication;
+use crate::io::rest::{EnsureError, Renewal};
+use crate::io::{clock, network, notify, task};
+use crate::navilink::presign::presign;
+use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
+
+impl Daemon {
+    /// Carries out what supervisor and bridge decided, until neither has anything left.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            if let Some(effect) = self.supervisor.poll_effect() {
+                self.obey_supervisor(effect);
+            } else if let Some(effect) = self.bridge.poll_effect() {
+                self.obey_bridge(effect);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn obey_supervisor(&mut self, effect: Effect) {
+        match effect {
+            Effect::EnsureCredentials(g, renewal) => {
+                let (account, renewal) = (Arc::clone(&self.account), renewal_of(renewal));
+                self.start(async move {
+                    let outcome = account.ensure(renewal).await;
+                    let life = account.renew_in().await;
+                    Step::Credentials(g, outcome.map(|()| life))
+                });
+            }
+            Effect::SaveSignIns => self.save_sign_ins(),
+            Effect::SignIn(g) => {
+                let (account, saving) = (Arc::clone(&self.account), self.saving.take());
+                self.start(async move {
+                    if let Some(saving) = saving {
+                        let _ = saving.await;
+                    }
+                    let outcome = account.sign_in().await;
+                    let life = account.renew_in().await;
+                    Step::SignedIn(g, outcome.map(|()| life))
+                });
+            }
+            Effect::ListHeaters(g) => {
+                let account = Arc::clone(&self.account);
+                self.start(async move { Step::Listed(g, account.heaters().await) });
+            }
+            Effect::Dial(g) => self.sign_url(g),
+            Effect::BeginSession(_) => {
+                let moment = self.moment();
+                self.bridge.session_begun(moment.now);
+                self.bridge.handle_timeout(moment);
+            }
+            Effect::StartPeriodicRequests => self.bridge.start_periodic(),
+            Effect::StopPeriodicRequests => {
+                info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
+                self.bridge.stop_periodic();
+            }
+            Effect::ForgetSession => self.bridge.session_ended(),
+            Effect::CloseLink(g) => {
+                self.cloud_is_up = false;
+                self.bridge.session_ended();
+                self.cloud.cut(g.0);
+            }
+            Effect::Probe(probe) => self.probe(probe),
+            Effect::Announce(event) => self.announce(&event),
+            Effect::ViewChanged => self.show_view(),
+            Effect::Exit(ending) => {
+                self.ending = Some(ending);
+                self.last_word_by = clock::now() + LAST_WORD;
+            }
+        }
+    }
+
+    fn obey_bridge(&mut self, effect: bridge::Effect) {
+        match effect {
+            bridge::Effect::Publish(message) => {
+                if self.redial.is_up() {
+                    self.local.publish(self.redial.generation().0, settings::publication(message));
+                }
+            }
+            bridge::Effect::Request { message, answered } => {
+                let g = self.supervisor.generation();
+                trace!(topic = message.topic, "To the cloud");
+                self.cloud
+                    .publish(g.0, Publication { topic: message.topic, payload: message.payload, retained: false });
+                if answered {
+                    self.supervisor.handle_input(Input::RequestSent(g), clock::now());
+                }
+            }
+            bridge::Effect::FetchTou { mac, controller_serial } => {
+                let Some(heater) = self.bridge.heaters().find(|heater| heater.mac == mac).cloned() else { return };
+                let account = Arc::clone(&self.account);
+                self.start(async move { Step::Tou(mac, account.tou(&heater, &controller_serial).await) });
+            }
+            bridge::Effect::Reconnect => {
+                info!("A reconnect is asked for on the local broker");
+                self.account.insist();
+                let reason = Reason::new("requested", "a reconnect was requested");
+                self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
+            }
+            bridge::Effect::Warn { heater, text } => match heater {
+                Some(mac) => warn!(device = %mac, "{text}"),
+                None => warn!("{text}"),
+            },
+        }
+    }
+
+    /// One probe at a time: a newer one makes the older one worthless.
+    fn probe(&mut self, probe: u64) {
+        let (hosts, limit) = (settings::cloud_hosts(&self.config), PROBE_LIMIT.min(self.config.cloud.connect_timeout));
+        if let Some(older) = self.probing.take() {
+            older.abort();
+        }
+        self.probing = Some(self.start(async move { Step::Probed(probe, network::reachable(&hosts, limit).await) }));
+    }
+
+    fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
+        let done = self.step_done.clone();
+        task::spawn(async move {
+            // The loop is gone when this fails, and nobody waits any more.
+            let _ = done.send(work.await).await;
+        })
+    }
+
+    fn save_sign_ins(&mut self) {
+        let Moment { now, wall } = self.moment();
+        let used = self.supervisor.sign_ins().iter();
+        let times = used.filter_map(|at| wall.checked_sub(now.saturating_duration_since(*at))).collect();
+        let state = self.state.clone();
+        let earlier = self.saving.take();
+        self.saving = Some(task::spawn(async move {
+            if let Some(earlier) = earlier {
+                let _ = earlier.await;
+            }
+            state.keep_sign_ins(times).await;
+        }));
+    }
+
+    fn sign_url(&self, g: Generation) {
+        let account = Arc::clone(&self.account);
+        let (url, region) = (self.config.cloud.mqtt_url.clone(), self.config.cloud.region.clone());
+        self.start(async move {
+            let Some(credentials) = account.aws_credentials().await else {
+                return Step::Credentials(g, Err(EnsureError::SignInNeeded("the credentials are gone".into())));
+            };
+            Step::Signed(g, presign(&url, &region, &credentials, clock::wall()))
+        });
+    }
+
+    fn announce(&mut self, event: &Event) {
+        report::log(event, self.supervisor.view().state);
+        let mut payload = report::event(event, clock::wall());
+        self.bridge.publish_event(&payload);
+        if let Some(words) = self.alarm.hear(event)
+            && let Some(alerter) = &self.alerter
+        {
+            payload["service"] = env!("CARGO_PKG_NAME").into();
+            payload["message"] = words.into();
+            alerter.tell(Alert { event: payload["event"].as_str().unwrap_or_default().to_owned(), payload });
+        }
+    }
+
+    fn show_view(&mut self) {
+        let moment = self.moment();
+        let view = self.supervisor.view();
+        notify::status(view.summary(moment.now));
+        if view.state == State::Failed {
+            self.bridge.give_up();
+        }
+        self.bridge.set_connection(&report::connection(&view, moment));
+    }
+}
+
+fn renewal_of(renewal: supervisor::Renewal) -> Renewal {
+    match renewal {
+        supervisor::Renewal::IfExpiring => Renewal::IfExpiring,
+        supervisor::Renewal::Refused => Renewal::Refused,
+        supervisor::Renewal::All => Renewal::All,
+    }
+}
