@@ -8,6 +8,8 @@ use super::story::{ONE_SESSION, Story, bridge};
 use super::support::netns::{Cut, Netns};
 use super::support::rig::Rig;
 
+/// A request has 30 seconds until its answer is missed.
+const NOTICED: u64 = 35;
 /// What a request that is not answered is called, and a connection that cannot be made.
 const LOST: &[&str] = &["no-acknowledgement", "no-answer", "timeout", "unreachable"];
 
@@ -31,13 +33,16 @@ pub async fn packets_that_are_dropped_without_a_word() {
     outage("packets-dropped-60s", Cut::Packets, 60).await;
 }
 
+/// Everything is left at its default here, as most people have it.
 async fn outage(name: &'static str, cut: Cut, seconds: u64) {
     let Some(net) = Netns::make() else { return };
-    let mut story = Story::begin_patiently(name, Rig::behind(net, 1).await).await;
+    let mut story = Story::begin_with_defaults(name, Rig::behind(net, 1).await).await;
     let mark = story.observer.mark();
     story.net().cut(cut);
     let cut_at = tokio::time::Instant::now();
-    story.lost(mark, LOST).await;
+    if seconds > NOTICED {
+        story.lost(mark, LOST).await;
+    }
     tokio::time::sleep_until(cut_at + Duration::from_secs(seconds)).await;
     home_was_left_alone(&story, mark);
     story.net().mend(cut);
@@ -48,7 +53,7 @@ async fn outage(name: &'static str, cut: Cut, seconds: u64) {
 
 pub async fn a_name_that_cannot_be_looked_up() {
     let Some(net) = Netns::make() else { return };
-    let mut story = Story::begin_patiently("names-not-resolved", Rig::behind(net, 1).await).await;
+    let mut story = Story::begin_with_defaults("names-not-resolved", Rig::behind(net, 1).await).await;
     let mark = story.observer.mark();
     story.net().cut(Cut::Names);
     // A connection that stands needs no name.

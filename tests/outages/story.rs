@@ -12,7 +12,7 @@ use super::support::netns::Netns;
 use super::support::observer::{Observer, Seen};
 use super::support::rig::{Daemon, HEATER, Rig};
 
-/// Short waits between attempts, and without end. Nothing else differs from the defaults but the limits below.
+/// Short waits between attempts, and without end.
 const RECONNECT: &str = "[reconnect]\nmax_attempts = -1\ninitial_delay = \"200ms\"\nmax_delay = \"2s\"\n";
 /// Limits that a network on one machine keeps easily, even a busy machine.
 const LIMITS: &str = "connect_timeout = \"5s\"\noperation_timeout = \"5s\"\n";
@@ -65,16 +65,12 @@ pub struct Story {
 impl Story {
     /// Starts the daemon and waits until all is well.
     pub async fn begin(name: &'static str, rig: Rig) -> Self {
-        Self::begin_with(RECONNECT, name, rig).await
+        Self::begin_with_defaults(name, hurried(rig)).await
     }
 
-    /// The same with the waits of the defaults, which nobody can test to their end: the network's return must end them.
-    pub async fn begin_patiently(name: &'static str, rig: Rig) -> Self {
-        Self::begin_with("", name, rig).await
-    }
-
-    async fn begin_with(reconnect: &str, name: &'static str, mut rig: Rig) -> Self {
-        let observer = prepare(reconnect, &mut rig).await;
+    /// The same with the waits and the limits that everybody has: the network's return must end them.
+    pub async fn begin_with_defaults(name: &'static str, rig: Rig) -> Self {
+        let observer = rig.observer().await;
         let daemon = rig.run();
         let connected = |seen: &Seen| seen.json()["state"] == "connected";
         observer.within(Duration::from_secs(60), 0, &bridge("connection"), connected).await;
@@ -84,8 +80,9 @@ impl Story {
     }
 
     /// Starts the daemon while something is wrong with the cloud already.
-    pub async fn begin_badly(name: &'static str, mut rig: Rig, filters: u64) -> Self {
-        let observer = prepare(RECONNECT, &mut rig).await;
+    pub async fn begin_badly(name: &'static str, rig: Rig, filters: u64) -> Self {
+        let rig = hurried(rig);
+        let observer = rig.observer().await;
         let daemon = rig.run();
         Self { filters, before: Counters::default(), rig, daemon, observer, name }
     }
@@ -166,10 +163,10 @@ impl Story {
     }
 }
 
-async fn prepare(reconnect: &str, rig: &mut Rig) -> Observer {
+fn hurried(mut rig: Rig) -> Rig {
     rig.cloud_lines = LIMITS;
-    rig.more.insert_str(0, reconnect);
-    rig.observer().await
+    rig.more.insert_str(0, RECONNECT);
+    rig
 }
 
 fn received_at(status: &Seen) -> SystemTime {

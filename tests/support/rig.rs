@@ -37,6 +37,8 @@ pub struct Rig {
     pub stale_after: &'static str,
     /// The configuration's `broker.url`, when it is not the mosquitto's plain listener.
     pub broker_lines: String,
+    /// What the daemon finds in its environment besides the test's own.
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Rig {
@@ -82,6 +84,7 @@ impl Rig {
             password: "demo-password".into(),
             stale_after: "5m",
             broker_lines,
+            environment: Vec::new(),
         }
     }
 
@@ -160,6 +163,7 @@ impl Daemon {
             .arg(config)
             .env("NOTIFY_SOCKET", &socket)
             .env("WATCHDOG_USEC", "600000")
+            .envs(rig.environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -189,12 +193,7 @@ impl Daemon {
 
     /// Waits for a line in the log.
     pub async fn logged(&self, words: &str) {
-        self.logged_within(Duration::from_secs(20), words).await;
-    }
-
-    /// Waits so long for a line in the log.
-    pub async fn logged_within(&self, limit: Duration, words: &str) {
-        let end = Instant::now() + limit;
+        let end = Instant::now() + Duration::from_secs(20);
         while !self.log().contains(words) {
             assert!(Instant::now() < end, "`{words}` is not in the log:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
