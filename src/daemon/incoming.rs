@@ -1,5 +1,7 @@
 //! What the links and the tasks bring, and whom it is told.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use tracing::{debug, info, trace, warn};
 
@@ -13,6 +15,9 @@ use crate::navilink::account::Heater;
 use crate::navilink::presign::PresignError;
 use crate::navilink::topics;
 use crate::supervisor::{self, Generation, Input, Reason};
+
+/// An event that the local broker could not be told in time is news for so long.
+const NEWS: Duration = Duration::from_secs(10);
 
 impl Daemon {
     pub(super) fn on_cloud(&mut self, event: LinkEvent) {
@@ -51,7 +56,8 @@ impl Daemon {
                 if self.redial.short_sessions() < SAID {
                     info!(messages = messages.len(), "Connected to the local broker");
                 }
-                for message in messages {
+                let recent = self.unsaid.drain(..).rev().filter(|(at, _)| *at + NEWS >= moment.now);
+                for message in messages.into_iter().chain(recent.map(|(_, message)| message)) {
                     self.local.publish(session, settings::publication(message));
                 }
             }

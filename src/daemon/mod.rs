@@ -12,6 +12,7 @@ mod report;
 mod settings;
 mod stop;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::bridge::{Bridge, Moment};
+use crate::bridge::{self, Bridge, Moment};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
@@ -147,6 +148,8 @@ struct Daemon {
     network_changes: mpsc::Receiver<()>,
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
+    /// Events of the last moments that the local broker was not there to take, the newest first.
+    unsaid: VecDeque<(Instant, bridge::Message)>,
     alarm: alarm::Alarm,
     alerter: Option<Alerter>,
     /// Messages of the local broker that cannot be shown.
@@ -218,6 +221,7 @@ impl Daemon {
             probing: None,
             network_changes,
             cloud_is_up: false,
+            unsaid: VecDeque::new(),
             alarm: alarm::Alarm::default(),
             alerter,
             unreadable: 0,

@@ -14,6 +14,9 @@ use crate::io::{clock, network, notify, task};
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
 
+/// Events that happen while the local broker is away; what is retained comes with the replay.
+const MAX_UNSAID: usize = 32;
+
 impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
     pub(super) fn carry_out(&mut self) {
@@ -86,6 +89,9 @@ impl Daemon {
             bridge::Effect::Publish(message) => {
                 if self.redial.is_up() {
                     self.local.publish(self.redial.generation().0, settings::publication(message));
+                } else if !message.retained {
+                    self.unsaid.truncate(MAX_UNSAID - 1);
+                    self.unsaid.push_front((clock::now(), message));
                 }
             }
             bridge::Effect::Request { message, answered } => {
