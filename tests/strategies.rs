@@ -418,7 +418,12 @@ async fn another_instance_with_the_same_client_id_is_recognised_and_not_fought()
         let back = |seen: &Seen| seen.json()["state"] == "connected" && seen.json()["outages"] == outage;
         stage.observer.after(stage.mark, &topic("bridge/connection"), back).await;
     }
-    let events = stage.events_until("taken_over").await;
+    // The event follows the state that it is about.
+    let mut events = stage.events_until("taken_over").await;
+    while events.iter().filter(|event| *event == "connected").count() < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        events = stage.events_until("taken_over").await;
+    }
     assert_eq!(events.iter().filter(|event| *event == "taken_over").count(), 1, "{events:?}");
     let (first, third) = (events.iter().position(|e| e == "reconnect_attempt 1 100"), events.len());
     assert!(first.is_some() && events[third - 3..].contains(&"connected".to_owned()), "{events:?}");
