@@ -69,18 +69,23 @@ impl Bridge {
                 self.learn_units(mac, &decoded.object);
                 let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
                 decoded.object.insert("received_at".to_owned(), received_at.into());
+                self.note_mode(mac, &mut decoded.object);
                 self.show(mac, "status", decoded);
             }
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
                 self.learn_features(mac, &decoded.object, moment.now);
+                self.learn_entities(mac, &decoded.object);
                 self.show(mac, "info", decoded);
             }
             Body::EnergyDaily(answer) => {
-                self.take_energy(mac, decode_daily(&answer), |energy, answer| energy.set_daily(answer, moment.wall));
+                let set = |energy: &mut Energy, answer| energy.set_daily(answer, moment.wall);
+                self.take_energy(mac, decode_daily(&answer), set, moment);
             }
-            Body::EnergyMonthly(answer) => self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly),
+            Body::EnergyMonthly(answer) => {
+                self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly, moment);
+            }
             Body::Reservations(answer) => {
                 if let Some(held) = self.heaters.get_mut(mac) {
                     held.reservations = Some(answer);
@@ -96,11 +101,13 @@ impl Bridge {
         }
     }
 
-    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, set: impl FnOnce(&mut Energy, Object)) {
+    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, set: impl FnOnce(&mut Energy, Object), moment: Moment) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let Decoded { object, problems, unknown } = decoded;
         set(&mut held.energy, object);
-        let object = held.energy.joined();
+        let mut object = held.energy.joined();
+        let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
+        object.insert("received_at".to_owned(), received_at.into());
         self.show(mac, "energy", Decoded { object, problems, unknown });
     }
 
@@ -119,6 +126,7 @@ impl Bridge {
         };
         if std::mem::replace(&mut held.units, units) != units {
             self.show_reservations(mac);
+            self.discover(mac);
         }
     }
 

@@ -90,6 +90,10 @@ pub struct Held {
     pub energy: Energy,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
     pub reservations: Option<Object>,
+    /// What its device information has told until now; empty before the first.
+    pub feature: Object,
+    /// The mode to which it returns after a vacation.
+    pub mode_before_vacation: Option<String>,
 }
 
 impl Held {
@@ -105,6 +109,8 @@ impl Held {
             recirculation: false,
             energy: Energy::default(),
             reservations: None,
+            feature: Object::new(),
+            mode_before_vacation: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod complaints;
+mod discovery;
 mod energy;
 mod heater;
 pub mod polling;
@@ -26,6 +27,7 @@ use crate::navilink::topics as cloud_topics;
 use crate::units::{Mac, UnitsChoice};
 
 use complaints::Complaints;
+pub use discovery::HomeAssistant;
 use heater::Held;
 use polling::{Intervals, Place, Poll, Schedule};
 use retained::Retained;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
+    /// Whether and where Home Assistant is told of it.
+    pub home_assistant: HomeAssistant,
 }
 
 /// A message for the local broker.
@@ -120,6 +124,8 @@ pub struct Bridge {
     periodic: bool,
     /// What `bridge/info` says besides the heaters.
     about: Value,
+    /// When everything is published again for a Home Assistant that has come up.
+    birth_due: Option<Instant>,
 }
 
 impl Bridge {
@@ -136,6 +142,7 @@ impl Bridge {
             session: None,
             periodic: false,
             about,
+            birth_due: None,
         };
         bridge.set_heaters(known);
         // The account's own list comes later, and only what is wrong with that is said.
@@ -164,6 +171,7 @@ impl Bridge {
             for name in topics::OF_DEVICE {
                 self.retain(self.settings.topics.device(&mac, name), Bytes::new());
             }
+            self.undiscover(&mac);
         }
         for heater in listed {
             match self.heaters.get_mut(&heater.mac) {
@@ -176,6 +184,7 @@ impl Bridge {
             }
         }
         self.publish_info();
+        self.discover_all();
     }
 
     /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
@@ -297,11 +306,12 @@ impl Bridge {
         let fetches = self.heaters.values().filter_map(|held| held.tou.due());
         let stale_after = self.settings.stale_after;
         let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests.chain(fetches).chain(stale).min()
+        requests.chain(fetches).chain(stale).chain(self.birth_due).min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
     pub fn handle_timeout(&mut self, moment: Moment) {
+        self.handle_birth(moment.now);
         let stale: Vec<Mac> = self
             .heaters
             .iter()

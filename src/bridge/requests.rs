@@ -15,6 +15,9 @@ const REQUESTS: [&str; 2] = ["reconnect", "refresh"];
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
     pub fn local_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) {
+        if self.is_birth(topic) {
+            return self.hear_birth(payload, retained, moment.now);
+        }
         let topics = self.settings.topics.clone();
         let Some(request) = topics.parse(topic) else { return };
         if retained {

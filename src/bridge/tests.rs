@@ -25,6 +25,7 @@ fn settings() -> Settings {
         intervals: Intervals { status: MINUTE, information: 30 * MINUTE, energy: 60 * MINUTE, schedules: 60 * MINUTE },
         stale_after: 5 * MINUTE,
         names: BTreeMap::new(),
+        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
     }
 }
 

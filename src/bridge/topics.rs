@@ -62,6 +62,11 @@ impl Topics {
         format!("{}/{heater}/{name}", self.base)
     }
 
+    /// What every topic begins with (`broker.base_topic`).
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The filters that the bridge subscribes to on the local broker.
     pub fn filters(&self) -> Vec<String> {
         vec![self.bridge("request/+"), format!("{}/+/get/+", self.base)]
@@ -79,7 +84,8 @@ impl Topics {
         }
     }
 
-    fn bridge(&self, name: &str) -> String {
+    /// A topic of the bridge itself: `state`, `connection`, `request/<name>`, ….
+    pub fn bridge(&self, name: &str) -> String {
         format!("{}/bridge/{name}", self.base)
     }
 }

@@ -187,6 +187,7 @@ impl Daemon {
         let about = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started_at": report::rfc3339(wall),
+            "log_level": config.dump()["log"]["level"],
             "configuration": config.dump(),
         });
         let (cloud_sender, cloud_events) = mpsc::channel(MAX_EVENTS);
@@ -287,7 +288,7 @@ impl Daemon {
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         if let Some(session) = self.redial.handle_timeout(moment.now) {
-            let filters = settings::bridge(&self.config).topics.filters();
+            let filters = self.bridge.filters();
             let dial = settings::local_dial(&self.config, self.local_tls.as_ref(), self.bridge.will(), filters);
             self.local.dial(session.0, dial);
         }

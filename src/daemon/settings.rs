@@ -81,6 +81,10 @@ pub fn bridge(config: &Config) -> bridge::Settings {
         },
         stale_after: cloud.stale_after,
         names,
+        home_assistant: bridge::HomeAssistant {
+            enabled: config.home_assistant.enabled,
+            prefix: config.home_assistant.discovery_prefix.clone(),
+        },
     }
 }
 

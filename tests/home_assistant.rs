@@ -1,0 +1,238 @@
+//! The discovery messages: held to golden files, to the rules of a real Home Assistant, to what the bridge publishes, and
+//! the documentation's list of entities to the table.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "home_assistant/rules.rs"]
+mod rules;
+#[path = "home_assistant/world.rs"]
+mod world;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+
+use navien2mqtt::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
+use navien2mqtt::units::UnitSystem;
+use serde_json::{Map, Value};
+use world::{bare, everything, heater, published, the_bridge, usual};
+
+/// The `set` names of the contract, section 6.
+const SET_NAMES: &[&str] = &[
+    "power",
+    "mode",
+    "temperature",
+    "vacation_days",
+    "anti_legionella",
+    "demand_response",
+    "tou",
+    "intelligent_scheduling",
+    "recirculation_mode",
+    "recirculation_hot_button",
+    "air_filter_reset",
+    "condenser_fault_reset",
+    "water_program",
+    "air_filter_life",
+];
+
+fn all_messages() -> Vec<(&'static str, Value)> {
+    vec![
+        ("everything", heater(&everything(), UnitSystem::Us)),
+        ("usual", heater(&usual(), UnitSystem::Metric)),
+        ("bare", heater(&bare(), UnitSystem::Us)),
+        ("bridge", the_bridge()),
+    ]
+}
+
+fn components(message: &Value) -> &Map<String, Value> {
+    message["components"].as_object().unwrap()
+}
+
+/// The names after `value_json.` in a template.
+fn members(template: &str) -> impl Iterator<Item = &str> {
+    template
+        .split("value_json.")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap())
+}
+
+#[test]
+fn the_messages_are_those_of_the_golden_files() {
+    for (name, message) in all_messages() {
+        let file = format!("{}/tests/golden/home_assistant/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let made = serde_json::to_string_pretty(&message).unwrap() + "\n";
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&file, &made).unwrap();
+        }
+        let golden = fs::read_to_string(&file).unwrap_or_default();
+        assert!(golden == made, "{file}: run the test with UPDATE_DOCS=1 and look at the difference");
+    }
+}
+
+#[test]
+fn the_messages_keep_the_rules_of_home_assistant() {
+    for (name, message) in all_messages() {
+        for other in [None, Some(UnitSystem::Us), Some(UnitSystem::Metric)] {
+            let message = match (name, other) {
+                ("everything", Some(units)) => heater(&everything(), units),
+                _ => message.clone(),
+            };
+            rules::check(name, &message);
+        }
+    }
+}
+
+#[test]
+fn what_a_heater_does_not_have_is_a_stub_and_the_rest_is_there() {
+    let of = |message: &Value| -> BTreeSet<String> {
+        components(message).iter().filter(|(_, c)| c.as_object().unwrap().len() > 1).map(|(id, _)| id.clone()).collect()
+    };
+    let all = of(&heater(&everything(), UnitSystem::Us));
+    assert_eq!(all.len(), entities::heater().count(), "a heater with everything has every entity");
+    let usual = of(&heater(&usual(), UnitSystem::Us));
+    let missing: BTreeSet<&str> = all.difference(&usual).map(String::as_str).collect();
+    assert!(missing.contains("recirculation_mode") && missing.contains("mixing_rate"), "{missing:?}");
+    assert!(missing.iter().all(|id| id.contains("recirc") || *id == "mixing_rate"), "{missing:?}");
+    let bare = heater(&bare(), UnitSystem::Us);
+    for gone in ["power", "temperature", "vacation", "tou", "demand_response", "total_kwh", "recirculation_mode"] {
+        assert_eq!(components(&bare)[gone].as_object().unwrap().len(), 1, "{gone}");
+    }
+    let water_heater = &components(&bare)["water_heater"];
+    for absent in ["modes", "mode_command_topic", "power_command_topic", "temperature_command_topic"] {
+        assert_eq!(water_heater.get(absent), None);
+    }
+}
+
+#[test]
+fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
+    let mut feature = usual();
+    feature["dhw_temperature_min"] = 104.9.into();
+    feature["dhw_temperature_max"] = 149.9.into();
+    feature["units"] = "us".into();
+    feature["electric_use"] = false.into();
+    let water_heater = |units| components(&heater(&feature, units))["water_heater"].clone();
+    let us = water_heater(UnitSystem::Us);
+    assert_eq!(
+        (&us["min_temp"], &us["max_temp"], &us["temperature_unit"]),
+        (&104.9.into(), &149.9.into(), &"F".into())
+    );
+    assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "high_demand", "vacation", "off"]));
+    let metric = water_heater(UnitSystem::Metric);
+    assert_eq!((&metric["min_temp"], &metric["max_temp"]), (&40.5.into(), &65.5.into()), "told in the other units");
+    feature.remove("dhw_temperature_min");
+    feature.remove("dhw_temperature_max");
+    let unknown = components(&heater(&feature, UnitSystem::Us))["water_heater"].clone();
+    assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &149.9.into()), "both are always set");
+}
+
+#[test]
+fn every_member_that_a_template_reads_is_published() {
+    let published = published();
+    let messages = [
+        (heater(&everything(), UnitSystem::Us), entities::heater().collect::<Vec<_>>()),
+        (the_bridge(), BRIDGE.iter().collect()),
+    ];
+    for (message, entity) in
+        messages.iter().flat_map(|(message, table)| table.iter().map(move |entity| (message, entity)))
+    {
+        for (key, template) in components(message)[entity.id].as_object().unwrap() {
+            let of_attributes = entity.attributes.filter(|_| key.starts_with("json_attributes"));
+            let at = of_attributes.map_or(entity.topic, |(topic, _)| topic);
+            for member in members(template.as_str().unwrap_or_default()) {
+                let (_, object) = published.iter().find(|(topic, _)| *topic == at).unwrap();
+                assert!(object.contains(member), "{}: {at:?} has no `{member}`", entity.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_member_of_a_status_has_an_entity() {
+    let everything = heater(&everything(), UnitSystem::Us);
+    let text = everything.to_string();
+    let read: BTreeSet<&str> = members(&text).collect();
+    let published = published();
+    let (_, status) = published.iter().find(|(topic, _)| *topic == Topic::Heater("status")).unwrap();
+    let unread: Vec<&String> = status.iter().filter(|member| !read.contains(member.as_str())).collect();
+    assert_eq!(unread, ["units"], "the units are those of every entity");
+}
+
+#[test]
+fn every_command_is_one_of_the_contract() {
+    let mut used = BTreeSet::new();
+    for (_, message) in all_messages() {
+        let text = message.to_string();
+        for rest in text.split("/set/").skip(1) {
+            used.insert(rest.split('"').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(used, SET_NAMES.iter().map(|name| (*name).to_owned()).collect());
+    let requests: BTreeSet<&str> = BRIDGE
+        .iter()
+        .filter_map(|entity| match entity.component {
+            Component::Button(Topic::Bridge(to), ..) | Component::Select(Topic::Bridge(to), _) => Some(to),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        requests,
+        BTreeSet::from(["request/log_level", "request/reconnect", "request/refresh", "request/restart"])
+    );
+}
+
+#[test]
+fn every_event_of_the_connection_is_known_to_its_entity() {
+    let production = include_str!("../src/daemon/report.rs").split("pub fn log(").next().unwrap();
+    for event in entities::CONNECTION_EVENTS {
+        assert!(
+            production.contains(&format!("(\"{event}\"")) || production.contains(&format!("\"{event}\",")),
+            "{event}"
+        );
+    }
+    let documented = include_str!("../docs/topics.md");
+    let (_, section) = documented.split_once("### `bridge/event`").unwrap();
+    let section = section.split("###").next().unwrap();
+    let arms = production.split("Event::").skip(1).filter_map(|arm| arm.split('"').nth(1));
+    for name in arms.filter(|name| !name.is_empty() && *name != "event") {
+        assert!(entities::CONNECTION_EVENTS.contains(&name), "{name} is no event type");
+        assert!(section.contains(&format!("`{name}`")), "{name} is not documented");
+    }
+}
+
+#[test]
+fn the_documentation_lists_the_entities() {
+    for (marker, table) in [("heater", list(entities::heater())), ("bridge", list(BRIDGE.iter()))] {
+        hold("docs/home-assistant.md", &format!("<!-- {marker} -->"), &format!("<!-- end of {marker} -->"), &table);
+    }
+}
+
+fn list<'a>(entities: impl Iterator<Item = &'a Entity>) -> String {
+    let mut table =
+        String::from("| entity | id | kind | shown at first | if the heater has |\n|---|---|---|---|---|\n");
+    for entity in entities {
+        let name = if entity.name.is_empty() { "*(the heater)*" } else { entity.name };
+        let kind = match (entity.platform(), entity.section) {
+            (platform @ ("sensor" | "binary_sensor"), Section::Diagnostic) => format!("{platform}, diagnostic"),
+            (platform, _) => platform.to_owned(),
+        };
+        let needs = match entity.needs {
+            Need::Nothing => "",
+            Need::Flag(flag) => &format!("`{flag}`"),
+            Need::TargetTemperature => "`dhw_temperature_setting_use`",
+        };
+        let shown = if entity.enabled { "yes" } else { "" };
+        writeln!(table, "| {name} | `{}` | {kind} | {shown} | {needs} |", entity.id).unwrap();
+    }
+    table
+}
+
+fn hold(path: &str, begin: &str, end: &str, computed: &str) {
+    let file = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{path} has no {begin}"));
+    let (written, after) = rest.split_once(end).unwrap_or_else(|| panic!("{path} has no {end}"));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, format!("{before}{begin}\n{}\n{end}{after}", computed.trim())).unwrap();
+        return;
+    }
+    assert_eq!(written.trim(), computed.trim(), "{path}: run the test with UPDATE_DOCS=1");
+}

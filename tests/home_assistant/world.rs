@@ -1,0 +1,121 @@
+//! Three heaters and a bridge, and what the bridge publishes of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime};
+
+use navien2mqtt::bridge::polling::Intervals;
+use navien2mqtt::bridge::topics::Topics;
+use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings};
+use navien2mqtt::home_assistant;
+use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::navilink::account;
+use navien2mqtt::navilink::encoding::Object;
+use navien2mqtt::navilink::feature::decode_feature;
+use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
+use navien2mqtt::units::{Mac, UnitSystem, UnitsChoice};
+use serde_json::{Value, json};
+
+const MAC: &str = "04786332fca0";
+const BRIDGE: home_assistant::Bridge<'_> = home_assistant::Bridge { base: "navien2mqtt", version: "1.2.3" };
+
+/// The device information of a heater on sale, as it comes over the wire.
+fn wire() -> Object {
+    serde_json::from_str(include_str!("../../fuzz/seeds/feature/nwp500.json")).unwrap()
+}
+
+/// A heater with everything that there is.
+pub fn everything() -> Object {
+    let mut feature = usual();
+    for value in feature.values_mut().filter(|value| value.is_boolean()) {
+        *value = true.into();
+    }
+    feature
+}
+
+/// The usual one: no recirculation, no mixing valve.
+pub fn usual() -> Object {
+    decode_feature(&wire(), UnitsChoice::Us).object
+}
+
+/// One that has no control at all and tells nothing of itself.
+pub fn bare() -> Object {
+    decode_feature(json!({ "dhwUse": 1 }).as_object().unwrap(), UnitsChoice::Us).object
+}
+
+/// The message about a heater with these features, called Garage.
+pub fn heater(feature: &Object, units: UnitSystem) -> Value {
+    let mac: Mac = MAC.parse().unwrap();
+    let heater = home_assistant::Heater { mac: &mac, name: "Garage", feature, units };
+    home_assistant::heater(heater, BRIDGE, &at)
+}
+
+/// The message about the bridge; it has no topic of a heater.
+pub fn the_bridge() -> Value {
+    home_assistant::bridge(BRIDGE, &|topic| match topic {
+        Topic::Bridge(_) => at(topic),
+        Topic::Heater(name) => panic!("the bridge has no {name}"),
+    })
+}
+
+/// The members of what stands on each topic that the table names.
+pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
+    let mac: Mac = MAC.parse().unwrap();
+    let known = account::Heater {
+        mac: mac.clone(),
+        device_type: 52,
+        additional_value: "5322".into(),
+        home_seq: 1,
+        name: "Garage".into(),
+        online: Some(true),
+    };
+    let minute = Duration::from_secs(60);
+    let settings = Settings {
+        topics: Topics::new("navien2mqtt"),
+        units: UnitsChoice::Device,
+        intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
+        stale_after: 5 * minute,
+        names: BTreeMap::new(),
+        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+    };
+    let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
+    // What the daemon tells of itself and of the connection is held to the documentation by its own tests.
+    let about = json!({ "version": "", "started_at": "", "log_level": "" });
+    let mut bridge = Bridge::new(settings, identity, &[known], about);
+    let moment = Moment { now: Instant::now(), wall: SystemTime::now() };
+    for (suffix, answer) in [
+        ("", json!({ "status": { "temperatureType": 1 } })),
+        ("", json!({ "feature": { "recirculationUse": 2 } })),
+        ("/energy-usage-daily-query/rd", json!({ "usage": [] })),
+        ("/rsv/rd", json!({ "reservationUse": 1 })),
+        ("/recirc-rsv/rd", json!({ "reservationUse": 1 })),
+        ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
+    ] {
+        let topic = format!("cmd/52/navilink-{MAC}/res{suffix}");
+        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), moment);
+    }
+    bridge.tou_fetched(&mac, &json!({}));
+    bridge.set_connection(&documented_connection());
+    let retained: BTreeMap<String, Object> = bridge
+        .replay()
+        .into_iter()
+        .filter_map(|message| Some((message.topic, serde_json::from_slice(&message.payload).ok()?)))
+        .collect();
+    let mut published = vec![(Topic::Bridge("event"), BTreeSet::from(["event".to_owned()]))];
+    for entity in entities::heater().chain(BRIDGE_ENTITIES) {
+        let object = retained.get(&at(entity.topic)).into_iter().flat_map(|object| object.keys().cloned());
+        published.push((entity.topic, object.collect()));
+    }
+    published
+}
+
+fn at(topic: Topic) -> String {
+    match topic {
+        Topic::Bridge(name) => format!("navien2mqtt/bridge/{name}"),
+        Topic::Heater(name) => format!("navien2mqtt/{MAC}/{name}"),
+    }
+}
+
+fn documented_connection() -> Value {
+    let (_, rest) = include_str!("../../docs/topics.md").split_once("### `bridge/connection`").unwrap();
+    serde_json::from_str(rest.split("```").nth(1).unwrap().trim_start_matches("json")).unwrap()
+}
