@@ -126,7 +126,7 @@ impl Bridge {
         };
         if std::mem::replace(&mut held.units, units) != units {
             self.show_reservations(mac);
-            self.discover(mac);
+            self.discover_in_new_units(mac);
         }
     }
 

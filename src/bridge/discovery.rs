@@ -9,6 +9,7 @@ use super::{Bridge, Effect};
 use crate::home_assistant::entities::Topic;
 use crate::home_assistant::{self, birth_topic, bridge_id, discovery_topic, heater_id};
 use crate::navilink::encoding::Object;
+use crate::navilink::request::Query;
 use crate::units::Mac;
 
 /// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
@@ -91,6 +92,14 @@ impl Bridge {
         let heater = home_assistant::Heater { mac, name, feature: &held.feature, units: held.units };
         let message = home_assistant::heater(heater, self.described(), &place);
         self.retain(self.heater_topic(mac), Bytes::from(message.to_string()));
+    }
+
+    /// Tells of a heater whose units have changed; its limits and the like are to come in the same units soon.
+    pub(super) fn discover_in_new_units(&mut self, mac: &Mac) {
+        if self.heaters.get(mac).is_some_and(|held| !held.feature.is_empty()) {
+            self.discover(mac);
+            self.ask(mac, &Query::Information);
+        }
     }
 
     /// Takes back what was told of a heater.

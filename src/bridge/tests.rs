@@ -1,3 +1,5 @@
+mod discovery;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -42,12 +44,16 @@ struct World {
 }
 
 impl World {
-    #[allow(clippy::disallowed_methods)]
     fn new(known: &[Heater]) -> Self {
+        Self::with(settings(), known)
+    }
+
+    #[allow(clippy::disallowed_methods)]
+    fn with(settings: Settings, known: &[Heater]) -> Self {
         let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
         let start = Instant::now();
         let mut world = Self {
-            bridge: Bridge::new(settings(), identity, known, json!({ "version": "0" })),
+            bridge: Bridge::new(settings, identity, known, json!({ "version": "0" })),
             start,
             now: start,
             broker: BTreeMap::new(),

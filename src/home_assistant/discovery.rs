@@ -329,7 +329,7 @@ impl Maker<'_> {
         let [min, max] = self.limits();
         let mut add = |key: &str, value: Value| made[key] = value;
         add("temperature_unit", if metric { "C" } else { "F" }.into());
-        add("precision", json!(if metric { 0.5 } else { 1.0 }));
+        add("precision", json!(if metric { 0.5 } else { 0.1 }));
         add("min_temp", min.into());
         add("max_temp", max.into());
         add("current_temperature_topic", status.as_str().into());

@@ -63,8 +63,13 @@ pub const OTHERS: &[Entity] = &[
         .on(RESERVATIONS)
         .read("{{ value_json.entries | length }}")
         .with(RESERVATIONS, None)
+        .diagnostic()
         .needs(PROGRAMMED),
-    binary("reservations_enabled", "Reservations enabled").on(RESERVATIONS).key("enabled").needs(PROGRAMMED),
+    binary("reservations_enabled", "Reservations enabled")
+        .on(RESERVATIONS)
+        .key("enabled")
+        .diagnostic()
+        .needs(PROGRAMMED),
     sensor("tou_periods", "Time-of-use periods", Number)
         .on(TOU)
         .read("{{ value_json.periods | length }}")
@@ -75,6 +80,7 @@ pub const OTHERS: &[Entity] = &[
                          'periods': value_json.periods} | to_json }}",
             ),
         )
+        .diagnostic()
         .needs(PROGRAMMED),
     sensor("tou_name", "Time-of-use tariff", Plain)
         .on(TOU)
@@ -85,6 +91,7 @@ pub const OTHERS: &[Entity] = &[
         .on(RECIRCULATION)
         .read("{{ value_json.entries | length }}")
         .with(RECIRCULATION, None)
+        .diagnostic()
         .needs(CIRCULATING),
     binary("recirculation_enabled", "Recirculation schedule enabled")
         .on(RECIRCULATION)

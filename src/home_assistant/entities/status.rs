@@ -26,7 +26,7 @@ pub const MAIN: &[Entity] = &[
     sensor("current_inst_power", "Power", Power),
     sensor("dhw_charge_per", "Charge", Percent),
     sensor("usable_energy", "Usable energy", Heat),
-    sensor("energy_to_setpoint", "Missing energy", Heat),
+    sensor("energy_to_setpoint", "Missing energy", Heat).disabled(),
     sensor("current_dhw_flow_rate", "Flow", Flow),
     sensor("cumulated_dhw_flow_rate", "Water used", Water),
     sensor("operation_mode", "Operation", Words(OPERATIONS)),
@@ -46,16 +46,17 @@ pub const MAIN: &[Entity] = &[
         .of_class("problem")
         .read("{{ None if value_json.error_code is none else value_json.error_code != 0 }}"),
     sensor("error_text", "Error", Plain)
-        .read("{{ None if value_json.error_code is none else value_json.error_text or 'No error' }}"),
+        .read("{{ None if value_json.error_code is none else value_json.error_text or 'No error' }}")
+        .diagnostic(),
     binary("wtr_ovr_sensor_use", "Water leak").of_class("problem"),
     binary("con_ovr_sensor_use", "Condensate overflow").of_class("problem"),
     binary("shut_off_valve_use", "Shut-off valve").disabled(),
     binary("air_filter_alarm_use", "Air filter reminder").diagnostic().disabled(),
     sensor("air_filter_remaining_hours", "Air filter remaining", Hours).diagnostic(),
-    sensor("vacation_day_elapsed", "Vacation days elapsed", Days).needs("holiday_use"),
+    sensor("vacation_day_elapsed", "Vacation days elapsed", Days).disabled().needs("holiday_use"),
     binary("recirc_operation_busy", "Recirculation").of_class("running").needs(RECIRCULATION),
-    sensor("recirc_temperature", "Recirculation temperature", Temperature).needs(RECIRCULATION),
-    binary("tou_override_status", "Time-of-use override").needs("program_reservation_use"),
+    sensor("recirc_temperature", "Recirculation temperature", Temperature).disabled().needs(RECIRCULATION),
+    binary("tou_override_status", "Time-of-use override").disabled().needs("program_reservation_use"),
 ];
 
 /// What the machine inside does.
@@ -77,7 +78,7 @@ pub const MACHINERY: &[Entity] = &[
     sensor("cumulated_op_time_eva_fan", "Fan hours since filter reset", Counter).diagnostic().disabled(),
     sensor("air_filter_alarm_elapsed", "Air filter hours", Counter).diagnostic().disabled(),
     binary("eev_use", "Expansion valve").of_class("running").diagnostic().disabled(),
-    binary("eva_fan_use", "Fan").of_class("running").diagnostic(),
+    binary("eva_fan_use", "Fan").of_class("running").diagnostic().disabled(),
     binary("dhw_use_sustained", "Hot water in use for long").of_class("running").disabled(),
     binary("dhw_operation_busy", "Hot water operation").of_class("running").disabled(),
     binary("freeze_protection_use", "Freeze protection").disabled().needs("freeze_protection_use"),

@@ -1,0 +1,134 @@
+//! What Home Assistant is told, and when.
+
+use super::*;
+
+const DISCOVERY: &str = "homeassistant/device/navien2mqtt_04786332fc01/config";
+
+impl World {
+    fn feature(&mut self, last: u8, more: Value) {
+        let mut feature = json!({ "temperatureType": 1, "dhwUse": 2, "heatpumpUse": 2, "holidayUse": 2 });
+        feature.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = json!({ "response": { "feature": feature } });
+        self.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &answer);
+    }
+
+    fn discovered(&self) -> Value {
+        self.broker.get(DISCOVERY).map(|payload| serde_json::from_slice(payload).unwrap()).unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_changes() {
+    let mut world = World::new(&[heater(1)]);
+    assert!(world.broker.contains_key("homeassistant/device/navien2mqtt_bridge/config"));
+    world.status(1, json!({}));
+    world.feature(1, json!({ "dhwUse": null, "heatpumpUse": null, "holidayUse": null, "temperatureType": null }));
+    assert_eq!(world.discovered(), Value::Null, "nothing is known of what it has");
+    world.feature(1, json!({ "recirculationUse": 2 }));
+    let first = world.discovered();
+    assert_eq!(first["device"]["name"], "Heater 1");
+    assert_eq!(first["components"]["water_heater"]["modes"], json!(["heat_pump", "vacation"]));
+    assert_eq!(
+        first["components"]["recirculation_mode"]["command_topic"],
+        "navien2mqtt/04786332fc01/set/recirculation_mode"
+    );
+    world.bridge.set_heaters(&[Heater { name: "Cellar".into(), ..heater(1) }]);
+    world.drain();
+    assert_eq!(world.discovered()["device"]["name"], "Cellar");
+    world.feature(1, json!({ "recirculationUse": 0 }));
+    assert_eq!(world.discovered()["components"]["recirculation_mode"], json!({ "platform": "select" }), "a stub");
+    world.feature(1, json!({ "dhwTemperatureMax": 120, "dhwTemperatureMin": 80 }));
+    assert_eq!(world.discovered()["components"]["water_heater"]["max_temp"], json!(60.0));
+}
+
+#[test]
+fn a_member_that_gets_lost_removes_no_entity() {
+    let mut world = World::new(&[heater(1)]);
+    world.feature(1, json!({ "dhwTemperatureMax": 120, "dhwTemperatureMin": 80 }));
+    let before = world.discovered();
+    world.feature(1, json!({ "heatpumpUse": "?", "holidayUse": null }));
+    assert_eq!(world.discovered(), before);
+    assert_eq!(world.held_json("04786332fc01/info")["heatpump_use"], Value::Null, "what it says itself is shown");
+}
+
+#[test]
+fn units_that_change_are_told_at_once_with_the_limits_in_them() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.feature(1, json!({ "dhwTemperatureMin": 81, "dhwTemperatureMax": 131 }));
+    world.asked();
+    world.status(1, json!({ "temperatureType": 2 }));
+    let water_heater = world.discovered()["components"]["water_heater"].clone();
+    let told = ["temperature_unit", "min_temp", "max_temp"].map(|key| water_heater[key].clone());
+    assert_eq!(told, [json!("F"), json!(104.9), json!(149.9)]);
+    assert_eq!(world.asked(), ["st/did"], "the device information is in the old units");
+}
+
+#[test]
+fn at_home_assistants_birth_everything_is_published_again_after_a_short_while() {
+    let mut world = World::new(&[heater(1)]);
+    assert!(world.bridge.filters().contains(&"homeassistant/status".to_owned()));
+    world.status(1, json!({}));
+    world.feature(1, json!({}));
+    let before = std::mem::take(&mut world.broker);
+    for (payload, retained) in [("online", true), ("offline", false)] {
+        world.asks("homeassistant/status", payload, retained);
+        world.pass(Duration::from_secs(2));
+        assert!(world.broker.is_empty(), "{payload} {retained}");
+    }
+    world.asks("homeassistant/status", "online", false);
+    world.pass(Duration::from_millis(199));
+    assert!(world.broker.is_empty());
+    world.asks("homeassistant/status", "online", false);
+    world.pass(Duration::from_millis(801));
+    assert_eq!(world.broker, before);
+    world.broker.clear();
+    world.pass(Duration::from_secs(60));
+    assert!(world.broker.is_empty(), "once");
+}
+
+#[test]
+fn without_home_assistant_what_an_earlier_run_told_is_taken_back() {
+    let mut earlier = World::new(&[heater(1), heater(2)]);
+    earlier.feature(1, json!({}));
+    let off = HomeAssistant { enabled: false, prefix: "homeassistant".into() };
+    let mut world = World::with(Settings { home_assistant: off, ..settings() }, &[heater(1)]);
+    world.broker = earlier.broker;
+    world.broker.insert(DISCOVERY.replace("fc01", "fc02"), Bytes::from_static(b"{}"));
+    world.connect_broker();
+    world.feature(1, json!({}));
+    world.status(1, json!({ "temperatureType": 2 }));
+    world.bridge.set_heaters(&[heater(1), heater(2)]);
+    world.drain();
+    assert!(world.broker.keys().all(|topic| !topic.starts_with("homeassistant")), "{:?}", world.broker.keys());
+    assert!(!world.bridge.filters().contains(&"homeassistant/status".to_owned()));
+    assert!(world.asks("homeassistant/status", "online", false).is_empty());
+    assert!(world.warnings.is_empty(), "{:?}", world.warnings);
+}
+
+#[test]
+fn a_heater_that_left_the_account_is_taken_back_from_home_assistant() {
+    let mut world = World::new(&[heater(1), heater(2)]);
+    world.feature(1, json!({}));
+    world.feature(2, json!({}));
+    world.bridge.set_heaters(&[heater(2)]);
+    world.drain();
+    assert_eq!(world.discovered(), Value::Null);
+    assert!(world.broker.contains_key(&DISCOVERY.replace("fc01", "fc02")));
+    world.connect_broker();
+    assert_eq!(world.discovered(), Value::Null);
+}
+
+#[test]
+fn the_mode_before_a_vacation_is_remembered() {
+    let mut world = World::new(&[heater(1)]);
+    let before = |world: &mut World, setting: u8| {
+        world.status(1, json!({ "dhwOperationSetting": setting }));
+        world.held_json("04786332fc01/status")["mode_before_vacation"].clone()
+    };
+    assert_eq!(before(&mut world, 5), Value::Null, "nothing was seen before it");
+    assert_eq!(before(&mut world, 4), "high_demand");
+    assert_eq!(before(&mut world, 5), "high_demand");
+    assert_eq!(before(&mut world, 6), "high_demand");
+}

@@ -1,0 +1,57 @@
+//! Discovery by the built daemon on a real mosquitto.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use support::observer::{Observer, Seen};
+use support::rig::{HEATER, Rig, SECOND_HEATER};
+
+const BRIDGE: &str = "homeassistant/device/navien2mqtt_bridge/config";
+
+fn config(mac: &str) -> String {
+    format!("homeassistant/device/navien2mqtt_{mac}/config")
+}
+
+fn any(_: &Seen) -> bool {
+    true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discovery_is_retained_and_the_birth_of_home_assistant_brings_it_again() {
+    let rig = Rig::new(2).await;
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    let first = observer.wait(&config(HEATER), any).await.json();
+    let second = observer.wait(&config(SECOND_HEATER), any).await.json();
+    assert_eq!(first["components"]["water_heater"]["temperature_unit"], "F");
+    assert_eq!(second["components"]["water_heater"]["temperature_unit"], "C");
+    assert_eq!(second["components"]["recirculation_mode"].as_object().unwrap().len(), 1, "it has no recirculation");
+    let bridge = observer.wait(BRIDGE, any).await.json();
+    assert_eq!(first["device"]["via_device"], bridge["device"]["identifiers"][0]);
+    let late = Observer::start(rig.broker.port, "late").await;
+    for topic in [BRIDGE, &config(HEATER), &config(SECOND_HEATER)] {
+        assert!(late.wait(topic, any).await.retained, "{topic}");
+    }
+    let mark = observer.mark();
+    observer.publish("homeassistant/status", "online");
+    for topic in [BRIDGE, &config(HEATER), &config(SECOND_HEATER), &format!("navien2mqtt/{HEATER}/availability")] {
+        assert!(!observer.after(mark, topic, any).await.retained, "{topic}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_without_home_assistant_takes_back_what_the_one_before_told() {
+    let mut rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&config(HEATER), any).await;
+    daemon.signal("TERM");
+    daemon.ended(std::time::Duration::from_secs(10)).await;
+    rig.more = "[home_assistant]\nenabled = false\n".into();
+    let mark = observer.mark();
+    let _daemon = rig.run();
+    observer.after(mark, &format!("navien2mqtt/{HEATER}/info"), any).await;
+    let left: Vec<String> = observer.latest().into_keys().filter(|topic| topic.starts_with("homeassistant")).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
