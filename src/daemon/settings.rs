@@ -81,6 +81,12 @@ pub fn bridge(config: &Config) -> bridge::Settings {
         },
         stale_after: cloud.stale_after,
         names,
+        commands: bridge::commands::Settings {
+            max_queued: config.commands.max_queued,
+            max_age: config.commands.max_age,
+            allow_firmware_commit: config.commands.allow_firmware_commit,
+            answer_within: cloud.operation_timeout,
+        },
     }
 }
 
