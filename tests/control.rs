@@ -160,7 +160,7 @@ async fn commands_wait_for_the_cloud_and_are_obeyed_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_the_heater_does_not_confirm_has_failed() {
     let mut rig = Rig::new(1).await;
-    rig.cloud_lines = "operation_timeout = \"2s\"\n".into();
+    rig.cloud_lines = "operation_timeout = \"2s\"\n";
     let (observer, _daemon) = ready(&rig).await;
     let state = navien2mqtt::simulator::HeaterState::Silent;
     rig.cloud().faults().set(Fault::Heater { index: None, state, ms: None });

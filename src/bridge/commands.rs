@@ -21,6 +21,7 @@ const REST: Duration = Duration::from_secs(2);
 /// So many times, and then it is refused.
 const MOST_TRIES: u32 = 5;
 const MAX_PAYLOAD: usize = 64 * 1024;
+const NO_HEATER: &str = "there is no such heater in this account";
 
 /// How commands are treated.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +48,8 @@ struct Command {
     name: String,
     payload: Payload,
     arrived: Instant,
+    /// How often it was sent.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,6 @@ struct Flight {
     command: Command,
     step: Step,
     until: Instant,
-    tries: u32,
 }
 
 #[derive(Debug)]
@@ -67,26 +69,26 @@ enum Step {
     Resting(Control),
 }
 
-/// What became of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a command, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
-    Queued,
+    Queued(&'static str),
     Sent,
     Confirmed,
-    Rejected,
-    Expired,
-    Failed,
+    Rejected(String),
+    Expired(String),
+    Failed(String),
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    fn into_words(self) -> (&'static str, Option<String>) {
         match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
+            Self::Queued(reason) => ("queued", Some(reason.to_owned())),
+            Self::Sent => ("sent", None),
+            Self::Confirmed => ("confirmed", None),
+            Self::Rejected(reason) => ("rejected", Some(reason)),
+            Self::Expired(reason) => ("expired", Some(reason)),
+            Self::Failed(reason) => ("failed", Some(reason)),
         }
     }
 }
@@ -108,50 +110,46 @@ impl Bridge {
             0..=MAX_PAYLOAD => Payload::read(payload),
             _ => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
         };
-        let result = match read {
+        let command = |payload| Command { name: name.to_owned(), payload, arrived: moment.now, tries: 0 };
+        match read {
             Ok(payload) => {
-                let command = Command { name: name.to_owned(), payload, arrived: moment.now };
-                self.queue(mac, command, moment)
+                let command = command(payload);
+                if let Err(reason) = self.queue(mac, &command, moment) {
+                    self.tell(mac, &command, Outcome::Rejected(reason), moment);
+                }
             }
-            Err(reason) => {
-                Err((Command { name: name.to_owned(), payload: Payload::default(), arrived: moment.now }, reason))
-            }
-        };
-        if let Err((command, reason)) = result {
-            self.tell(mac, &command, Outcome::Rejected, Some(&reason), moment);
+            Err(reason) => self.tell(mac, &command(Payload::default()), Outcome::Rejected(reason), moment),
         }
     }
 
-    fn queue(&mut self, mac: &Mac, command: Command, moment: Moment) -> Result<(), (Command, String)> {
+    fn queue(&mut self, mac: &Mac, command: &Command, moment: Moment) -> Result<(), String> {
         let waiting: usize = self.heaters.values().map(|held| held.commands.waiting.len()).sum();
         let max_queued = self.settings.commands.max_queued;
-        if let Err(reason) = self.plan(mac, &command) {
-            return Err((command, reason));
-        }
-        let Some(held) = self.heaters.get_mut(mac) else {
-            return Err((command, "there is no such heater in this account".to_owned()));
-        };
+        self.plan(mac, command)?;
+        let held = self.heaters.get_mut(mac).ok_or(NO_HEATER)?;
         let replaced = held.commands.waiting.iter().position(|other| other.name == command.name);
         let replaced = replaced.filter(|_| !command.name.starts_with("reservation_"));
         let replaced = replaced.and_then(|place| held.commands.waiting.remove(place));
         if replaced.is_none() && waiting >= max_queued {
-            return Err((command, format!("the queue is full: {max_queued} commands wait")));
+            return Err(format!("the queue is full: {max_queued} commands wait"));
         }
         held.commands.waiting.push_back(command.clone());
         if let Some(older) = replaced {
-            self.tell(mac, &older, Outcome::Expired, Some("a newer command took its place"), moment);
+            let reason = "a newer command took its place".to_owned();
+            self.tell(mac, &older, Outcome::Expired(reason), moment);
         }
+        let before = self.effects.len();
         self.advance(mac, moment);
-        let held = self.heaters.get(mac);
-        if held.is_some_and(|held| held.commands.waiting.back().is_some_and(|last| last.arrived == command.arrived)) {
-            let reason = if self.session.is_none() { "the cloud is away" } else { "another command is under way" };
-            self.tell(mac, &command, Outcome::Queued, Some(reason), moment);
+        let went = self.effects.len() > before;
+        let reason = if self.session.is_none() { "the cloud is away" } else { "others are before it" };
+        if !went {
+            self.tell(mac, command, Outcome::Queued(reason), moment);
         }
         Ok(())
     }
 
     fn plan(&self, mac: &Mac, command: &Command) -> Result<Plan, String> {
-        let held = self.heaters.get(mac).ok_or("there is no such heater in this account")?;
+        let held = self.heaters.get(mac).ok_or(NO_HEATER)?;
         let known = Known {
             feature: held.feature.as_ref(),
             status: held.status.as_ref(),
@@ -171,29 +169,27 @@ impl Bridge {
             }
             let Some(command) = held.commands.waiting.pop_front() else { return };
             match self.plan(mac, &command) {
-                Ok(Plan::Control(control)) => self.send(mac, command, control, 1, moment),
+                Ok(Plan::Control(control)) => self.send(mac, command, control, moment),
                 Ok(Plan::Edit(edit)) => {
                     self.ask(mac, &Query::Reservations);
-                    self.fly(
-                        mac,
-                        Flight { command, step: Step::Reading(edit), until: self.patience(moment), tries: 1 },
-                    );
+                    self.fly(mac, Flight { command, step: Step::Reading(edit), until: self.patience(moment) });
                 }
-                Err(reason) => self.tell(mac, &command, Outcome::Rejected, Some(&reason), moment),
+                Err(reason) => self.tell(mac, &command, Outcome::Rejected(reason), moment),
             }
         }
     }
 
-    fn send(&mut self, mac: &Mac, command: Command, control: Control, tries: u32, moment: Moment) {
+    fn send(&mut self, mac: &Mac, mut command: Command, control: Control, moment: Moment) {
         let Some(held) = self.heaters.get(mac) else { return };
         let message = control.message(&held.heater, &self.identity);
         self.effects.push_back(Effect::Request { message, answered: false });
         // What changed is to be seen at once, and some controls are confirmed by no other word.
         self.ask(mac, &Query::Status);
-        if tries == 1 {
-            self.tell(mac, &command, Outcome::Sent, None, moment);
+        command.tries += 1;
+        if command.tries == 1 {
+            self.tell(mac, &command, Outcome::Sent, moment);
         }
-        self.fly(mac, Flight { command, step: Step::Sent(control), until: self.patience(moment), tries });
+        self.fly(mac, Flight { command, step: Step::Sent(control), until: self.patience(moment) });
     }
 
     fn fly(&mut self, mac: &Mac, flight: Flight) {
@@ -212,14 +208,14 @@ impl Bridge {
         let ours = client == Some(self.identity.client.as_str());
         match verdict(&flight, ours, body) {
             Judgement::Nothing => return self.fly(mac, flight),
-            Judgement::Write(Ok(control)) => return self.send(mac, flight.command, control, 1, moment),
+            Judgement::Write(Ok(control)) => return self.send(mac, flight.command, control, moment),
             Judgement::Rest(control) => {
                 let flight = Flight { step: Step::Resting(control), until: moment.now + REST, ..flight };
                 return self.fly(mac, flight);
             }
-            Judgement::Confirmed => self.tell(mac, &flight.command, Outcome::Confirmed, None, moment),
+            Judgement::Confirmed => self.tell(mac, &flight.command, Outcome::Confirmed, moment),
             Judgement::Write(Err(reason)) | Judgement::Refused(reason) => {
-                self.tell(mac, &flight.command, Outcome::Rejected, Some(&reason), moment);
+                self.tell(mac, &flight.command, Outcome::Rejected(reason), moment);
             }
         }
         self.advance(mac, moment);
@@ -237,7 +233,7 @@ impl Bridge {
             let overdue = held.commands.flight.take_if(|flight| flight.until <= moment.now);
             for command in expired {
                 let reason = format!("it waited for {}", humantime::format_duration(max_age));
-                self.tell(&mac, &command, Outcome::Expired, Some(&reason), moment);
+                self.tell(&mac, &command, Outcome::Expired(reason), moment);
             }
             if let Some(flight) = overdue {
                 self.overdue(&mac, flight, moment);
@@ -249,11 +245,11 @@ impl Bridge {
     fn overdue(&mut self, mac: &Mac, flight: Flight, moment: Moment) {
         let within = humantime::format_duration(self.settings.commands.answer_within);
         let reason = match flight.step {
-            Step::Resting(control) => return self.send(mac, flight.command, control, flight.tries + 1, moment),
+            Step::Resting(control) => return self.send(mac, flight.command, control, moment),
             Step::Reading(_) => format!("the reservations could not be read within {within}"),
             Step::Sent(_) => format!("the heater did not confirm it within {within}"),
         };
-        self.tell(mac, &flight.command, Outcome::Failed, Some(&reason), moment);
+        self.tell(mac, &flight.command, Outcome::Failed(reason), moment);
     }
 
     /// Returns when [`Bridge::commands_on_time`] is wanted.
@@ -267,8 +263,8 @@ impl Bridge {
         for mac in all {
             let flight = self.heaters.get_mut(&mac).and_then(|held| held.commands.flight.take());
             if let Some(flight) = flight {
-                let reason = "the connection was lost before the heater confirmed it";
-                self.tell(&mac, &flight.command, Outcome::Failed, Some(reason), moment);
+                let reason = "the connection was lost before the heater confirmed it".to_owned();
+                self.tell(&mac, &flight.command, Outcome::Failed(reason), moment);
             }
         }
     }
@@ -278,30 +274,26 @@ impl Bridge {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let Commands { waiting, flight } = std::mem::take(&mut held.commands);
         if let Some(flight) = flight {
-            self.tell(mac, &flight.command, Outcome::Failed, Some(reason), moment);
+            self.tell(mac, &flight.command, Outcome::Failed(reason.to_owned()), moment);
         }
         for command in waiting {
-            self.tell(mac, &command, Outcome::Expired, Some(reason), moment);
+            self.tell(mac, &command, Outcome::Expired(reason.to_owned()), moment);
         }
     }
 
-    fn tell(&mut self, mac: &Mac, command: &Command, outcome: Outcome, reason: Option<&str>, moment: Moment) {
-        let mut result = json!({ "name": command.name, "status": outcome.as_str() });
+    fn tell(&mut self, mac: &Mac, command: &Command, outcome: Outcome, moment: Moment) {
+        let (status, reason) = outcome.into_words();
+        let mut result = json!({ "name": command.name, "status": status });
         if let Some(id) = &command.payload.id {
             result["id"] = id.clone();
         }
-        if let Some(reason) = reason {
-            result["reason"] = reason.into();
+        if let Some(reason) = &reason {
+            result["reason"] = reason.as_str().into();
         }
         result["at"] = humantime::format_rfc3339_seconds(moment.wall).to_string().into();
         let topic = self.settings.topics.device(mac, "result");
         self.publish_once(topic, &result);
-        self.effects.push_back(Effect::Command {
-            mac: mac.clone(),
-            name: command.name.clone(),
-            status: outcome.as_str(),
-            reason: reason.map(str::to_owned),
-        });
+        self.effects.push_back(Effect::Command { mac: mac.clone(), name: command.name.clone(), status, reason });
     }
 }
 
@@ -324,7 +316,7 @@ fn verdict(flight: &Flight, ours: bool, body: &Body) -> Judgement {
             Judgement::Write(edit.apply(&mut entries).map(|()| Control::Reservations(Schedule { enabled, entries })))
         }
         (Step::Sent(control), Body::ControlRefused { fail_code }) if ours => match fail_code {
-            Some(TOO_SOON) if flight.tries < MOST_TRIES => Judgement::Rest(control.clone()),
+            Some(TOO_SOON) if flight.command.tries < MOST_TRIES => Judgement::Rest(control.clone()),
             Some(code) => Judgement::Refused(format!("the heater refused it (fail code {code})")),
             None => Judgement::Refused("the heater refused it".to_owned()),
         },
