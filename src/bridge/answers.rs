@@ -38,6 +38,7 @@ impl Bridge {
             self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
             return Verdict::Heard;
         };
+        self.judge(&mac, message.client.as_deref(), &message.body, moment);
         self.take(&mac, message.body, moment);
         if let Some(held) = self.heaters.get_mut(&mac) {
             held.freshness.renew(moment.now);
@@ -66,6 +67,9 @@ impl Bridge {
         match body {
             Body::Status(status) => {
                 let mut decoded = decode_status(&status, choice);
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.status = Some(status);
+                }
                 self.learn_units(mac, &decoded.object);
                 let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
                 decoded.object.insert("received_at".to_owned(), received_at.into());
@@ -77,7 +81,11 @@ impl Bridge {
                 self.learn_units(mac, &decoded.object);
                 self.learn_features(mac, &decoded.object, moment.now);
                 self.learn_entities(mac, &decoded.object);
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.feature = Some(feature);
+                }
                 self.show(mac, "info", decoded);
+                self.advance(mac, moment);
             }
             Body::EnergyDaily(answer) => {
                 let set = |energy: &mut Energy, answer| energy.set_daily(answer, moment.wall);
@@ -97,7 +105,7 @@ impl Bridge {
             Body::Tou(_) => self.fetch_tou(mac, moment.now),
             Body::Diagnostics(answer) => self.show(mac, "diagnostics", decode_diagnostics(&answer)),
             Body::Firmware(answer) => self.show(mac, "firmware", decode_firmware(&answer)),
-            Body::ControlRefused { .. } | Body::Request | Body::Presence | Body::Other => {}
+            Body::ControlRefused { .. } | Body::FirmwareCommitted | Body::Request | Body::Presence | Body::Other => {}
         }
     }
 

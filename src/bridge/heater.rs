@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::commands::Commands;
 use super::energy::Energy;
 use super::polling::Schedule;
 use crate::navilink::account::Heater;
@@ -88,10 +89,16 @@ pub struct Held {
     pub recirculation: bool,
     /// The newest answers about energy.
     pub energy: Energy,
+    /// The device information as the heater sent it last: what it is able to.
+    pub feature: Option<Object>,
+    /// The status as the heater sent it last.
+    pub status: Option<Object>,
+    /// Its commands.
+    pub commands: Commands,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
     pub reservations: Option<Object>,
     /// What its device information has told until now; empty before the first.
-    pub feature: Object,
+    pub capabilities: Object,
     /// The mode to which it returns after a vacation.
     pub mode_before_vacation: Option<String>,
 }
@@ -108,8 +115,11 @@ impl Held {
             tou: TouFetches::default(),
             recirculation: false,
             energy: Energy::default(),
+            feature: None,
+            status: None,
+            commands: Commands::default(),
             reservations: None,
-            feature: Object::new(),
+            capabilities: Object::new(),
             mode_before_vacation: None,
         }
     }

@@ -5,6 +5,7 @@
 //! to a broker that has forgotten it.
 
 mod answers;
+pub mod commands;
 mod complaints;
 mod discovery;
 mod energy;
@@ -12,6 +13,7 @@ mod heater;
 pub mod polling;
 mod requests;
 mod retained;
+mod set;
 pub mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -48,6 +50,8 @@ pub struct Settings {
     pub names: BTreeMap<Mac, String>,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
+    /// How commands are treated.
+    pub commands: commands::Settings,
 }
 
 /// A message for the local broker.
@@ -91,6 +95,17 @@ pub enum Effect {
     },
     /// Connect to the cloud afresh, as a user asked.
     Reconnect,
+    /// Tell a human what became of a command.
+    Command {
+        /// To which heater.
+        mac: Mac,
+        /// What it sets.
+        name: String,
+        /// `sent`, `confirmed`, ….
+        status: &'static str,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Tell a human, once.
     Warn {
         /// About which heater.
@@ -144,7 +159,7 @@ impl Bridge {
             about,
             birth_due: None,
         };
-        bridge.set_heaters(known);
+        bridge.take_heaters(known);
         // The account's own list comes later, and only what is wrong with that is said.
         bridge.effects.clear();
         bridge.complaints = Complaints::default();
@@ -162,7 +177,15 @@ impl Bridge {
     }
 
     /// Takes the account's heaters. New ones appear as unavailable; the topics of those that are gone are cleared.
-    pub fn set_heaters(&mut self, listed: &[Heater]) {
+    pub fn set_heaters(&mut self, listed: &[Heater], moment: Moment) {
+        let gone = self.heaters.keys().filter(|mac| listed.iter().all(|heater| heater.mac != **mac)).cloned();
+        for mac in gone.collect::<Vec<_>>() {
+            self.end_commands(&mac, "the heater is not in the account any more", moment);
+        }
+        self.take_heaters(listed);
+    }
+
+    fn take_heaters(&mut self, listed: &[Heater]) {
         let listed = &self.served(listed);
         let gone: Vec<Mac> = self.heaters.keys().filter(|mac| listed.iter().all(|h| h.mac != **mac)).cloned().collect();
         for mac in gone {
@@ -226,7 +249,8 @@ impl Bridge {
     }
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.
-    pub fn session_ended(&mut self) {
+    pub fn session_ended(&mut self, moment: Moment) {
+        self.end_flights(moment);
         self.session = None;
         for held in self.heaters.values_mut() {
             held.schedule = None;
@@ -285,7 +309,11 @@ impl Bridge {
     }
 
     /// Returns what the local broker is told when the process ends.
-    pub fn farewell(&mut self) -> Vec<Message> {
+    pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
+        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
+        for mac in all {
+            self.end_commands(&mac, "the bridge was stopped", moment);
+        }
         self.give_up();
         let mut messages: Vec<Message> = self
             .effects
@@ -306,7 +334,7 @@ impl Bridge {
         let fetches = self.heaters.values().filter_map(|held| held.tou.due());
         let stale_after = self.settings.stale_after;
         let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests.chain(fetches).chain(stale).chain(self.birth_due).min()
+        requests.chain(fetches).chain(stale).chain(self.commands_due()).chain(self.birth_due).min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
@@ -323,6 +351,7 @@ impl Bridge {
         for mac in stale {
             self.lose(&mac);
         }
+        self.commands_on_time(moment);
         let all: Vec<Mac> = self.heaters.keys().cloned().collect();
         for mac in all {
             self.fetch_due_tou(&mac, moment.now);

@@ -28,6 +28,7 @@ impl Bridge {
         }
         match request {
             Request::Bridge(name) => self.administer(name, payload, moment),
+            Request::Set(mac, name) => self.set(&mac, name, payload, moment),
             Request::Get(mac, name) => {
                 if let Err(error) = self.get(&mac, name, payload, moment) {
                     self.complain(None, &format!("get {name} {mac}"), || format!("The message on {topic} {error}"));

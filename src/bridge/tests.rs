@@ -9,7 +9,7 @@ use crate::navilink::session::{ClientId, SessionId};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn heater(last: u8) -> Heater {
+pub(super) fn heater(last: u8) -> Heater {
     Heater {
         mac: format!("04786332fc{last:02x}").parse().unwrap(),
         device_type: 52,
@@ -28,28 +28,34 @@ fn settings() -> Settings {
         stale_after: 5 * MINUTE,
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        commands: commands::Settings {
+            max_queued: 3,
+            max_age: 5 * MINUTE,
+            allow_firmware_commit: false,
+            answer_within: Duration::from_secs(30),
+        },
     }
 }
 
 /// A bridge with its world: a clock, and a broker that keeps what is retained.
-struct World {
-    bridge: Bridge,
+pub(super) struct World {
+    pub(super) bridge: Bridge,
     start: Instant,
-    now: Instant,
+    pub(super) now: Instant,
     broker: BTreeMap<String, Bytes>,
-    others: Vec<Message>,
-    requests: Vec<Outgoing>,
+    pub(super) others: Vec<Message>,
+    pub(super) requests: Vec<Outgoing>,
     warnings: Vec<String>,
     rest: Vec<Effect>,
 }
 
 impl World {
-    fn new(known: &[Heater]) -> Self {
+    pub(super) fn new(known: &[Heater]) -> Self {
         Self::with(settings(), known)
     }
 
     #[allow(clippy::disallowed_methods)]
-    fn with(settings: Settings, known: &[Heater]) -> Self {
+    pub(super) fn with(settings: Settings, known: &[Heater]) -> Self {
         let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
         let start = Instant::now();
         let mut world = Self {
@@ -66,7 +72,7 @@ impl World {
         world
     }
 
-    fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> Moment {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + (self.now - self.start);
         Moment { now: self.now, wall }
     }
@@ -87,7 +93,7 @@ impl World {
         }
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         while let Some(effect) = self.bridge.poll_effect() {
             match effect {
                 Effect::Publish(message) => self.keep(message),
@@ -98,7 +104,7 @@ impl World {
         }
     }
 
-    fn begin_session(&mut self) {
+    pub(super) fn begin_session(&mut self) {
         self.bridge.start_periodic();
         self.bridge.session_begun(self.now);
         self.bridge.handle_timeout(self.moment());
@@ -106,7 +112,7 @@ impl World {
     }
 
     /// Lets time pass, with every timeout at its time.
-    fn pass(&mut self, duration: Duration) {
+    pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.bridge.due().filter(|due| *due <= end) {
             self.now = due.max(self.now);
@@ -116,13 +122,13 @@ impl World {
         self.now = end;
     }
 
-    fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
+    pub(super) fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
         let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), self.moment());
         self.drain();
         verdict
     }
 
-    fn status(&mut self, last: u8, more: Value) -> Verdict {
+    pub(super) fn status(&mut self, last: u8, more: Value) -> Verdict {
         let mac = heater(last).mac;
         let mut status = json!({ "temperatureType": 1, "dhwTemperature": 98 });
         status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -134,11 +140,11 @@ impl World {
         self.broker.get(&format!("navien2mqtt/{topic}")).map_or("", |payload| std::str::from_utf8(payload).unwrap())
     }
 
-    fn held_json(&self, topic: &str) -> Value {
+    pub(super) fn held_json(&self, topic: &str) -> Value {
         serde_json::from_str(self.held(topic)).unwrap()
     }
 
-    fn asks(&mut self, topic: &str, payload: &str, retained: bool) -> Vec<Message> {
+    pub(super) fn asks(&mut self, topic: &str, payload: &str, retained: bool) -> Vec<Message> {
         let moment = self.moment();
         self.bridge.local_message(topic, payload.as_bytes(), retained, moment);
         self.drain();
@@ -146,7 +152,7 @@ impl World {
     }
 
     /// The suffixes of the request topics sent since the last call.
-    fn asked(&mut self) -> Vec<String> {
+    pub(super) fn asked(&mut self) -> Vec<String> {
         let sent = std::mem::take(&mut self.requests);
         sent.iter().map(|out| out.topic.split('/').skip(3).collect::<Vec<_>>().join("/")).collect()
     }
@@ -189,7 +195,7 @@ fn a_heater_that_is_not_heard_of_becomes_unavailable_in_time_and_its_neighbour_d
     world.begin_session();
     world.status(1, json!({}));
     world.status(2, json!({}));
-    world.bridge.session_ended();
+    world.bridge.session_ended(world.moment());
     world.pass(3 * MINUTE);
     world.status(2, json!({}));
     world.pass(2 * MINUTE - Duration::from_millis(1));
@@ -339,7 +345,7 @@ fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
     let of_first =
         world.rest.iter().filter(|effect| matches!(effect, Effect::FetchTou { mac, .. } if *mac == heater(1).mac));
     assert_eq!(of_first.count(), 5, "in not quite five minutes");
-    world.bridge.session_ended();
+    world.bridge.session_ended(world.moment());
     world.rest.clear();
     world.pass(10 * MINUTE);
     assert_eq!(world.rest, [], "nothing is asked for without a session");
@@ -390,7 +396,7 @@ fn a_heater_that_left_the_account_leaves_no_topic_behind() {
     let mut world = World::new(&[heater(1), heater(2)]);
     world.status(1, json!({}));
     world.status(2, json!({}));
-    world.bridge.set_heaters(&[heater(2)]);
+    world.bridge.set_heaters(&[heater(2)], world.moment());
     world.drain();
     assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
     let devices = world.held_json("bridge/info")["devices"].as_array().unwrap().len();
@@ -422,7 +428,7 @@ fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behi
     let mut world = World::new(&[heater(1), heater(2)]);
     world.broker = earlier.broker;
     world.connect_broker();
-    world.bridge.set_heaters(&[heater(2)]);
+    world.bridge.set_heaters(&[heater(2)], world.moment());
     world.drain();
     assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
 }
@@ -432,7 +438,7 @@ fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
     let all: Vec<Heater> = (0..60).map(heater).collect();
     let mut world = World::new(&all);
     for listed in [all.clone(), all.iter().rev().cloned().collect()] {
-        world.bridge.set_heaters(&listed);
+        world.bridge.set_heaters(&listed, world.moment());
         world.drain();
         assert_eq!(world.bridge.heaters().cloned().collect::<Vec<_>>(), all[..48]);
     }
@@ -444,7 +450,7 @@ fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
 fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
     let mut world = World::new(&[heater(1)]);
     world.status(1, json!({}));
-    let farewell = world.bridge.farewell();
+    let farewell = world.bridge.farewell(world.moment());
     assert_eq!(farewell.last().unwrap(), &world.bridge.will());
     for message in farewell {
         world.keep(message);
@@ -555,7 +561,7 @@ proptest! {
         for happening in happenings {
             match happening {
                 Happening::Begin => world.begin_session(),
-                Happening::End => world.bridge.session_ended(),
+                Happening::End => world.bridge.session_ended(world.moment()),
                 Happening::Status(last) => {
                     let verdict = world.status(last, json!({}));
                     prop_assert_eq!(verdict == Verdict::Answered, listed.contains(&last));
@@ -568,7 +574,7 @@ proptest! {
                 }
                 Happening::List(lasts) => {
                     let heaters: Vec<Heater> = lasts.iter().map(|last| heater(*last)).collect();
-                    world.bridge.set_heaters(&heaters);
+                    world.bridge.set_heaters(&heaters, world.moment());
                     heard.retain(|last, _| lasts.contains(last));
                     listed = lasts;
                 }

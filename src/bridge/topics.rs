@@ -19,6 +19,8 @@ pub enum Request<'a> {
     Bridge(&'a str),
     /// `<base>/<device>/get/<name>`.
     Get(Mac, &'a str),
+    /// `<base>/<device>/set/<name>`.
+    Set(Mac, &'a str),
 }
 
 impl Topics {
@@ -69,7 +71,7 @@ impl Topics {
 
     /// The filters that the bridge subscribes to on the local broker.
     pub fn filters(&self) -> Vec<String> {
-        vec![self.bridge("request/+"), format!("{}/+/get/+", self.base)]
+        vec![self.bridge("request/+"), format!("{}/+/get/+", self.base), format!("{}/+/set/+", self.base)]
     }
 
     /// Reads a topic; `None` when it is not one of ours.
@@ -80,6 +82,7 @@ impl Topics {
         match (first, verb) {
             ("bridge", "request") => Some(Request::Bridge(name)),
             (mac, "get") => Some(Request::Get(mac.parse().ok()?, name)),
+            (mac, "set") => Some(Request::Set(mac.parse().ok()?, name)),
             _ => None,
         }
     }
@@ -99,7 +102,8 @@ mod tests {
         let topics = Topics::new("home/navien");
         let mac: Mac = "04786332fca0".parse().expect("a MAC");
         assert_eq!(topics.parse("home/navien/bridge/request/refresh"), Some(Request::Bridge("refresh")));
-        assert_eq!(topics.parse("home/navien/04786332fca0/get/status"), Some(Request::Get(mac, "status")));
+        assert_eq!(topics.parse("home/navien/04786332fca0/get/status"), Some(Request::Get(mac.clone(), "status")));
+        assert_eq!(topics.parse("home/navien/04786332fca0/set/power"), Some(Request::Set(mac, "power")));
         for foreign in ["home/navien", "home/navien/bridge/state", "home/navien/x/get/status", "other/bridge/request/x"]
         {
             assert_eq!(topics.parse(foreign), None, "{foreign}");

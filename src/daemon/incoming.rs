@@ -38,7 +38,7 @@ impl Daemon {
             LinkEvent::Down { session, error } => {
                 if session == self.supervisor.generation().0 {
                     self.cloud_is_up = false;
-                    self.bridge.session_ended();
+                    self.bridge.session_ended(moment);
                 }
                 Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
             }
@@ -123,7 +123,7 @@ impl Daemon {
                 warn!(device = %device.mac, "The configuration names a heater that is not in the account");
             }
         }
-        self.bridge.set_heaters(heaters);
+        self.bridge.set_heaters(heaters, self.moment());
         let (state, heaters) = (self.state.clone(), heaters.to_vec());
         task::spawn(async move { state.keep_heaters(&heaters).await });
     }

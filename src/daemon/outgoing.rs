@@ -68,10 +68,10 @@ impl Daemon {
                 info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
                 self.bridge.stop_periodic();
             }
-            Effect::ForgetSession => self.bridge.session_ended(),
+            Effect::ForgetSession => self.bridge.session_ended(self.moment()),
             Effect::CloseLink(g) => {
                 self.cloud_is_up = false;
-                self.bridge.session_ended();
+                self.bridge.session_ended(self.moment());
                 self.cloud.cut(g.0);
             }
             Effect::Probe(probe) => self.probe(probe),
@@ -113,6 +113,12 @@ impl Daemon {
                 self.account.insist();
                 let reason = Reason::new("requested", "a reconnect was requested");
                 self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
+            }
+            bridge::Effect::Command { mac, name, status, reason: Some(reason) } => {
+                info!(device = %mac, command = name, "Command {name}: {status}, {reason}");
+            }
+            bridge::Effect::Command { mac, name, status, reason: None } => {
+                info!(device = %mac, command = name, "Command {name}: {status}");
             }
             bridge::Effect::Warn { heater, text } => match heater {
                 Some(mac) => warn!(device = %mac, "{text}"),

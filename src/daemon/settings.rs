@@ -85,6 +85,12 @@ pub fn bridge(config: &Config) -> bridge::Settings {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
         },
+        commands: bridge::commands::Settings {
+            max_queued: config.commands.max_queued,
+            max_age: config.commands.max_age,
+            allow_firmware_commit: config.commands.allow_firmware_commit,
+            answer_within: cloud.operation_timeout,
+        },
     }
 }
 

@@ -27,7 +27,7 @@ impl Daemon {
                 self.cloud.publish(cloud, publication);
             }
         }
-        for message in self.bridge.farewell() {
+        for message in self.bridge.farewell(self.moment()) {
             self.local.publish(local, settings::publication(message));
         }
         let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());

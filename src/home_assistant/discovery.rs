@@ -298,8 +298,11 @@ impl Maker<'_> {
             Range::Fixed(min, max, step) => [min.into(), max.into(), step.into()],
             Range::Target => {
                 let [min, max] = self.limits();
-                let step = if self.units == UnitSystem::Metric { json!(0.5) } else { json!(1) };
-                [min.into(), max.into(), step]
+                match self.units {
+                    UnitSystem::Metric => [json!(min), json!(max), json!(0.5)],
+                    // Whole degrees, and among them those nearest to limits such as 104.9 and 149.9.
+                    UnitSystem::Us => [json!(min.floor()), json!(max.ceil()), json!(1)],
+                }
             }
         }
     }

@@ -120,9 +120,11 @@ impl Control {
                 "ctrl/recirc-rsv/rd",
                 topics::client_answer(heater, &who.client, "recirc-rsv/rd"),
             ),
-            Self::CommitFirmware { .. } => {
-                (command::COMMIT_FIRMWARE, "ctrl/commit-ota", topics::home_answer(heater, &who.client, "commit-ota"))
-            }
+            Self::CommitFirmware { .. } => (
+                command::COMMIT_FIRMWARE,
+                "ctrl/commit-ota",
+                topics::home_answer(heater, &who.client, topics::FIRMWARE_COMMITTED),
+            ),
             _ => (self.code(), "ctrl", topics::default_answer(heater, &who.client)),
         };
         let mut request = json!({

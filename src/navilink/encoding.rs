@@ -214,7 +214,7 @@ pub(super) fn number(value: &Value) -> Result<f64, String> {
 }
 
 /// Reads a whole number: an integer, an integral float, or a string of either.
-pub(super) fn whole(value: &Value) -> Result<i64, String> {
+pub fn whole(value: &Value) -> Result<i64, String> {
     match number(value) {
         // `number` keeps to what an i64 holds exactly
         Ok(number) if number.fract() == 0.0 => Ok(number as i64),

@@ -45,6 +45,8 @@ pub enum Body {
     Diagnostics(Object),
     /// The downloaded firmware: for [`decode_firmware`](super::firmware::decode_firmware).
     Firmware(Object),
+    /// Firmware was committed.
+    FirmwareCommitted,
     /// A control was refused.
     ControlRefused {
         /// `failCode`; 2 means that the previous control was too recent.
@@ -149,6 +151,9 @@ pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
     let suffix = topics::answer_suffix(topic).unwrap_or_default();
     if suffix == topics::CONTROL_REFUSED {
         return Body::ControlRefused { fail_code: response.get("failCode").and_then(|code| whole(code).ok()) };
+    }
+    if suffix == topics::FIRMWARE_COMMITTED {
+        return Body::FirmwareCommitted;
     }
     if let Some(kind) = KINDS.iter().find(|kind| kind.suffixes.contains(&suffix) && kind.fits(&response)) {
         return (kind.body)(response);

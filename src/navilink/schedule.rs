@@ -112,7 +112,7 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
 }
 
 /// Returns the entries of an answer as the heater sent them, in an array or in hexadecimal, without the empty ones.
-pub(super) fn raw_entries(answer: &Object) -> Vec<Object> {
+pub fn raw_entries(answer: &Object) -> Vec<Object> {
     let mut problems = Vec::new();
     let raw = raw(answer, &mut problems);
     raw.into_iter().map(|(_, entry)| entry).filter(|entry| !is_empty(entry)).collect()

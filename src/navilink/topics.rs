@@ -68,6 +68,9 @@ pub fn served(heaters: &[Heater], client: &ClientId) -> usize {
 /// The last part of the topic of refused controls, after `res/`.
 pub(super) const CONTROL_REFUSED: &str = "ctrl-fail";
 
+/// The last part of the topic on which firmware is said to be committed, after `res/`.
+pub(super) const FIRMWARE_COMMITTED: &str = "commit-ota";
+
 /// The last part of the topic of presence.
 pub(super) const PRESENCE: &str = "app-connection";
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use navien2mqtt::bridge::polling::Intervals;
 use navien2mqtt::bridge::topics::Topics;
-use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings};
+use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings, commands};
 use navien2mqtt::home_assistant;
 use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
 use navien2mqtt::navilink::account;
@@ -75,6 +75,12 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
         stale_after: 5 * minute,
         names: BTreeMap::new(),
+        commands: commands::Settings {
+            max_queued: 1,
+            max_age: minute,
+            allow_firmware_commit: false,
+            answer_within: minute,
+        },
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
     };
     let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };

@@ -32,7 +32,7 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
         first["components"]["recirculation_mode"]["command_topic"],
         "navien2mqtt/04786332fc01/set/recirculation_mode"
     );
-    world.bridge.set_heaters(&[Heater { name: "Cellar".into(), ..heater(1) }]);
+    world.bridge.set_heaters(&[Heater { name: "Cellar".into(), ..heater(1) }], world.moment());
     world.drain();
     assert_eq!(world.discovered()["device"]["name"], "Cellar");
     world.feature(1, json!({ "recirculationUse": 0 }));
@@ -99,7 +99,7 @@ fn without_home_assistant_what_an_earlier_run_told_is_taken_back() {
     world.connect_broker();
     world.feature(1, json!({}));
     world.status(1, json!({ "temperatureType": 2 }));
-    world.bridge.set_heaters(&[heater(1), heater(2)]);
+    world.bridge.set_heaters(&[heater(1), heater(2)], world.moment());
     world.drain();
     assert!(world.broker.keys().all(|topic| !topic.starts_with("homeassistant")), "{:?}", world.broker.keys());
     assert!(!world.bridge.filters().contains(&"homeassistant/status".to_owned()));
@@ -112,7 +112,7 @@ fn a_heater_that_left_the_account_is_taken_back_from_home_assistant() {
     let mut world = World::new(&[heater(1), heater(2)]);
     world.feature(1, json!({}));
     world.feature(2, json!({}));
-    world.bridge.set_heaters(&[heater(2)]);
+    world.bridge.set_heaters(&[heater(2)], world.moment());
     world.drain();
     assert_eq!(world.discovered(), Value::Null);
     assert!(world.broker.contains_key(&DISCOVERY.replace("fc01", "fc02")));
