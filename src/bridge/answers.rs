@@ -68,8 +68,13 @@ impl Bridge {
                 let mut decoded = decode_status(&status, choice);
                 self.learn_units(mac, &decoded.object);
                 let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
+                let held = self.heaters.get_mut(mac);
+                let events = held.map(|held| held.watch.compare(&decoded.object, &received_at)).unwrap_or_default();
                 decoded.object.insert("received_at".to_owned(), received_at.into());
                 self.show(mac, "status", decoded);
+                for event in events {
+                    self.publish_once(self.settings.topics.device(mac, "event"), &event);
+                }
             }
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);

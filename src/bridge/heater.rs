@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::energy::Energy;
+use super::events::Watch;
 use super::polling::Schedule;
 use crate::navilink::account::Heater;
 use crate::navilink::encoding::Object;
@@ -86,6 +87,8 @@ pub struct Held {
     pub tou: TouFetches,
     /// `recirculationUse`; a heater without it does not answer questions about it.
     pub recirculation: bool,
+    /// What is known of its doings.
+    pub watch: Watch,
     /// The newest answers about energy.
     pub energy: Energy,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
@@ -103,6 +106,7 @@ impl Held {
             controller_serial: None,
             tou: TouFetches::default(),
             recirculation: false,
+            watch: Watch::default(),
             energy: Energy::default(),
             reservations: None,
         }

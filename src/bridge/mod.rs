@@ -7,6 +7,7 @@
 mod answers;
 mod complaints;
 mod energy;
+pub mod events;
 mod heater;
 pub mod polling;
 mod requests;

@@ -594,3 +594,5 @@ proptest! {
         }
     }
 }
+
+mod administration;
