@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::energy::Energy;
 use super::events::Watch;
 use super::polling::Schedule;
+use super::tally::Tally;
 use crate::navilink::account::Heater;
 use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
@@ -89,6 +90,10 @@ pub struct Held {
     pub recirculation: bool,
     /// What is known of its doings.
     pub watch: Watch,
+    /// Fields that no table knows.
+    pub unknown_fields: Tally,
+    /// Fields that were malformed, or numbers without a name.
+    pub odd_values: Tally,
     /// The newest answers about energy.
     pub energy: Energy,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
@@ -107,6 +112,8 @@ impl Held {
             tou: TouFetches::default(),
             recirculation: false,
             watch: Watch::default(),
+            unknown_fields: Tally::default(),
+            odd_values: Tally::default(),
             energy: Energy::default(),
             reservations: None,
         }
