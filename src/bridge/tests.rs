@@ -600,3 +600,5 @@ proptest! {
         }
     }
 }
+
+mod administration;
