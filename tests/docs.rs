@@ -1,5 +1,6 @@
 //! Holds the documentation to what the program does.
 
+use navien2mqtt::bridge::events::EVENT_TYPES;
 use navien2mqtt::navilink::{feature, status};
 
 #[test]
@@ -14,6 +15,16 @@ fn every_field_of_status_and_device_information_is_documented_in_its_order() {
             let (_, after) = rest.split_once(&key).unwrap_or_else(|| panic!("{key} is missing or out of order"));
             rest = after;
         }
+    }
+}
+
+#[test]
+fn every_event_of_a_heater_is_documented() {
+    let topics = include_str!("../docs/topics.md");
+    let (_, after) = topics.split_once("### `event`").expect("the section is there");
+    let (events, _) = after.split_once("### ").expect("another section follows");
+    for name in EVENT_TYPES {
+        assert!(events.contains(&format!("`{name}`")), "{name} is missing in docs/topics.md");
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use super::administration::kind;
 use super::energy::Energy;
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
@@ -22,10 +23,12 @@ impl Bridge {
         let message = match message::read(topic, payload) {
             Ok(message) => message,
             Err(error) => {
+                self.messages.count("unreadable");
                 self.complain(None, "unreadable", || format!("A message on {topic} cannot be read: {error}"));
                 return Verdict::Heard;
             }
         };
+        self.messages.count(kind(&message.body));
         if message.repaired {
             self.complain(None, "repaired", || {
                 format!("A message on {topic} had values that JSON does not allow; only they are lost")
@@ -72,9 +75,14 @@ impl Bridge {
                 }
                 self.learn_units(mac, &decoded.object);
                 let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
+                let held = self.heaters.get_mut(mac);
+                let events = held.map(|held| held.watch.compare(&decoded.object, &received_at)).unwrap_or_default();
                 decoded.object.insert("received_at".to_owned(), received_at.into());
                 self.note_mode(mac, &mut decoded.object);
                 self.show(mac, "status", decoded);
+                for event in events {
+                    self.publish_once(self.settings.topics.device(mac, "event"), &event);
+                }
             }
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);
@@ -157,12 +165,13 @@ impl Bridge {
 
     /// Publishes a decoded answer and says once what was wrong with it.
     fn show(&mut self, mac: &Mac, name: &str, decoded: Decoded) {
+        if let Some(held) = self.heaters.get_mut(mac) {
+            decoded.problems.iter().for_each(|problem| held.odd_values.count(&format!("{name}: {problem}")));
+            decoded.unknown.iter().for_each(|key| held.unknown_fields.count(&format!("{name}: {key}")));
+        }
         for problem in decoded.problems {
             let kind = format!("{name} {}", problem.key);
             self.complain(Some(mac), &kind, || format!("In the {name} of heater {mac}, {problem}; shown as null"));
-        }
-        for key in decoded.unknown {
-            self.complaints.count(Some(mac), &format!("{name} unknown {key}"));
         }
         self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
+
 use crate::units::Mac;
 
 /// The most different complaints kept; what comes after them is counted together.
@@ -28,6 +30,15 @@ impl Complaints {
         }
         self.counts.insert(key, 1);
         true
+    }
+
+    /// Returns what was counted, for the diagnostics.
+    pub fn show(&self) -> Value {
+        let counts = self.counts.iter().map(|((heater, kind), count)| {
+            json!({ "heater": heater.as_ref().map(Mac::as_str), "kind": kind, "count": count })
+        });
+        let others = (self.others > 0).then(|| json!({ "heater": null, "kind": "others", "count": self.others }));
+        counts.chain(others).collect()
     }
 }
 

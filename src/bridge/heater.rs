@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::commands::Commands;
 use super::energy::Energy;
+use super::events::Watch;
 use super::polling::Schedule;
+use super::tally::Tally;
 use crate::navilink::account::Heater;
 use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
@@ -87,6 +89,12 @@ pub struct Held {
     pub tou: TouFetches,
     /// `recirculationUse`; a heater without it does not answer questions about it.
     pub recirculation: bool,
+    /// What is known of its doings.
+    pub watch: Watch,
+    /// Fields that no table knows.
+    pub unknown_fields: Tally,
+    /// Fields that were malformed, or numbers without a name.
+    pub odd_values: Tally,
     /// The newest answers about energy.
     pub energy: Energy,
     /// The device information as the heater sent it last: what it is able to.
@@ -114,6 +122,9 @@ impl Held {
             controller_serial: None,
             tou: TouFetches::default(),
             recirculation: false,
+            watch: Watch::default(),
+            unknown_fields: Tally::default(),
+            odd_values: Tally::default(),
             energy: Energy::default(),
             feature: None,
             status: None,

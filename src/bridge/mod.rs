@@ -4,16 +4,19 @@
 //! out its [`Effect`]s. All that is retained stands in a mirror first, so that [`Bridge::replay`] can give everything
 //! to a broker that has forgotten it.
 
+pub mod administration;
 mod answers;
 pub mod commands;
 mod complaints;
 mod discovery;
 mod energy;
+pub mod events;
 mod heater;
 pub mod polling;
 mod requests;
 mod retained;
 mod set;
+mod tally;
 pub mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,11 +31,13 @@ use crate::navilink::session::Identity;
 use crate::navilink::topics as cloud_topics;
 use crate::units::{Mac, UnitsChoice};
 
+use administration::Order;
 use complaints::Complaints;
 pub use discovery::HomeAssistant;
 use heater::Held;
 use polling::{Intervals, Place, Poll, Schedule};
 use retained::Retained;
+use tally::Tally;
 use topics::Topics;
 
 /// How the bridge is set up.
@@ -106,6 +111,13 @@ pub enum Effect {
         /// Why.
         reason: Option<String>,
     },
+    /// Carry out what was asked for on the local broker, and answer with [`Bridge::respond`].
+    Administer {
+        /// What.
+        order: Order,
+        /// What comes back in the response.
+        id: Option<Value>,
+    },
     /// Tell a human, once.
     Warn {
         /// About which heater.
@@ -133,6 +145,8 @@ pub struct Bridge {
     retained: Retained,
     effects: VecDeque<Effect>,
     complaints: Complaints,
+    /// The cloud's messages by what they say.
+    messages: Tally,
     /// When the session began that carries requests now.
     session: Option<Instant>,
     /// Whether requests repeat.
@@ -154,6 +168,7 @@ impl Bridge {
             retained: Retained::default(),
             effects: VecDeque::new(),
             complaints: Complaints::default(),
+            messages: Tally::default(),
             session: None,
             periodic: false,
             about,

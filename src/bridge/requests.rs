@@ -1,7 +1,8 @@
 //! What is asked for on the local broker (contract, section 4).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::administration::Order;
 use super::topics::Request;
 use super::{Bridge, Moment};
 use crate::navilink::request::Query;
@@ -10,7 +11,7 @@ use crate::units::Mac;
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
 /// The requests to the bridge.
-const REQUESTS: [&str; 2] = ["reconnect", "refresh"];
+const REQUESTS: [&str; 5] = ["reconnect", "refresh", "log_level", "diagnostics", "restart"];
 
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
@@ -41,6 +42,10 @@ impl Bridge {
         let id = serde_json::from_slice::<Value>(&payload[..payload.len().min(MAX_PAYLOAD)])
             .ok()
             .and_then(|request| request.get("id").cloned());
+        if let Some(order) = Order::read(name, payload).filter(|_| payload.len() <= MAX_PAYLOAD) {
+            self.effects.push_back(super::Effect::Administer { order, id });
+            return;
+        }
         let outcome = match name {
             _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
             "reconnect" => {
@@ -56,15 +61,7 @@ impl Bridge {
             }
             _ => Err(format!("there is no such request; there are: {}", REQUESTS.join(", "))),
         };
-        let mut response = json!({ "ok": outcome.is_ok() });
-        if let Err(error) = outcome {
-            response["error"] = error.into();
-        }
-        if let Some(id) = id {
-            response["id"] = id;
-        }
-        let topic = self.settings.topics.response(name);
-        self.publish_once(topic, &response);
+        self.respond(name, id, outcome.map(|()| Value::Null));
     }
 
     fn get(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) -> Result<(), String> {

@@ -9,13 +9,15 @@ mod simulate;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, LogLevel, Surroundings};
-use crate::daemon;
+use crate::config::{Config, LogLevel, Problem, Surroundings};
+use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{journal, tls};
 use crate::units::{Mac, UnitsChoice};
@@ -122,7 +124,10 @@ pub fn main() -> Exit {
     };
     let global = arguments.global;
     match arguments.command {
-        Command::Run => with_config(&global, run),
+        Command::Run => {
+            let path = config_path(&global);
+            with_config(&global, |config| run(config, path))
+        }
         Command::Check => check(&global),
         Command::Devices { json } => with_config(&global, |config| by_hand::devices(config, json)),
         Command::Status { device, json } => with_config(&global, |config| by_hand::status(config, device, json)),
@@ -134,17 +139,42 @@ pub fn main() -> Exit {
     }
 }
 
-fn run(config: Config) -> Exit {
-    on_runtime(async {
+fn run(config: Config, path: PathBuf) -> Exit {
+    // By its path of now: an upgrade puts another file there, which a fresh start is to find.
+    let program = std::env::current_exe();
+    let may_restart = Arc::new(move || match read(&path) {
+        Ok(_) => Ok(()),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+    });
+    let mut afresh = false;
+    let exit = on_runtime(async {
         let ended = match daemon::signals() {
-            Ok(signals) => daemon::run(config, signals).await,
+            Ok(signals) => daemon::run(config, signals, may_restart).await,
             Err(error) => Err(error.into()),
         };
-        ended.unwrap_or_else(|error| {
-            tracing::error!("Cannot start: {error}");
-            error.exit()
-        })
-    })
+        afresh = matches!(ended, Ok(Ended::ToRestart));
+        match ended {
+            Ok(Ended::Leaving(exit)) => exit,
+            Ok(Ended::ToRestart) => Exit::Success,
+            Err(error) => {
+                tracing::error!("Cannot start: {error}");
+                error.exit()
+            }
+        }
+    });
+    if afresh { start_afresh(program) } else { exit }
+}
+
+/// Puts a new program in the place of this one: the same process for whoever looks after it, with everything new.
+fn start_afresh(program: io::Result<PathBuf>) -> Exit {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let error = match program {
+        Ok(program) => std::process::Command::new(program).arg0(name).args(words).exec(),
+        Err(error) => error,
+    };
+    tracing::error!("Cannot start afresh: {error}");
+    Exit::Internal
 }
 
 fn check(global: &Global) -> Exit {
@@ -173,10 +203,14 @@ fn config_path(global: &Global) -> PathBuf {
     global.config.clone().or(variable.map(PathBuf::from)).unwrap_or_else(|| DEFAULT_CONFIG.into())
 }
 
-fn load(path: &Path) -> Result<Config, Exit> {
+fn read(path: &Path) -> Result<Config, Vec<Problem>> {
     let variable = |name: &str| std::env::var_os(name);
     let read = |path: &Path| std::fs::read(path);
-    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check }).map_err(|problems| {
+    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check })
+}
+
+fn load(path: &Path) -> Result<Config, Exit> {
+    read(path).map_err(|problems| {
         for problem in &problems {
             complain(problem);
         }

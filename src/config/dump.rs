@@ -50,7 +50,7 @@ impl Config {
                 "probe_interval": show(self.reachability.probe_interval),
             },
             "alerts": self.alerts.as_ref().map(|alerts| json!({
-                "command": alerts.command,
+                "command": alerts.command.as_deref().map(program_only),
                 "url": alerts.url.as_ref().map(|_| "***"),
                 "timeout": show(alerts.timeout),
             })),
@@ -92,6 +92,11 @@ fn line(attempts: &Attempts) -> Value {
 
 fn word<T: PartialEq>(choices: &[(&'static str, T)], meaning: T) -> &'static str {
     choices.iter().find(|(_, choice)| *choice == meaning).map_or("", |(word, _)| word)
+}
+
+/// Shows the program; its arguments may have a secret in them, as a URL has.
+fn program_only(command: &[String]) -> Vec<&str> {
+    command.iter().enumerate().map(|(at, word)| if at == 0 { word.as_str() } else { "***" }).collect()
 }
 
 /// Shows the first letter and the domain.

@@ -16,6 +16,7 @@ use url::Url;
 use crate::units::{Mac, UnitsChoice};
 
 pub use reader::Problem;
+pub use sections::LEVELS as LOG_LEVELS;
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]

@@ -36,7 +36,8 @@ pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
     ("exponential-backoff", Strategy::ExponentialBackoff),
 ];
 pub(super) const ON_FAILURE: &[(&str, OnFailure)] = &[("exit", OnFailure::Exit), ("hold", OnFailure::Hold)];
-pub(super) const LEVELS: &[(&str, LogLevel)] = &[
+/// The log levels with their names.
+pub const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
     ("info", LogLevel::Info),

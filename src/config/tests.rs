@@ -69,10 +69,12 @@ fn everything_has_a_default_but_the_account() {
 #[test]
 fn alerts_need_an_absolute_program_or_a_url_which_is_a_secret() {
     assert!(good("[alerts]\ntimeout = \"5s\"\n").alerts.is_none());
-    let both =
-        good("[alerts]\ncommand = [\"/bin/tell\", \"a\"]\nurl = \"https://ha.example/api/webhook/geheim?x=1\"\n");
+    let both = good(
+        "[alerts]\ncommand = [\"/bin/tell\", \"vertraulich\"]\nurl = \"https://ha.example/api/webhook/geheim?x=1\"\n",
+    );
     let text = format!("{:?} {}", both, both.dump());
     assert!(!text.contains("geheim") && text.contains("/bin/tell"), "{text}");
+    assert_eq!(both.dump()["alerts"]["command"], serde_json::json!(["/bin/tell", "***"]));
     for (line, words) in [
         ("command = \"/bin/tell me\"", "expected a list of a program and its arguments"),
         ("command = []", "expected a list of a program and its arguments"),

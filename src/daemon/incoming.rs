@@ -43,7 +43,7 @@ impl Daemon {
                 Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
             }
         };
-        self.supervisor.handle_input(input, moment.now);
+        self.tell(input, moment.now);
     }
 
     pub(super) fn on_local(&mut self, event: LinkEvent) {
@@ -107,13 +107,14 @@ impl Daemon {
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
             Step::Probed(probe, reached) => Input::Probed(probe, reached),
+            Step::MayRestart(id, answer) => return self.on_may_restart(id, answer),
             Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
                 return;
             }
         };
-        self.supervisor.handle_input(input, now);
+        self.tell(input, now);
     }
 
     fn take_heaters(&mut self, heaters: &[Heater]) {
@@ -140,7 +141,7 @@ impl Daemon {
                     reason: Reason::new("presign", error.to_string()),
                     reach: supervisor::Reach::Host,
                 };
-                return self.supervisor.handle_input(Input::LinkDown(g, failure), clock::now());
+                return self.tell(Input::LinkDown(g, failure), clock::now());
             }
         };
         let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();

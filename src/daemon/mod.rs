@@ -3,6 +3,7 @@
 //! Everything slow runs in a task of its own and comes back as a `Step`; the loop itself never waits for anything
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
+mod administration;
 mod alarm;
 mod classify;
 mod incoming;
@@ -10,6 +11,7 @@ pub mod one_shot;
 mod outgoing;
 mod report;
 mod settings;
+mod steps;
 mod stop;
 
 use std::collections::VecDeque;
@@ -18,11 +20,14 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
+
+use administration::Administration;
+pub use administration::{Ended, MayRestart};
 
 use crate::bridge::{self, Bridge, Moment};
 use crate::config::Config;
@@ -61,6 +66,7 @@ enum Step {
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
     Probed(u64, bool),
+    MayRestart(Option<Value>, Result<(), String>),
 }
 
 /// Why the daemon cannot start.
@@ -91,13 +97,17 @@ impl StartError {
 }
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
-/// farewell short.
+/// farewell short. `may_restart` is asked before it ends to be started afresh.
 ///
 /// # Errors
 ///
 /// When it cannot start at all.
-pub async fn run(config: Config, stops: mpsc::Receiver<&'static str>) -> Result<Exit, StartError> {
-    let mut daemon = Daemon::new(config).await?;
+pub async fn run(
+    config: Config,
+    stops: mpsc::Receiver<&'static str>,
+    may_restart: MayRestart,
+) -> Result<Ended, StartError> {
+    let mut daemon = Daemon::new(config, may_restart).await?;
     Ok(daemon.run(stops).await)
 }
 
@@ -152,6 +162,7 @@ struct Daemon {
     unsaid: VecDeque<(Instant, bridge::Message)>,
     alarm: alarm::Alarm,
     alerter: Option<Alerter>,
+    administration: Administration,
     /// Messages of the local broker that cannot be shown.
     unreadable: u64,
     ending: Option<Ending>,
@@ -162,7 +173,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn new(config: Config) -> Result<Self, StartError> {
+    async fn new(config: Config, may_restart: MayRestart) -> Result<Self, StartError> {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
@@ -184,12 +195,8 @@ impl Daemon {
         let earlier = state.sign_ins(wall).into_iter();
         let earlier = earlier.filter_map(|at| now.checked_sub(wall.duration_since(at).unwrap_or_default()));
         let budget = SignInBudget::restore(earlier.collect());
-        let about = json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "started_at": report::rfc3339(wall),
-            "log_level": config.dump()["log"]["level"],
-            "configuration": config.dump(),
-        });
+        let administration = Administration::new(may_restart, report::rfc3339(wall));
+        let about = administration::about(&config, &administration.started_at);
         let (cloud_sender, cloud_events) = mpsc::channel(MAX_EVENTS);
         let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
@@ -225,6 +232,7 @@ impl Daemon {
             unsaid: VecDeque::new(),
             alarm: alarm::Alarm::default(),
             alerter,
+            administration,
             unreadable: 0,
             ending: None,
             last_word_by: now,
@@ -233,31 +241,34 @@ impl Daemon {
         })
     }
 
-    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>) -> Exit {
+    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>) -> Ended {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
-        self.supervisor.handle_input(Input::Start, clock::now());
+        self.tell(Input::Start, clock::now());
         self.on_time();
         self.carry_out();
         notify::ready();
-        let exit = loop {
+        let ended = loop {
             let told = self.redial.is_up() || clock::now() >= self.last_word_by;
             if let Some(ending) = self.ending.filter(|_| told) {
-                break match ending {
+                break Ended::Leaving(match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
-                };
+                });
+            }
+            if self.administration.restarting {
+                break Ended::ToRestart;
             }
             let due = self.due();
             tokio::select! {
                 who = stops.recv() => {
                     info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
-                    break Exit::Success;
+                    break Ended::Leaving(Exit::Success);
                 }
                 Some(event) = self.cloud_events.recv() => self.on_cloud(event),
                 Some(event) = self.local_events.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),
                 Some(()) = self.network_changes.recv() => {
-                    self.supervisor.handle_input(Input::NetworkChanged, clock::now());
+                    self.tell(Input::NetworkChanged, clock::now());
                 }
                 () = clock::sleep_until(due) => {}
             }
@@ -268,7 +279,7 @@ impl Daemon {
             () = self.stop() => {}
             Some(who) = stops.recv() => warn!("{who} again: leaving at once"),
         }
-        exit
+        ended
     }
 
     fn moment(&self) -> Moment {
@@ -288,7 +299,7 @@ impl Daemon {
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         if let Some(session) = self.redial.handle_timeout(moment.now) {
-            let filters = self.bridge.filters();
+            let filters = settings::bridge(&self.config).topics.filters();
             let dial = settings::local_dial(&self.config, self.local_tls.as_ref(), self.bridge.will(), filters);
             self.local.dial(session.0, dial);
         }

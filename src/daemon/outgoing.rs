@@ -21,7 +21,7 @@ impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
     pub(super) fn carry_out(&mut self) {
         loop {
-            if let Some(effect) = self.supervisor.poll_effect() {
+            if let Some(effect) = self.decided() {
                 self.obey_supervisor(effect);
             } else if let Some(effect) = self.bridge.poll_effect() {
                 self.obey_bridge(effect);
@@ -100,7 +100,7 @@ impl Daemon {
                 self.cloud
                     .publish(g.0, Publication { topic: message.topic, payload: message.payload, retained: false });
                 if answered {
-                    self.supervisor.handle_input(Input::RequestSent(g), clock::now());
+                    self.tell(Input::RequestSent(g), clock::now());
                 }
             }
             bridge::Effect::FetchTou { mac, controller_serial } => {
@@ -112,7 +112,7 @@ impl Daemon {
                 info!("A reconnect is asked for on the local broker");
                 self.account.insist();
                 let reason = Reason::new("requested", "a reconnect was requested");
-                self.supervisor.handle_input(Input::ReconnectRequested(reason), clock::now());
+                self.tell(Input::ReconnectRequested(reason), clock::now());
             }
             bridge::Effect::Command { mac, name, status, reason: Some(reason) } => {
                 info!(device = %mac, command = name, "Command {name}: {status}, {reason}");
@@ -120,6 +120,7 @@ impl Daemon {
             bridge::Effect::Command { mac, name, status, reason: None } => {
                 info!(device = %mac, command = name, "Command {name}: {status}");
             }
+            bridge::Effect::Administer { order, id } => self.administer(order, id),
             bridge::Effect::Warn { heater, text } => match heater {
                 Some(mac) => warn!(device = %mac, "{text}"),
                 None => warn!("{text}"),
@@ -136,7 +137,7 @@ impl Daemon {
         self.probing = Some(self.start(async move { Step::Probed(probe, network::reachable(&hosts, limit).await) }));
     }
 
-    fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
+    pub(super) fn start(&self, work: impl Future<Output = Step> + Send + 'static) -> JoinHandle<()> {
         let done = self.step_done.clone();
         task::spawn(async move {
             // The loop is gone when this fails, and nobody waits any more.

@@ -21,6 +21,11 @@ pub fn rfc3339(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
+/// Writes a time as RFC 3339 in UTC, to the millisecond.
+pub fn rfc3339_millis(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()
+}
+
 /// Returns the payload of `<base>/bridge/connection`.
 pub fn connection(view: &View, moment: Moment) -> Value {
     json!({

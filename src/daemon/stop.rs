@@ -17,8 +17,12 @@ impl Daemon {
     /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
     /// so nothing is left to be saved but a sign-in just counted.
     pub(super) async fn stop(&mut self) {
-        notify::stopping();
-        self.supervisor.handle_input(Input::Stop, clock::now());
+        if self.administration.restarting {
+            notify::reloading();
+        } else {
+            notify::stopping();
+        }
+        self.tell(Input::Stop, clock::now());
         self.carry_out();
         let (cloud, local) = (self.supervisor.generation().0, self.redial.generation().0);
         if self.cloud_is_up {

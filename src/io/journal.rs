@@ -2,14 +2,15 @@
 
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::{LogLevel, LogTarget};
+use crate::config::{LOG_LEVELS, LogLevel, LogTarget};
 
 /// Libraries that can print what must not be printed, or more than anybody reads, and how much they may say at most. A
 /// name stands for every crate that begins with it.
@@ -23,6 +24,9 @@ const CAPPED: [(&str, LevelFilter); 8] = [
     ("tokio_tungstenite", LevelFilter::INFO),
     ("tungstenite", LevelFilter::INFO),
 ];
+
+/// What decides how much is logged, once the log has been started.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts the log; the first call of the process wins.
 pub fn start(target: LogTarget, level: LogLevel) {
@@ -39,7 +43,21 @@ pub fn start(target: LogTarget, level: LogLevel) {
             fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(level > Level::INFO),
         ),
     };
-    let _ = tracing_subscriber::registry().with(layer.with_filter(targets(level))).try_init();
+    let (filter, handle) = reload::Layer::new(targets(level));
+    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Logs at this level from now on; returns whether the log has been started.
+pub fn set_level(level: LogLevel) -> bool {
+    FILTER.get().is_some_and(|filter| filter.reload(targets(filter_of(level))).is_ok())
+}
+
+/// Returns the level at which is logged now; `None` before the start.
+pub fn level() -> Option<LogLevel> {
+    let now = FILTER.get()?.clone_current()?.default_level()?;
+    LOG_LEVELS.iter().find(|(_, level)| filter_of(*level) == now).map(|(_, level)| *level)
 }
 
 fn targets(level: LevelFilter) -> Targets {

@@ -17,6 +17,7 @@ enum Notice {
     Status(String),
     Watchdog,
     Stopping,
+    Reloading,
 }
 
 /// Says that the service has started.
@@ -37,6 +38,11 @@ pub fn watchdog() {
 /// Says that the process is ending on purpose.
 pub fn stopping() {
     tell(Notice::Stopping);
+}
+
+/// Says that the process starts afresh, as the same process; [`ready`] comes again.
+pub fn reloading() {
+    tell(Notice::Reloading);
 }
 
 /// Returns how often systemd wants to hear of [`watchdog`], at the latest.
@@ -61,13 +67,16 @@ fn tell(notice: Notice) {
 }
 
 fn send(notice: Notice) {
-    let state = match &notice {
-        Notice::Ready => NotifyState::Ready,
-        Notice::Status(line) => NotifyState::Status(line),
-        Notice::Watchdog => NotifyState::Watchdog,
-        Notice::Stopping => NotifyState::Stopping,
+    let states = match &notice {
+        Notice::Ready => vec![NotifyState::Ready],
+        Notice::Status(line) => vec![NotifyState::Status(line)],
+        Notice::Watchdog => vec![NotifyState::Watchdog],
+        Notice::Stopping => vec![NotifyState::Stopping],
+        Notice::Reloading => {
+            [Ok(NotifyState::Reloading), NotifyState::monotonic_usec_now()].into_iter().flatten().collect()
+        }
     };
-    if let Err(error) = sd_notify::notify(&[state]) {
+    if let Err(error) = sd_notify::notify(&states) {
         debug!("systemd cannot be told: {error}");
     }
 }

@@ -1,0 +1,211 @@
+//! The last steps of the supervisor in words, for the diagnostics: what it was told, and what it decided.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::report;
+use crate::supervisor::{Effect, Failure, Input, seconds};
+
+/// So many steps are kept.
+const MOST: usize = 200;
+/// A longer detail is cut, in characters.
+const LONGEST: usize = 300;
+
+/// The newest steps, in their order, and how often each kind of step was made since the start.
+#[derive(Debug, Default)]
+pub struct Steps {
+    kept: VecDeque<Kept>,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    at: SystemTime,
+    last_at: SystemTime,
+    times: u64,
+    /// Part of everyday traffic: repeats of it are counted instead of repeated.
+    routine: bool,
+    side: &'static str,
+    name: &'static str,
+    detail: String,
+}
+
+impl Steps {
+    /// Takes note of what the supervisor is told.
+    pub fn input(&mut self, input: &Input, at: SystemTime) {
+        let (name, detail) = input_in_words(input);
+        let routine = matches!(
+            input,
+            Input::RequestSent(_)
+                | Input::Heard(_)
+                | Input::Answered(_)
+                | Input::Probed(_, false)
+                | Input::NetworkChanged
+        );
+        self.keep(Kept { at, last_at: at, times: 1, routine, side: "input", name, detail });
+    }
+
+    /// Takes note of what the supervisor decided.
+    pub fn effect(&mut self, effect: &Effect, at: SystemTime) {
+        if *effect == Effect::ViewChanged {
+            return;
+        }
+        let (name, detail) = effect_in_words(effect, at);
+        let routine = matches!(effect, Effect::Probe(_));
+        self.keep(Kept { at, last_at: at, times: 1, routine, side: "effect", name, detail });
+    }
+
+    fn keep(&mut self, new: Kept) {
+        *self.counts.entry(new.name).or_default() += 1;
+        let same = |kept: &&mut Kept| (kept.name, &kept.detail) == (new.name, &new.detail);
+        if new.routine
+            && let Some(kept) = self.kept.iter_mut().rev().take_while(|kept| kept.routine).find(same)
+        {
+            kept.times += 1;
+            kept.last_at = new.at;
+            return;
+        }
+        if self.kept.len() == MOST {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Kept { detail: new.detail.chars().take(LONGEST).collect(), ..new });
+    }
+
+    /// Returns how often each kind of step was made.
+    pub fn counts(&self) -> Value {
+        json!(self.counts)
+    }
+
+    /// Returns the kept steps, the oldest first.
+    pub fn show(&self) -> Value {
+        self.kept.iter().map(Kept::show).collect()
+    }
+}
+
+impl Kept {
+    fn show(&self) -> Value {
+        let mut shown = json!({ "at": report::rfc3339_millis(self.at) });
+        shown[self.side] = self.name.into();
+        if !self.detail.is_empty() {
+            shown["detail"] = self.detail.as_str().into();
+        }
+        if self.times > 1 {
+            shown["times"] = self.times.into();
+            shown["last_at"] = report::rfc3339_millis(self.last_at).into();
+        }
+        shown
+    }
+}
+
+fn input_in_words(input: &Input) -> (&'static str, String) {
+    match input {
+        Input::Start => ("start", String::new()),
+        Input::CredentialsReady(_, life) => ("credentials_ready", format!("to be renewed in {}", seconds(*life))),
+        Input::SignInNeeded(_, reason) => ("sign_in_needed", reason.to_string()),
+        Input::HeatersListed(_, count) => ("heaters_listed", count.to_string()),
+        Input::StepFailed(_, failure) => ("step_failed", failure_in_words(failure)),
+        Input::LinkUp(g) => ("link_up", format!("session {}", g.0)),
+        Input::LinkDown(g, failure) => ("link_down", format!("session {}: {}", g.0, failure_in_words(failure))),
+        Input::RequestSent(_) => ("request_sent", String::new()),
+        Input::Heard(_) => ("heard", String::new()),
+        Input::Answered(_) => ("answered", String::new()),
+        Input::NetworkChanged => ("network_changed", String::new()),
+        Input::Probed(_, true) => ("probed", "reached".to_owned()),
+        Input::Probed(_, false) => ("probed", "not reached".to_owned()),
+        Input::ReconnectRequested(reason) => ("reconnect_requested", reason.to_string()),
+        Input::Stop => ("stop", String::new()),
+    }
+}
+
+fn failure_in_words(failure: &Failure) -> String {
+    format!("{} ({:?}, {:?})", failure.reason, failure.decision, failure.reach)
+}
+
+fn effect_in_words(effect: &Effect, at: SystemTime) -> (&'static str, String) {
+    match effect {
+        Effect::EnsureCredentials(_, renewal) => ("ensure_credentials", format!("{renewal:?}")),
+        Effect::SaveSignIns => ("save_sign_ins", String::new()),
+        Effect::SignIn(_) => ("sign_in", String::new()),
+        Effect::ListHeaters(_) => ("list_heaters", String::new()),
+        Effect::ForgetSession => ("forget_session", String::new()),
+        Effect::Dial(g) => ("dial", format!("session {}", g.0)),
+        Effect::BeginSession(g) => ("begin_session", format!("session {}", g.0)),
+        Effect::StartPeriodicRequests => ("start_periodic_requests", String::new()),
+        Effect::StopPeriodicRequests => ("stop_periodic_requests", String::new()),
+        Effect::CloseLink(g) => ("close_link", format!("session {}", g.0)),
+        Effect::Probe(_) => ("probe", String::new()),
+        Effect::Announce(event) => {
+            let mut event = report::event(event, at);
+            event.as_object_mut().map(|members| members.shift_remove("at"));
+            ("announce", event.to_string())
+        }
+        Effect::ViewChanged => ("view_changed", String::new()),
+        Effect::Exit(ending) => ("exit", format!("{ending:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::supervisor::{Event, Generation, Reason};
+
+    const G: Generation = Generation(7);
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second)
+    }
+
+    #[test]
+    fn steps_are_told_in_words_with_their_time_and_their_side() {
+        let mut steps = Steps::default();
+        steps.input(&Input::LinkDown(G, Failure::transient("keep-alive", "nothing came")), at(0));
+        steps.effect(&Effect::ViewChanged, at(0));
+        steps.effect(&Effect::Announce(Event::ReconnectionFailed { attempts: 10 }), at(1));
+        assert_eq!(
+            steps.show(),
+            json!([
+                {
+                    "at": "2027-01-15T08:00:00.000Z", "input": "link_down",
+                    "detail": "session 7: keep-alive: nothing came (Transient, Cloud)",
+                },
+                {
+                    "at": "2027-01-15T08:00:01.000Z", "effect": "announce",
+                    "detail": r#"{"event":"reconnection_failed","attempts":10}"#,
+                },
+            ])
+        );
+    }
+
+    #[test]
+    fn everyday_traffic_does_not_push_out_what_matters() {
+        let mut steps = Steps::default();
+        steps.input(&Input::LinkUp(G), at(0));
+        for minute in 0..1000 {
+            steps.input(&Input::RequestSent(G), at(60 * minute));
+            steps.input(&Input::Answered(G), at(60 * minute + 1));
+        }
+        steps.input(&Input::Stop, at(60_000));
+        steps.input(&Input::Answered(G), at(60_001));
+        let shown = steps.show();
+        assert_eq!(shown.as_array().unwrap().len(), 5, "{shown}");
+        assert_eq!((&shown[2]["times"], &shown[2]["last_at"]), (&json!(1000), &json!("2027-01-16T00:39:01.000Z")));
+        assert_eq!(steps.counts(), json!({ "link_up": 1, "request_sent": 1000, "answered": 1001, "stop": 1 }));
+    }
+
+    #[test]
+    fn only_the_newest_steps_are_kept_and_none_is_long() {
+        let mut steps = Steps::default();
+        for number in 0..1000 {
+            let reason = Reason::new("requested", format!("{number} {}", "x".repeat(10_000)));
+            steps.input(&Input::ReconnectRequested(reason), at(number));
+        }
+        let shown = steps.show();
+        assert_eq!(shown.as_array().unwrap().len(), MOST);
+        assert!(shown[0]["detail"].as_str().unwrap().starts_with("requested: 800 "), "{}", shown[0]);
+        assert!(shown.to_string().len() < MOST * (LONGEST + 100));
+    }
+}

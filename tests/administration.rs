@@ -1,0 +1,201 @@
+//! What a user asks of the running bridge, and what it tells of its heaters: the built daemon between a simulated cloud
+//! and a real mosquitto.
+#![cfg(feature = "simulator")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use navien2mqtt::simulator::Fault;
+use serde_json::{Value, json};
+use support::observer::{Observer, Seen};
+use support::rig::{Daemon, HEATER, Rig};
+
+fn topic(rest: &str) -> String {
+    format!("navien2mqtt/{rest}")
+}
+
+fn heater(rest: &str) -> String {
+    format!("navien2mqtt/{HEATER}/{rest}")
+}
+
+fn any(_: &Seen) -> bool {
+    true
+}
+
+/// Sends a request and returns its response.
+async fn ask(observer: &Observer, name: &str, payload: &str) -> Value {
+    let mark = observer.mark();
+    observer.publish(&topic(&format!("bridge/request/{name}")), payload);
+    observer.after(mark, &topic(&format!("bridge/response/{name}")), any).await.json()
+}
+
+/// What a heater says besides its usual statuses.
+fn heater_says(rig: &Rig, status: &Value) {
+    let payload = json!({ "response": { "macAddress": HEATER, "status": status } }).to_string();
+    rig.cloud().faults().set(Fault::Malformed { payload: Some(payload) });
+}
+
+fn open_files(daemon: &Daemon) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mode_that_changes_is_an_event_and_so_is_an_error_that_comes_and_goes() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    let status = observer.wait(&heater("status"), any).await.json();
+    assert_eq!(status["dhw_operation_setting"], "energy_saver");
+    let mark = observer.mark();
+    heater_says(&rig, &json!({ "dhwOperationSetting": 6, "errorCode": 799 }));
+    let named = |name: &'static str| move |seen: &Seen| seen.json()["event_type"] == name;
+    let event = observer.after(mark, &heater("event"), named("powered_off")).await;
+    assert!(!event.retained);
+    assert_eq!((&event.json()["old"], &event.json()["new"]), (&json!("energy_saver"), &json!("power_off")));
+    // The simulated heater's own status says that nothing of it is so any more.
+    observer.after(mark, &heater("event"), named("leak_cleared")).await;
+    let events: Vec<Value> =
+        observer.all(mark, &heater("event")).iter().map(|seen| seen.json()["event"].clone()).collect();
+    let names: Vec<&str> =
+        events.iter().filter_map(Value::as_str).filter(|name| !name.starts_with("heating")).collect();
+    assert_eq!(
+        names,
+        [
+            "mode_changed",
+            "powered_off",
+            "error_detected",
+            "leak_detected",
+            "mode_changed",
+            "powered_on",
+            "error_cleared",
+            "leak_cleared",
+        ]
+    );
+    let late = Observer::start(rig.broker.port, "late").await;
+    late.wait(&heater("status"), any).await;
+    assert!(!late.latest().contains_key(&heater("event")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_level_changes_at_run_time() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let daemon = rig.run();
+    let shown = |level: &'static str| move |seen: &Seen| seen.json()["log_level"] == level;
+    assert!(observer.wait(&heater("status"), any).await.at > daemon.started);
+    observer.wait(&topic("bridge/info"), shown("debug")).await;
+    assert!(!daemon.log().contains("TRACE"), "{}", daemon.log());
+    let response = ask(&observer, "log_level", r#"{"value":"trace","id":1}"#).await;
+    assert_eq!(response, json!({ "ok": true, "id": 1, "data": { "log_level": "trace" } }));
+    observer.wait(&topic("bridge/info"), shown("trace")).await;
+    daemon.logged("TRACE").await;
+    assert_eq!(ask(&observer, "log_level", "warn").await["data"]["log_level"], "warn");
+    observer.wait(&topic("bridge/info"), shown("warn")).await;
+    let said = daemon.log().lines().count();
+    let wrong = ask(&observer, "log_level", "loud").await;
+    assert_eq!(wrong["ok"], false);
+    assert!(wrong["error"].as_str().unwrap().ends_with("error, warn, info, debug, trace"), "{wrong}");
+    ask(&observer, "refresh", "").await;
+    let mark = observer.mark();
+    observer.after(mark, &heater("status"), any).await;
+    assert_eq!(daemon.log().lines().count(), said, "{}", daemon.log());
+    assert_eq!(ask(&observer, "log_level", "info").await["ok"], true);
+    daemon.logged("The log level is now info").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn diagnostics_say_a_lot_and_no_secret() {
+    let mut rig = Rig::new(1).await;
+    rig.more = "[reconnect]\ninitial_delay = \"100ms\"\n\
+                [alerts]\ncommand = [\"/bin/true\", \"secret-argument\"]\nurl = \"http://127.0.0.1:1/secret-url\"\n"
+        .into();
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    observer.wait(&heater("status"), any).await;
+    heater_says(&rig, &json!({ "brandNew": "x", "operationMode": 33 }));
+    observer.wait(&heater("status"), |seen| seen.json()["operation_mode"] == Value::Null).await;
+    let mark = observer.mark();
+    rig.cloud().faults().set(Fault::ExpireAws);
+    rig.cloud().faults().set(Fault::Reset);
+    observer.after(mark, &topic("bridge/connection"), |seen| seen.json()["reason"] == "http-403").await;
+    observer.after(mark, &topic("bridge/connection"), |seen| seen.json()["state"] == "connected").await;
+    let response = ask(&observer, "diagnostics", r#"{"id":"d"}"#).await;
+    assert_eq!((&response["ok"], &response["id"]), (&json!(true), &json!("d")));
+    let data = &response["data"];
+    assert_eq!(data["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&data["connection"]["state"], &data["connection"]["outages"]), (&json!("connected"), &json!(1)));
+    assert_eq!((&data["links"]["cloud"]["up"], &data["links"]["local"]["up"]), (&json!(true), &json!(true)));
+    assert_eq!(data["log_level"], "debug");
+    let seen = &data["heaters"][0];
+    assert_eq!(seen["mac"], "********fca0");
+    assert_eq!(seen["unknown_fields"]["status: brandNew"], 1);
+    assert_eq!(seen["odd_values"]["status: `operationMode`: expected one of 0, 32, 64, 96, found 33"], 1);
+    assert!(data["counters"]["messages"]["status"].as_u64() >= Some(2), "{}", data["counters"]);
+    assert!(data["counters"]["supervisor"]["dial"].as_u64() >= Some(2), "{}", data["counters"]);
+    let steps = data["steps"].as_array().unwrap();
+    for words in ["\"link_down\"", "http-403", "\"dial\"", "connection_interrupted", "\"answered\""] {
+        assert!(steps.iter().any(|step| step.to_string().contains(words)), "{words} is not in {steps:#?}");
+    }
+    let text = response.to_string().to_lowercase();
+    let tokens: Value =
+        serde_json::from_slice(&fs::read(rig.folder.path().join("state/tokens.json")).unwrap()).unwrap();
+    let aws = tokens["aws"].as_array().unwrap().iter();
+    let secrets = [&tokens["access"], &tokens["refresh"]].into_iter().chain(aws).map(|token| token.as_str().unwrap());
+    let others =
+        ["demo-password", "demo@example.com", "example.com", HEATER, "x-amz-", "secret-argument", "secret-url"];
+    for secret in secrets.chain(others) {
+        assert!(!text.contains(&secret.to_lowercase()), "{secret} is in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    let started = |seen: &Seen| seen.json()["started_at"].clone();
+    let before = started(&observer.wait(&topic("bridge/info"), any).await);
+    observer.wait(&heater("firmware"), any).await;
+    let files = open_files(&daemon);
+    // The time of the start is told in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mark = observer.mark();
+    assert_eq!(ask(&observer, "restart", r#"{"id":5}"#).await, json!({ "ok": true, "id": 5 }));
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "offline").await;
+    let left = observer.mark();
+    observer.after(left, &topic("bridge/info"), |seen| started(seen) != before).await;
+    observer.after(left, &topic("bridge/state"), |seen| seen.text() == "online").await;
+    observer.after(left, &heater("availability"), |seen| seen.text() == "online").await;
+    observer.after(left, &heater("firmware"), any).await;
+    assert!(daemon.runs());
+    assert!(open_files(&daemon) <= files + 2, "{} files are open, it had been {files}", open_files(&daemon));
+    let notices = daemon.notices();
+    let place = |words: &str| notices.iter().rposition(|notice| notice.contains(words));
+    assert!(place("READY=1") > place("RELOADING=1\nMONOTONIC_USEC="), "{notices:?}");
+    assert!(place("RELOADING=1").is_some() && place("STOPPING=1").is_none(), "{notices:?}");
+    let counters = rig.cloud().counters();
+    assert_eq!((counters.rest("/user/sign-in"), counters.connects), (1, 2), "the tokens were kept");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_into_a_wrong_configuration_is_refused() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    let path = rig.folder.path().join("navien2mqtt.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[account]", "[acount]")).unwrap();
+    let response = ask(&observer, "restart", "").await;
+    assert_eq!(response["ok"], false);
+    assert!(response["error"].as_str().unwrap().contains("acount"), "{response}");
+    let mark = observer.mark();
+    observer.after(mark, &heater("status"), any).await;
+    assert!(daemon.runs() && rig.cloud().counters().connects == 1);
+}
