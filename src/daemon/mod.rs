@@ -299,7 +299,7 @@ impl Daemon {
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         if let Some(session) = self.redial.handle_timeout(moment.now) {
-            let filters = settings::bridge(&self.config).topics.filters();
+            let filters = self.bridge.filters();
             let dial = settings::local_dial(&self.config, self.local_tls.as_ref(), self.bridge.will(), filters);
             self.local.dial(session.0, dial);
         }
