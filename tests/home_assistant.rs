@@ -97,9 +97,10 @@ fn what_a_heater_does_not_have_is_a_stub_and_the_rest_is_there() {
         assert_eq!(components(&bare)[gone].as_object().unwrap().len(), 1, "{gone}");
     }
     let water_heater = &components(&bare)["water_heater"];
-    for absent in ["modes", "mode_command_topic", "power_command_topic", "temperature_command_topic"] {
+    for absent in ["mode_command_topic", "power_command_topic", "temperature_command_topic"] {
         assert_eq!(water_heater.get(absent), None);
     }
+    assert_eq!((&water_heater["modes"], water_heater["mode_state_topic"].is_string()), (&serde_json::json!([]), true));
 }
 
 #[test]

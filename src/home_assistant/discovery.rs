@@ -223,10 +223,8 @@ impl Maker<'_> {
             }
             Component::Switch(to, template) => {
                 self.commanded(entity, to, template, made);
-                if entity.reading != Reading::Nothing {
-                    made["state_on"] = "True".into();
-                    made["state_off"] = "False".into();
-                }
+                made["state_on"] = "True".into();
+                made["state_off"] = "False".into();
             }
             Component::Number { to, template, kind, range } => {
                 self.commanded(entity, to, template, made);
@@ -250,13 +248,8 @@ impl Maker<'_> {
         }
     }
 
-    /// A control whose value is not told is shown as last commanded.
     fn commanded(&self, entity: &Entity, to: Topic, template: Option<&str>, made: &mut Value) {
-        if entity.reading == Reading::Nothing {
-            made["optimistic"] = true.into();
-        } else {
-            made["state_topic"] = (self.place)(entity.topic).into();
-        }
+        made["state_topic"] = (self.place)(entity.topic).into();
         made["command_topic"] = (self.place)(to).into();
         put(made, "command_template", template);
     }
@@ -289,6 +282,8 @@ impl Maker<'_> {
             (_, Component::WaterHeater) => None,
             (Reading::Key(key), _) => Some(format!("{{{{ value_json.{key} }}}}")),
             (Reading::Template(template), _) => Some(template.to_owned()),
+            // What is not told is unknown; Home Assistant would begin with off if it had nothing to read.
+            (Reading::Nothing, Component::Switch(..)) => Some("{{ None }}".to_owned()),
             (Reading::Nothing | Reading::Payload, _) => None,
         }
     }
@@ -342,14 +337,15 @@ impl Maker<'_> {
             add("temperature_state_template", "{{ value_json.dhw_temperature_setting }}".into());
             add("temperature_command_topic", (self.place)(Topic::Heater("set/temperature")).into());
         }
+        // Without a topic for the mode Home Assistant would show the heater as off.
+        let modes: Vec<&str> =
+            MODES.iter().filter(|(_, flag)| self.has(Need::Flag(flag))).map(|(mode, _)| *mode).collect();
+        // Standing by is neither on nor off, and a mode that is not listed would be a warning.
+        let listed = modes.join("', '");
+        add("modes", json!(modes));
+        add("mode_state_topic", status.as_str().into());
+        add("mode_state_template", format!("{RENAMED}{{{{ mode if mode in ['{listed}'] else None }}}}").into());
         if self.has(Need::Flag("dhw_use")) {
-            let modes: Vec<&str> =
-                MODES.iter().filter(|(_, flag)| self.has(Need::Flag(flag))).map(|(mode, _)| *mode).collect();
-            add("modes", json!(modes));
-            add("mode_state_topic", status.as_str().into());
-            // Standing by is neither on nor off, and a mode that is not listed would be a warning.
-            let listed = modes.join("', '");
-            add("mode_state_template", format!("{RENAMED}{{{{ mode if mode in ['{listed}'] else None }}}}").into());
             add("mode_command_topic", (self.place)(Topic::Heater("set/mode")).into());
             add("mode_command_template", SET_MODE.into());
             add("json_attributes_topic", status.as_str().into());

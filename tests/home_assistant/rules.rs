@@ -59,16 +59,8 @@ const SENSOR: &[&str] = &[
     "suggested_display_precision",
 ];
 const BINARY_SENSOR: &[&str] = &["state_topic", "value_template", "device_class", "payload_on", "payload_off"];
-const SWITCH: &[&str] = &[
-    "state_topic",
-    "value_template",
-    "command_topic",
-    "command_template",
-    "state_on",
-    "state_off",
-    "optimistic",
-    "device_class",
-];
+const SWITCH: &[&str] =
+    &["state_topic", "value_template", "command_topic", "command_template", "state_on", "state_off", "device_class"];
 const NUMBER: &[&str] = &[
     "state_topic",
     "value_template",
@@ -142,7 +134,7 @@ fn entity(what: &str, platform: &str, component: &Map<String, Value>) {
         "water_heater" => (WATER_HEATER, &["temperature_unit", "min_temp", "max_temp", "precision"]),
         "sensor" => (SENSOR, &["state_topic"]),
         "binary_sensor" => (BINARY_SENSOR, &["state_topic", "payload_on", "payload_off"]),
-        "switch" => (SWITCH, &["command_topic"]),
+        "switch" => (SWITCH, &["command_topic", "state_on", "state_off"]),
         "number" => (NUMBER, &["command_topic", "min", "max", "step"]),
         "select" => (SELECT, &["command_topic", "options"]),
         "button" => (BUTTON, &["command_topic"]),
@@ -207,8 +199,9 @@ fn values(what: &str, platform: &str, component: &Map<String, Value>) {
         let number = |key: &str| component[key].as_f64().unwrap();
         assert!(number("min") < number("max") && number("step") >= 0.001, "{what}");
     }
-    if platform == "switch" && !component.contains_key("state_topic") {
-        assert_eq!(component["optimistic"], true, "{what}: says that its state is assumed");
+    if ["switch", "number", "select"].contains(&platform) {
+        let read = component.contains_key("state_topic") && component.contains_key("value_template");
+        assert!(read, "{what}: Home Assistant would make up a state");
     }
 }
 
