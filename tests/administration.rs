@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use navien2mqtt::simulator::Fault;
 use serde_json::{Value, json};
@@ -160,9 +160,9 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     let started = |seen: &Seen| seen.json()["started_at"].clone();
     let before = started(&observer.wait(&topic("bridge/info"), any).await);
     observer.wait(&heater("firmware"), any).await;
-    let files = open_files(&daemon);
-    // The time of the start is told in whole seconds.
+    // The time of the start is told in whole seconds, and what was opened for the start is closed again.
     tokio::time::sleep(Duration::from_millis(1100)).await;
+    let files = open_files(&daemon);
     let mark = observer.mark();
     assert_eq!(ask(&observer, "restart", r#"{"id":5}"#).await, json!({ "ok": true, "id": 5 }));
     observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "offline").await;
@@ -172,7 +172,12 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     observer.after(left, &heater("availability"), |seen| seen.text() == "online").await;
     observer.after(left, &heater("firmware"), any).await;
     assert!(daemon.runs());
-    assert!(open_files(&daemon) <= files + 2, "{} files are open, it had been {files}", open_files(&daemon));
+    // A pair of sockets that paho never closes is inherited; nothing else.
+    let end = Instant::now() + Duration::from_secs(10);
+    while open_files(&daemon) > files + 2 {
+        assert!(Instant::now() < end, "{} files are open, it had been {files}", open_files(&daemon));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let notices = daemon.notices();
     let place = |words: &str| notices.iter().rposition(|notice| notice.contains(words));
     assert!(place("READY=1") > place("RELOADING=1\nMONOTONIC_USEC="), "{notices:?}");
@@ -198,4 +203,39 @@ async fn a_restart_into_a_wrong_configuration_is_refused() {
     let mark = observer.mark();
     observer.after(mark, &heater("status"), any).await;
     assert!(daemon.runs() && rig.cloud().counters().connects == 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_changes_in_the_heater_is_an_event_too() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    observer.wait(&heater("info"), any).await;
+    observer.wait(&heater("status"), any).await;
+    let set = |name: &str, value: &str| observer.publish(&heater(&format!("set/{name}")), value);
+    for (command, value, event, old, new) in [
+        ("mode", "heat_pump", "mode_changed", json!("energy_saver"), json!("heat_pump")),
+        ("temperature", "120", "temperature_changed", json!(125.6), json!(120.2)),
+        ("power", "OFF", "powered_off", json!("heat_pump"), json!("power_off")),
+        ("power", "ON", "powered_on", json!("power_off"), json!("heat_pump")),
+    ] {
+        let mark = observer.mark();
+        set(command, value);
+        let seen = observer.after(mark, &heater("event"), |seen| seen.json()["event"] == event).await.json();
+        assert_eq!((&seen["old"], &seen["new"]), (&old, &new), "{seen}");
+        observer.after(mark, &heater("result"), |seen| seen.json()["status"] == "confirmed").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_to_stop_during_a_restart_is_obeyed() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    // The farewell takes its time: the cloud does not acknowledge anything.
+    rig.cloud().faults().set(Fault::Freeze);
+    assert_eq!(ask(&observer, "restart", "").await["ok"], true);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(10)).await.code(), Some(0));
 }

@@ -275,11 +275,17 @@ impl Daemon {
             self.on_time();
             self.carry_out();
         };
-        tokio::select! {
-            () = self.stop() => {}
-            Some(who) = stops.recv() => warn!("{who} again: leaving at once"),
+        let asked_again = tokio::select! {
+            () = self.stop() => stops.try_recv().ok(),
+            Some(who) = stops.recv() => Some(who),
+        };
+        let Some(who) = asked_again else { return ended };
+        warn!("{who}: leaving at once");
+        match ended {
+            // Who asks to stop does not want a fresh start.
+            Ended::ToRestart => Ended::Leaving(Exit::Success),
+            Ended::Leaving(_) => ended,
         }
-        ended
     }
 
     fn moment(&self) -> Moment {
