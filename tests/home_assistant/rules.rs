@@ -90,7 +90,7 @@ const CLASSES: &[(&str, &[&str], &[&str])] = &[
     ("duration", &["d", "h", "min", "s"], &["measurement", "total", "total_increasing"]),
     ("signal_strength", &["dBm", "dB"], &["measurement"]),
 ];
-const BINARY_CLASSES: &[&str] = &["connectivity", "problem", "running"];
+const BINARY_CLASSES: &[&str] = &["connectivity", "moisture", "problem", "running"];
 const BUTTON_CLASSES: &[&str] = &["restart", "identify", "update"];
 
 /// Panics when a message breaks a rule.

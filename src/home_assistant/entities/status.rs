@@ -48,7 +48,7 @@ pub const MAIN: &[Entity] = &[
     sensor("error_text", "Error", Plain)
         .read("{{ None if value_json.error_code is none else value_json.error_text or 'No error' }}")
         .diagnostic(),
-    binary("wtr_ovr_sensor_use", "Water leak").of_class("problem"),
+    binary("wtr_ovr_sensor_use", "Water leak").of_class("moisture"),
     binary("con_ovr_sensor_use", "Condensate overflow").of_class("problem"),
     binary("shut_off_valve_use", "Shut-off valve").disabled(),
     binary("air_filter_alarm_use", "Air filter reminder").diagnostic().disabled(),
