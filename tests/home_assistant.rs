@@ -181,11 +181,6 @@ fn every_command_is_one_of_the_contract() {
 }
 
 #[test]
-fn every_event_of_a_heater_is_known_to_its_entity() {
-    assert_eq!(entities::HEATER_EVENTS, navien2mqtt::bridge::events::EVENT_TYPES);
-}
-
-#[test]
 fn every_event_of_the_connection_is_known_to_its_entity() {
     let production = include_str!("../src/daemon/report.rs").split("pub fn log(").next().unwrap();
     for event in entities::CONNECTION_EVENTS {
