@@ -53,7 +53,7 @@ impl Bridge {
     /// Takes the answer of the REST API about a heater's time-of-use schedule.
     pub fn tou_fetched(&mut self, mac: &Mac, data: &Value) {
         let (true, Some(data)) = (self.heaters.contains_key(mac), data.as_object()) else { return };
-        self.show(mac, "tou", decode_tou(data));
+        self.show_schedule(mac, "tou", decode_tou(data));
     }
 
     /// Returns whose message it is; one that does not say so is that of the only heater.
@@ -108,7 +108,7 @@ impl Bridge {
                 }
                 self.show_reservations(mac);
             }
-            Body::Recirculation(answer) => self.show(mac, "recirculation", decode_recirculation(&answer)),
+            Body::Recirculation(answer) => self.show_schedule(mac, "recirculation", decode_recirculation(&answer)),
             // The answer to somebody's write: what it says of the schedule is told whole by the REST API only.
             Body::Tou(_) => self.fetch_tou(mac, moment.now),
             Body::Diagnostics(answer) => self.show(mac, "diagnostics", decode_diagnostics(&answer)),
@@ -130,7 +130,7 @@ impl Bridge {
     fn show_reservations(&mut self, mac: &Mac) {
         let Some(held) = self.heaters.get(mac) else { return };
         if let Some(answer) = &held.reservations {
-            self.show(mac, "reservations", decode_reservations(answer, held.units));
+            self.show_schedule(mac, "reservations", decode_reservations(answer, held.units));
         }
     }
 
@@ -163,6 +163,13 @@ impl Bridge {
         }
     }
 
+    /// Publishes a schedule, with what tells it from another one in whatever order its entries come.
+    fn show_schedule(&mut self, mac: &Mac, name: &str, mut decoded: Decoded) {
+        let hash = hash_of(&decoded.object);
+        decoded.object.insert("hash".to_owned(), hash.into());
+        self.show(mac, name, decoded);
+    }
+
     /// Publishes a decoded answer and says once what was wrong with it.
     fn show(&mut self, mac: &Mac, name: &str, decoded: Decoded) {
         if let Some(held) = self.heaters.get_mut(mac) {
@@ -174,5 +181,38 @@ impl Bridge {
             self.complain(Some(mac), &kind, || format!("In the {name} of heater {mac}, {problem}; shown as null"));
         }
         self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+}
+
+/// Hashes whether a schedule is enabled and its entries, whatever their order (FNV-1a).
+fn hash_of(schedule: &Object) -> String {
+    let entries = ["entries", "periods"].iter().find_map(|key| schedule.get(*key)?.as_array());
+    let mut words: Vec<String> = entries.into_iter().flatten().map(Value::to_string).collect();
+    words.sort();
+    words.push(schedule.get("enabled").map(Value::to_string).unwrap_or_default());
+    let hash = words
+        .iter()
+        .flat_map(|word| word.bytes().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schedule_has_the_same_hash_in_whatever_order_and_another_one_when_it_changes() {
+        let of = |enabled: bool, times: &[&str]| {
+            let entries: Vec<Value> = times.iter().map(|time| json!({ "time": time })).collect();
+            hash_of(json!({ "enabled": enabled, "entries": entries }).as_object().unwrap())
+        };
+        let hash = of(true, &["06:00", "18:00"]);
+        assert_eq!((hash.len(), of(true, &["18:00", "06:00"])), (16, hash.clone()));
+        for other in [of(false, &["06:00", "18:00"]), of(true, &["06:00"]), of(true, &["06:00", "18:01"])] {
+            assert_ne!(other, hash);
+        }
     }
 }
