@@ -155,8 +155,7 @@ impl Story {
         assert!(self.daemon.runs(), "the daemon ended:\n{}", self.daemon.log());
         let fed = |notices: Vec<String>| notices.iter().filter(|notice| notice.starts_with("WATCHDOG=1")).count();
         let before = fed(self.daemon.notices());
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(fed(self.daemon.notices()) > before, "the watchdog is not fed:\n{}", self.daemon.log());
+        eventually("the watchdog is fed", BOUND, || (fed(self.daemon.notices()) > before).then_some(()));
         for word in ["panicked", "Not healthy"] {
             assert!(!self.daemon.log().contains(word), "{}", self.daemon.log());
         }
