@@ -116,7 +116,7 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
         (&us["min_temp"], &us["max_temp"], &us["temperature_unit"]),
         (&104.9.into(), &149.9.into(), &"F".into())
     );
-    assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "high_demand", "vacation", "off"]));
+    assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "electric", "high_demand", "vacation", "off"]));
     let metric = water_heater(UnitSystem::Metric);
     assert_eq!((&metric["min_temp"], &metric["max_temp"]), (&40.5.into(), &65.5.into()), "told in the other units");
     feature.remove("dhw_temperature_min");

@@ -80,7 +80,7 @@ impl Bridge {
                 "available": left.is_some(),
                 "heard_of_seconds_ago": left.map(|left| stale_after.saturating_sub(left).as_secs()),
                 "units": held.units.as_str(),
-                "recirculation": held.recirculation,
+                "recirculation": held.recirculates(),
                 "unknown_fields": held.unknown_fields.show(),
                 "odd_values": held.odd_values.show(),
             })

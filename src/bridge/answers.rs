@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::administration::kind;
 use super::energy::Energy;
+use super::heater::Held;
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object};
@@ -13,6 +14,7 @@ use crate::navilink::energy::{decode_daily, decode_monthly};
 use crate::navilink::feature::decode_feature;
 use crate::navilink::firmware::decode_firmware;
 use crate::navilink::message::{self, Body};
+use crate::navilink::request::Query;
 use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
 use crate::navilink::status::decode_status;
 use crate::units::{Mac, UnitSystem};
@@ -37,11 +39,11 @@ impl Bridge {
         if matches!(message.body, Body::Request | Body::Presence) {
             return Verdict::Heard;
         }
-        let Some(mac) = self.sender(message.mac) else {
+        let Some(mac) = self.sender(message.mac.clone()) else {
             self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
             return Verdict::Heard;
         };
-        self.judge(&mac, message.client.as_deref(), &message.body, moment);
+        self.judge(&mac, topic, &message, moment);
         self.take(&mac, message.body, moment);
         if let Some(held) = self.heaters.get_mut(&mac) {
             held.freshness.renew(moment.now);
@@ -87,11 +89,7 @@ impl Bridge {
             Body::Feature(feature) => {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
-                self.learn_features(mac, &decoded.object, moment.now);
-                self.learn_entities(mac, &decoded.object);
-                if let Some(held) = self.heaters.get_mut(mac) {
-                    held.feature = Some(feature);
-                }
+                self.learn_capabilities(mac, &feature, moment.now);
                 self.show(mac, "info", decoded);
                 self.advance(mac, moment);
             }
@@ -146,21 +144,20 @@ impl Bridge {
         }
     }
 
-    /// Keeps what later requests depend on; what is asked for the first time then is asked at once.
-    fn learn_features(&mut self, mac: &Mac, decoded: &Object, now: Instant) {
+    /// Merges what the heater says that it can do; what can be asked for the first time then is asked at once.
+    fn learn_capabilities(&mut self, mac: &Mac, feature: &Object, now: Instant) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
-        let recirculation = decoded.get("recirculation_use") == Some(&Value::Bool(true));
-        let serial = decoded.get("controller_serial_number").and_then(Value::as_str).map(str::to_owned);
-        let new_recirculation = recirculation && !held.recirculation;
-        let new_serial = serial.is_some() && serial != held.controller_serial;
-        held.recirculation = recirculation;
-        held.controller_serial = serial.or(held.controller_serial.take());
-        if new_recirculation {
-            self.ask(mac, &crate::navilink::request::Query::Recirculation);
+        let serial = |held: &Held| held.capabilities.controller_serial().map(str::to_owned);
+        let before = (held.recirculates(), serial(held));
+        held.capabilities.learn(feature);
+        let after = (held.recirculates(), serial(held));
+        if after.0 && !before.0 {
+            self.ask(mac, &Query::Recirculation);
         }
-        if new_serial {
+        if after.1 != before.1 {
             self.fetch_tou(mac, now);
         }
+        self.discover(mac);
     }
 
     /// Publishes a schedule, with what tells it from another one in whatever order its entries come.

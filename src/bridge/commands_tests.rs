@@ -8,6 +8,7 @@ use super::*;
 use crate::bridge::Message;
 
 const SECOND: Duration = Duration::from_secs(1);
+const SCHEDULE: &str = r#"{"enabled": true, "entries": []}"#;
 const DEVICE: &str = "navien2mqtt/04786332fc01";
 
 /// A world whose heater has told its abilities and its units.
@@ -23,7 +24,7 @@ fn ready() -> World {
 fn tell_abilities(world: &mut World) {
     let feature = json!({
         "temperatureType": 1, "powerUse": 2, "dhwUse": 2, "heatpumpUse": 2, "electricUse": 2, "programReservationUse": 2,
-        "dhwTemperatureSettingUse": 2, "dhwTemperatureMin": 70, "dhwTemperatureMax": 131, "drSettingUse": 2,
+        "dhwTemperatureSettingUse": 2, "dhwTemperatureMin": 70, "dhwTemperatureMax": 131, "drSettingUse": 2, "recircReservationUse": 1,
     });
     let mac = heater(1).mac;
     let answer = json!({ "clientID": "client", "response": { "macAddress": mac.as_cloud(), "feature": feature } });
@@ -59,25 +60,124 @@ fn refused(world: &mut World, client: &str, code: i64) {
     world.arrives(&format!("cmd/52/navilink-{mac}/res/ctrl-fail"), &answer);
 }
 
+fn full_results(messages: &[Message]) -> Vec<Value> {
+    let results = messages.iter().filter(|message| message.topic.ends_with("/result"));
+    results.map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
+}
+
 #[test]
-fn a_command_is_sent_at_once_and_confirmed_by_a_status_that_shows_it() {
+fn a_command_is_sent_at_once_and_confirmed_by_an_acknowledgement_that_shows_it() {
     let mut world = ready();
     let messages = world.asks(&format!("{DEVICE}/set/temperature"), r#"{"value": 55, "id": "a7"}"#, false);
     assert_eq!(results(&messages), ["temperature sent"]);
     assert_eq!(serde_json::from_slice::<Value>(&messages[0].payload).unwrap()["id"], "a7");
     assert_eq!(world.asked(), ["ctrl", "st"], "the next status comes at once");
-    world.status(1, json!({ "dhwTemperatureSetting": 100 }));
-    assert!(later(&mut world).is_empty(), "a status from before does not confirm it");
     world.status(1, json!({ "dhwTemperatureSetting": 110 }));
-    assert_eq!(later(&mut world), ["temperature confirmed"]);
+    assert!(later(&mut world).is_empty(), "a status is no acknowledgement, even if it shows the value");
+    world.acknowledges(1, json!({ "dhwTemperatureSetting": 110 }));
+    let confirmed = full_results(&std::mem::take(&mut world.others));
+    assert_eq!((confirmed.len(), &confirmed[0]["status"]), (1, &json!("confirmed")));
+    assert_eq!(confirmed[0].get("in_force"), None);
     world.pass(60 * SECOND);
     assert!(later(&mut world).is_empty());
+}
+
+const BUTTONS: [(&str, &str); 6] = [
+    ("demand_response", "ON"),
+    ("intelligent_scheduling", "ON"),
+    ("recirculation_hot_button", "PRESS"),
+    ("air_filter_reset", "PRESS"),
+    ("condenser_fault_reset", "PRESS"),
+    ("water_program", "PRESS"),
+];
+
+/// The fields that show the effect of [`BUTTONS`].
+fn effects() -> Value {
+    json!({ "recircOperationBusy": 2, "cumulatedOpTimeEvaFan": 0, "errorCode": 0, "programReservationUse": 2 })
+}
+
+#[test]
+fn an_answer_tells_whose_it_is_by_its_topics_and_never_by_its_client() {
+    let mac = heater(1).mac;
+    let (device, ours) = (format!("cmd/52/navilink-{mac}"), format!("cmd/52/navilink-{mac}/client/res"));
+    for (name, payload) in BUTTONS {
+        let mut world = ready();
+        assert_eq!(set(&mut world, name, payload), [format!("{name} sent")]);
+        let mut answers = |topic: &str, client: Option<&str>, request: &str| {
+            let mut answer = json!({
+                "requestTopic": format!("{device}/{request}"),
+                "response": { "macAddress": mac.as_cloud(), "status": effects() },
+            });
+            if let Some(client) = client {
+                answer["clientID"] = client.into();
+            }
+            world.arrives(topic, &answer);
+            later(&mut world)
+        };
+        assert!(answers(&ours, Some("client"), "st").is_empty(), "{name}: the answer to our own status request");
+        assert!(answers(&ours, Some("client"), "st/did").is_empty(), "{name}");
+        assert!(answers(&format!("{device}/phone/res"), Some("client"), "ctrl").is_empty(), "{name}: another topic");
+        let client = match name {
+            "demand_response" => Some("client"),
+            "air_filter_reset" => None,
+            _ => Some("navilink-04786332fc01"),
+        };
+        assert_eq!(answers(&ours, client, "ctrl"), [format!("{name} confirmed")]);
+    }
+}
+
+#[test]
+fn an_acknowledged_control_is_confirmed_by_a_status_that_shows_it_soon_after() {
+    let mut world = ready();
+    set(&mut world, "temperature", "55");
+    set(&mut world, "demand_response", "ON");
+    world.asked();
+    world.acknowledges(1, json!({ "dhwTemperatureSetting": 100 }));
+    assert_eq!(later(&mut world), ["demand_response sent"], "the next one goes at the acknowledgement");
+    world.asked();
+    world.pass(RECHECK_AFTER);
+    assert!(world.asked().contains(&"st".to_owned()), "the status is requested once more");
+    world.status(1, json!({ "dhwTemperatureSetting": 110 }));
+    let confirmed = full_results(&std::mem::take(&mut world.others));
+    assert_eq!((&confirmed[0]["name"], confirmed[0].get("in_force")), (&json!("temperature"), None));
+}
+
+#[test]
+fn an_acknowledged_control_that_no_status_shows_is_confirmed_and_not_in_force() {
+    let mut world = ready();
+    set(&mut world, "mode", "electric");
+    world.acknowledges(1, json!({ "dhwOperationSetting": 3 }));
+    world.status(1, json!({ "dhwOperationSetting": 3 }));
+    assert!(later(&mut world).is_empty());
+    world.pass(SHOWN_WITHIN);
+    let held = full_results(&std::mem::take(&mut world.others));
+    assert_eq!((&held[0]["status"], &held[0]["in_force"]), (&json!("confirmed"), &json!(false)));
+    assert!(held[0]["reason"].as_str().unwrap().contains("time-of-use"), "{}", held[0]);
+    world.status(1, json!({ "dhwOperationSetting": 2 }));
+    assert!(later(&mut world).is_empty(), "that was final");
+}
+
+#[test]
+fn an_acknowledged_control_ends_with_a_newer_one_of_its_name_and_with_the_session() {
+    let mut world = ready();
+    for (mode, code) in [("electric", 2), ("heat_pump", 1)] {
+        set(&mut world, "mode", mode);
+        world.acknowledges(1, json!({ "dhwOperationSetting": 7 - code }));
+    }
+    let ended = full_results(&std::mem::take(&mut world.others));
+    assert_eq!((ended.len(), &ended[0]["in_force"]), (1, &json!(false)));
+    world.bridge.session_ended(world.moment());
+    world.drain();
+    let ended = full_results(&std::mem::take(&mut world.others));
+    assert_eq!((&ended[0]["status"], &ended[0]["in_force"]), (&json!("confirmed"), &json!(false)));
 }
 
 #[test]
 fn what_is_wrong_is_rejected_and_nothing_is_sent() {
     let mut world = ready();
-    for (name, payload) in [("temperature", "200"), ("recirculation_mode", "weekly"), ("turbo", "1"), ("power", "?")] {
+    for (name, payload) in
+        [("temperature", "200"), ("recirculation_schedule", SCHEDULE), ("turbo", "1"), ("power", "?")]
+    {
         assert_eq!(set(&mut world, name, payload), [format!("{name} rejected")]);
     }
     assert!(world.asked().is_empty());
@@ -102,8 +202,6 @@ fn what_is_not_confirmed_in_time_has_failed_and_the_next_one_follows() {
     assert!(later(&mut world).is_empty());
     world.pass(SECOND);
     assert_eq!(later(&mut world), ["power failed", "demand_response sent"]);
-    world.status(1, json!({}));
-    assert_eq!(later(&mut world), ["demand_response confirmed"], "no status shows it, so any answer to us must do");
 }
 
 #[test]
@@ -119,9 +217,9 @@ fn commands_wait_for_the_cloud_in_order_and_the_newest_wins() {
     assert!(controls(&mut world).is_empty());
     world.begin_session();
     assert_eq!(later(&mut world), ["power sent"]);
-    world.status(1, json!({ "dhwOperationSetting": 6 }));
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
     assert_eq!(later(&mut world), ["power confirmed", "temperature sent"]);
-    world.status(1, json!({ "dhwTemperatureSetting": 110 }));
+    world.acknowledges(1, json!({ "dhwTemperatureSetting": 110 }));
     assert_eq!(later(&mut world), ["temperature confirmed", "demand_response sent"]);
 }
 
@@ -151,23 +249,44 @@ fn a_command_under_way_when_the_session_ends_has_failed_and_is_not_sent_again() 
 }
 
 #[test]
-fn a_control_that_came_too_soon_is_sent_again_and_others_are_refused() {
+fn a_refusal_counts_unless_it_names_another_client() {
+    for (client, counts) in [("client", true), ("navilink-04786332fc01", true), ("", true), ("somebody", false)] {
+        let mut world = ready();
+        set(&mut world, "power", "OFF");
+        refused(&mut world, client, 3);
+        assert_eq!(later(&mut world), if counts { vec!["power rejected"] } else { vec![] }, "{client}");
+    }
+}
+
+#[test]
+fn a_control_that_came_too_soon_is_sent_again_after_growing_pauses_until_it_is_too_old() {
     let mut world = ready();
     set(&mut world, "power", "OFF");
-    refused(&mut world, "somebody", 3);
-    assert!(later(&mut world).is_empty(), "another client's");
-    for _ in 0..4 {
-        assert_eq!(controls(&mut world), ["ctrl"]);
-        refused(&mut world, "client", TOO_SOON);
-        assert!(later(&mut world).is_empty() && controls(&mut world).is_empty());
-        world.pass(REST);
+    for seconds in [2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30, 30] {
+        assert_eq!(controls(&mut world), ["ctrl"], "{seconds}");
+        refused(&mut world, "navilink-04786332fc01", TOO_SOON);
+        assert!(later(&mut world).is_empty());
+        world.pass(seconds * SECOND - Duration::from_millis(1));
+        assert!(controls(&mut world).is_empty(), "{seconds}");
+        world.pass(Duration::from_millis(1));
     }
-    assert_eq!(controls(&mut world), ["ctrl"]);
-    refused(&mut world, "client", TOO_SOON);
-    assert_eq!(later(&mut world), ["power rejected"], "not for ever");
+    assert_eq!(later(&mut world), ["power expired"], "not for ever");
+    assert!(world.bridge.due().is_some_and(|due| due > world.now), "no timer is left behind");
+}
+
+#[test]
+fn others_go_while_the_heater_takes_no_mode_temperature_or_power() {
+    let mut world = ready();
     set(&mut world, "power", "OFF");
-    refused(&mut world, "client", 3);
-    assert_eq!(later(&mut world), ["power rejected"]);
+    refused(&mut world, "client", TOO_SOON);
+    later(&mut world);
+    assert_eq!(set(&mut world, "mode", "electric"), ["mode queued"]);
+    assert_eq!(set(&mut world, "demand_response", "ON"), ["demand_response sent"]);
+    world.acknowledges(1, json!({}));
+    assert_eq!(later(&mut world), ["demand_response confirmed"]);
+    world.pass(2 * SECOND);
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
+    assert_eq!(later(&mut world), ["power confirmed", "mode sent"]);
 }
 
 #[test]
@@ -199,16 +318,58 @@ fn a_reservation_is_added_to_what_the_heater_holds_now() {
 }
 
 #[test]
+fn reservations_that_cannot_be_read_whole_are_never_written_back() {
+    let whole = json!({"enable": 2, "week": 62, "hour": 6, "min": 30, "mode": 3, "param": 120});
+    let without_hour = json!({"enable": 2, "week": 62, "min": 30, "mode": 3, "param": 120});
+    for (answer, words) in [
+        (json!({ "reservationUse": 2, "reservation": [whole, without_hour] }), "`reservation[1].hour`"),
+        (json!({ "reservationUse": 2, "reservation": "zz3e061e0478" }), "`reservation[0]`"),
+        (json!({ "reservationUse": 2 }), "no `reservation`"),
+        (json!({ "reservation": [] }), "enabled"),
+    ] {
+        let mut world = ready();
+        set(
+            &mut world,
+            "reservation_add",
+            r#"{"days": ["friday"], "time": "18:30", "mode": "electric", "temperature": 50}"#,
+        );
+        world.asked();
+        let mut answer = json!({ "clientID": "client", "response": answer });
+        answer["response"]["macAddress"] = heater(1).mac.as_cloud().into();
+        world.arrives("cmd/52/client/res/rsv/rd", &answer);
+        let rejected = full_results(&std::mem::take(&mut world.others));
+        assert_eq!(rejected[0]["status"], "rejected");
+        assert!(rejected[0]["reason"].as_str().unwrap().contains(words), "{}", rejected[0]);
+        assert!(controls(&mut world).is_empty());
+    }
+}
+
+#[test]
+fn odd_reservations_in_hexadecimal_are_written_back_as_they_are() {
+    let mut world = ready();
+    set(&mut world, "reservation_delete", "1");
+    let held = json!({ "clientID": "client", "response": {
+        "macAddress": heater(1).mac.as_cloud(), "reservationUse": 2, "reservation": "000000000000013e061e047802ff183c03ff0" } });
+    world.arrives("cmd/52/client/res/rsv/rd", &held);
+    let written = world.requests.iter().find(|out| out.topic.ends_with("/ctrl/rsv/rd")).unwrap();
+    let written: Value = serde_json::from_slice(&written.payload).unwrap();
+    let odd = json!([{"enable": 2, "week": 255, "hour": 24, "min": 60, "mode": 3, "param": 255}]);
+    assert_eq!(written["request"]["reservation"], odd);
+}
+
+#[test]
 fn commands_wait_until_the_heater_has_told_its_abilities() {
     let mut world = World::new(&[heater(1)]);
     world.begin_session();
     world.asked();
-    assert_eq!(set(&mut world, "temperature", "55"), ["temperature queued"]);
-    assert_eq!(set(&mut world, "recirculation_hot_button", "PRESS"), ["recirculation_hot_button queued"]);
+    let queued = full_results(&world.asks(&format!("{DEVICE}/set/temperature"), "55", false));
+    assert_eq!(queued[0]["status"], "queued");
+    assert!(queued[0]["reason"].as_str().unwrap().contains("what it can do"), "{}", queued[0]);
+    assert_eq!(set(&mut world, "recirculation_schedule", SCHEDULE), ["recirculation_schedule queued"]);
     tell_abilities(&mut world);
     assert_eq!(later(&mut world), ["temperature sent"]);
-    world.status(1, json!({ "dhwTemperatureSetting": 110 }));
-    assert_eq!(later(&mut world), ["temperature confirmed", "recirculation_hot_button rejected"]);
+    world.acknowledges(1, json!({ "dhwTemperatureSetting": 110 }));
+    assert_eq!(later(&mut world), ["temperature confirmed", "recirculation_schedule rejected"]);
 }
 
 #[test]
@@ -233,6 +394,7 @@ fn everything_ends_with_the_bridge_and_with_the_heater() {
 enum Move {
     Set(&'static str, &'static str),
     Status(i64, i64),
+    Acknowledge(i64, i64),
     Refuse(i64),
     Pass(u64),
     Begin,
@@ -245,6 +407,7 @@ fn any_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         4 => prop::sample::select(sets).prop_map(|(name, value)| Move::Set(name, value)),
         3 => (0i64..7, 90i64..120).prop_map(|(mode, half)| Move::Status(mode, half)),
+        3 => (0i64..7, 90i64..120).prop_map(|(mode, half)| Move::Acknowledge(mode, half)),
         1 => (1i64..4).prop_map(Move::Refuse),
         2 => (0u64..400).prop_map(Move::Pass),
         1 => Just(Move::Begin),
@@ -274,6 +437,9 @@ proptest! {
                 }
                 Move::Status(mode, half) => {
                     world.status(1, json!({ "dhwOperationSetting": mode, "dhwTemperatureSetting": half }));
+                }
+                Move::Acknowledge(mode, half) => {
+                    world.acknowledges(1, json!({ "dhwOperationSetting": mode, "dhwTemperatureSetting": half }));
                 }
                 Move::Refuse(code) => refused(&mut world, "client", code),
                 Move::Pass(seconds) => world.pass(Duration::from_secs(seconds)),

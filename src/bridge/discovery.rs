@@ -81,7 +81,7 @@ impl Bridge {
         if !self.settings.home_assistant.enabled {
             return self.undiscover(mac);
         }
-        let Some(held) = self.heaters.get(mac).filter(|held| !held.capabilities.is_empty()) else { return };
+        let Some(held) = self.heaters.get(mac).filter(|held| held.capabilities.is_known()) else { return };
         let topics = &self.settings.topics;
         let place = |topic| match topic {
             Topic::Bridge(name) => topics.bridge(name),
@@ -89,14 +89,15 @@ impl Bridge {
         };
         let given = self.settings.names.get(mac).unwrap_or(&held.heater.name);
         let name = if given.is_empty() { "Water heater" } else { given };
-        let heater = home_assistant::Heater { mac, name, feature: &held.capabilities, units: held.units };
+        let feature = &held.capabilities.decoded(held.units);
+        let heater = home_assistant::Heater { mac, name, feature, units: held.units };
         let message = home_assistant::heater(heater, self.described(), &place);
         self.retain(self.heater_topic(mac), Bytes::from(message.to_string()));
     }
 
     /// Tells of a heater whose units have changed; its limits and the like are to come in the same units soon.
     pub(super) fn discover_in_new_units(&mut self, mac: &Mac) {
-        if self.heaters.get(mac).is_some_and(|held| !held.capabilities.is_empty()) {
+        if self.heaters.get(mac).is_some_and(|held| held.capabilities.is_known()) {
             self.discover(mac);
             self.ask(mac, &Query::Information);
         }
@@ -105,23 +106,6 @@ impl Bridge {
     /// Takes back what was told of a heater.
     pub(super) fn undiscover(&mut self, mac: &Mac) {
         self.retain(self.heater_topic(mac), Bytes::new());
-    }
-
-    /// Keeps what the heater says it has. What one message does not say is as it was: a member that got lost would
-    /// remove entities otherwise.
-    pub(super) fn learn_entities(&mut self, mac: &Mac, decoded: &Object) {
-        let Some(held) = self.heaters.get_mut(mac) else { return };
-        if decoded.iter().all(|(key, value)| key == "units" || value.is_null()) {
-            return;
-        }
-        let known = std::mem::replace(&mut held.capabilities, decoded.clone());
-        let same_units = known.get("units") == decoded.get("units");
-        for (key, value) in known.into_iter().filter(|(_, value)| same_units || !value.is_f64()) {
-            if let Some(lost) = held.capabilities.get_mut(&key).filter(|member| member.is_null()) {
-                *lost = value;
-            }
-        }
-        self.discover(mac);
     }
 
     /// Adds to a status in which mode the heater was before its vacation.

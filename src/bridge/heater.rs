@@ -8,6 +8,7 @@ use super::events::Watch;
 use super::polling::Schedule;
 use super::tally::Tally;
 use crate::navilink::account::Heater;
+use crate::navilink::capabilities::Capabilities;
 use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
 
@@ -83,12 +84,8 @@ pub struct Held {
     pub schedule: Option<Schedule>,
     /// The units of its values, as its status said last.
     pub units: UnitSystem,
-    /// `controllerSerialNumber`, which the time-of-use query needs.
-    pub controller_serial: Option<String>,
     /// The fetches of its time-of-use schedule.
     pub tou: TouFetches,
-    /// `recirculationUse`; a heater without it does not answer questions about it.
-    pub recirculation: bool,
     /// What is known of its doings.
     pub watch: Watch,
     /// Fields that no table knows.
@@ -97,16 +94,14 @@ pub struct Held {
     pub odd_values: Tally,
     /// The newest answers about energy.
     pub energy: Energy,
-    /// The device information as the heater sent it last: what it is able to.
-    pub feature: Option<Object>,
+    /// What it can do.
+    pub capabilities: Capabilities,
     /// The status as the heater sent it last.
     pub status: Option<Object>,
     /// Its commands.
     pub commands: Commands,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
     pub reservations: Option<Object>,
-    /// What its device information has told until now; empty before the first.
-    pub capabilities: Object,
     /// The mode to which it returns after a vacation.
     pub mode_before_vacation: Option<String>,
 }
@@ -119,19 +114,21 @@ impl Held {
             freshness: Freshness::default(),
             schedule: None,
             units,
-            controller_serial: None,
             tou: TouFetches::default(),
-            recirculation: false,
             watch: Watch::default(),
             unknown_fields: Tally::default(),
             odd_values: Tally::default(),
             energy: Energy::default(),
-            feature: None,
+            capabilities: Capabilities::default(),
             status: None,
             commands: Commands::default(),
             reservations: None,
-            capabilities: Object::new(),
             mode_before_vacation: None,
         }
+    }
+
+    /// Returns whether it can be asked for its recirculation schedule.
+    pub fn recirculates(&self) -> bool {
+        ["recirculationUse", "recircReservationUse"].iter().any(|flag| self.capabilities.fitted(flag) == Some(true))
     }
 }

@@ -410,7 +410,7 @@ impl Bridge {
             }
             Poll::Schedules => {
                 self.ask(mac, &Query::Reservations);
-                if self.heaters.get(mac).is_some_and(|held| held.recirculation) {
+                if self.heaters.get(mac).is_some_and(Held::recirculates) {
                     self.ask(mac, &Query::Recirculation);
                 }
                 self.fetch_tou(mac, moment.now);
@@ -427,7 +427,8 @@ impl Bridge {
 
     /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
     fn fetch_tou(&mut self, mac: &Mac, now: Instant) {
-        let Some(held) = self.heaters.get_mut(mac).filter(|held| held.controller_serial.is_some()) else { return };
+        let known = |held: &&mut Held| held.capabilities.controller_serial().is_some();
+        let Some(held) = self.heaters.get_mut(mac).filter(known) else { return };
         held.tou.wish(now);
         self.fetch_due_tou(mac, now);
     }
@@ -435,7 +436,8 @@ impl Bridge {
     fn fetch_due_tou(&mut self, mac: &Mac, now: Instant) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let due = held.tou.take_due(now);
-        if let Some(controller_serial) = held.controller_serial.clone().filter(|_| due) {
+        if let Some(controller_serial) = held.capabilities.controller_serial().filter(|_| due) {
+            let controller_serial = controller_serial.to_owned();
             self.effects.push_back(Effect::FetchTou { mac: mac.clone(), controller_serial });
         }
     }

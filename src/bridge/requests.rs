@@ -79,7 +79,7 @@ impl Bridge {
             "info" => self.ask(mac, &Query::Information),
             "energy" => self.poll(mac, super::Poll::Energy, moment),
             "reservations" => self.ask(mac, &Query::Reservations),
-            "tou" if self.heaters.get(mac).is_none_or(|held| held.controller_serial.is_none()) => {
+            "tou" if self.heaters.get(mac).is_none_or(|held| held.capabilities.controller_serial().is_none()) => {
                 return Err("comes before the heater has told its serial number; the schedule is fetched when it has"
                     .to_owned());
             }

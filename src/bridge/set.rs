@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde_json::Value;
 
+use crate::navilink::capabilities::Capabilities;
 use crate::navilink::control::{Control, OPERATION_MODES, RECIRCULATION_MODES};
 use crate::navilink::encoding::{Object, whole};
 use crate::navilink::schedule_write::{self, Limits, code_of, names};
@@ -78,14 +79,12 @@ impl Edit {
 /// What the answer depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'k> {
-    /// The device information as the heater sent it; nothing is refused for what it does not say yet.
-    pub feature: Option<&'k Object>,
+    /// What the heater can do; nothing is refused for what is not known of it.
+    pub capabilities: &'k Capabilities,
     /// The last status as the heater sent it.
     pub status: Option<&'k Object>,
     /// The units of temperatures.
     pub units: UnitSystem,
-    /// `controllerSerialNumber`.
-    pub controller_serial: Option<&'k str>,
     /// Whether firmware may be committed.
     pub allow_firmware_commit: bool,
 }
@@ -139,12 +138,8 @@ impl Payload {
     }
 
     fn number(&self) -> Result<f64, String> {
-        let number = match &self.value {
-            Some(Value::Number(number)) => number.as_f64(),
-            Some(Value::String(text)) => text.trim().parse().ok(),
-            _ => None,
-        };
-        number.filter(|number| number.is_finite()).ok_or_else(|| format!("a number is expected{}", self.instead()))
+        let number = self.value.as_ref().and_then(finite);
+        number.ok_or_else(|| format!("a number is expected{}", self.instead()))
     }
 
     fn whole(&self, low: i64, high: i64) -> Result<i64, String> {
@@ -156,7 +151,7 @@ impl Payload {
 
     fn member(&self, name: &str, low: i64, high: i64) -> Result<Option<i64>, String> {
         let Some(value) = self.members.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
-        let fits = value.as_f64().and_then(|number| fitting(number, low, high));
+        let fits = finite(value).and_then(|number| fitting(number, low, high));
         let expected = || format!("`{name}` must be a whole number from {low} to {high}, not {value}");
         fits.map(Some).ok_or_else(expected)
     }
@@ -164,6 +159,16 @@ impl Payload {
     fn instead(&self) -> String {
         self.value.as_ref().map_or(String::new(), |value| format!(", not {}", shortened(value)))
     }
+}
+
+/// Reads a number, also from a string.
+fn finite(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number: &f64| number.is_finite())
 }
 
 fn fitting(number: f64, low: i64, high: i64) -> Option<i64> {
@@ -209,20 +214,18 @@ pub fn plan(name: &str, payload: &Payload, known: Known<'_>) -> Result<Plan, Str
             Ok(hours) if hours == 0 || (hours >= 1000 && hours % 500 == 0) => Control::AirFilterLife(hours),
             _ => return Err(format!("0, or 1000 to 10000 in steps of 500, is expected{}", payload.instead())),
         },
-        "reservations" => {
-            let schedule = schedule_write::reservations(&payload.members, known.limits())?;
-            known.fitted("programReservationUse", Control::Reservations(schedule))?
-        }
+        "reservations" => Control::Reservations(schedule_write::reservations(&payload.members, known.limits())?),
         "reservation_add" | "reservation_update" | "reservation_delete" => return edit(name, payload, known),
         "tou_schedule" => {
             let schedule = schedule_write::tou(&payload.members)?;
-            let serial = known.controller_serial.ok_or("the heater has not told its serial number yet")?;
+            let serial =
+                known.capabilities.controller_serial().ok_or("the heater has not told its serial number yet")?;
             let control = Control::TouSchedule { controller_serial: serial.to_owned(), schedule };
             known.fitted("programReservationUse", control)?
         }
         "recirculation_schedule" => {
             let schedule = schedule_write::recirculation(&payload.members)?;
-            known.fitted("recirculationUse", Control::Recirculation(schedule))?
+            known.fitted("recircReservationUse", Control::Recirculation(schedule))?
         }
         "firmware_commit" => {
             if !known.allow_firmware_commit {
@@ -240,28 +243,23 @@ fn mode(payload: &Payload, known: Known<'_>) -> Result<Control, String> {
     let expected =
         || format!("one of {}, eco, off, vacation is expected{}", names(&OPERATION_MODES), payload.instead());
     let mode = payload.text().ok_or_else(expected)?;
-    let (name, needs) = match mode {
+    let name = match mode {
         "off" => return known.fitted("powerUse", Control::Power(false)),
         "vacation" => {
             let days = payload.member("days", 1, 99)?.ok_or("a vacation needs `days`, a whole number from 1 to 99")?;
             return known.fitted("holidayUse", known.fitted("dhwUse", Control::Vacation(days))?);
         }
-        "heat_pump" => (mode, "heatpumpUse"),
-        "electric" => (mode, "electricUse"),
-        "energy_saver" | "eco" => ("energy_saver", "energySaverUse"),
-        "high_demand" => (mode, "highDemandUse"),
-        _ => return Err(expected()),
+        "eco" => "energy_saver",
+        _ => mode,
     };
-    let code = code_of(&OPERATION_MODES, name).ok_or_else(expected)?;
-    known.fitted(needs, known.fitted("dhwUse", Control::Mode(code))?)
+    known.fitted("dhwUse", Control::Mode(code_of(&OPERATION_MODES, name).ok_or_else(expected)?))
 }
 
 fn temperature(payload: &Payload, known: Known<'_>) -> Result<Control, String> {
     let half_degrees = known.limits().half_celsius(payload.number()?)?;
-    // `dhwTemperatureSettingUse`: half degrees, whole degrees, three stages; anything else cannot be set.
-    match known.feature.map(|feature| number(feature, "dhwTemperatureSettingUse")) {
-        Some(Some(2..=4)) | None => Ok(Control::Temperature(half_degrees)),
-        Some(_) => Err("the heater's temperature cannot be set (dhwTemperatureSettingUse)".to_owned()),
+    match known.capabilities.sets_temperature() {
+        Some(false) => Err("the heater's temperature cannot be set (dhwTemperatureSettingUse)".to_owned()),
+        Some(true) | None => Ok(Control::Temperature(half_degrees)),
     }
 }
 
@@ -279,7 +277,6 @@ fn anti_legionella(payload: &Payload, known: Known<'_>) -> Result<Control, Strin
 }
 
 fn edit(name: &str, payload: &Payload, known: Known<'_>) -> Result<Plan, String> {
-    known.fitted("programReservationUse", ())?;
     let mut entry = payload.members.clone();
     let index = match payload.member("index", 1, 1000)? {
         None if name == "reservation_delete" && payload.value.is_some() => Some(payload.whole(1, 1000)?),
@@ -299,15 +296,14 @@ fn edit(name: &str, payload: &Payload, known: Known<'_>) -> Result<Plan, String>
 
 impl Known<'_> {
     fn limits(&self) -> Limits {
-        let limit = |key| self.feature.and_then(|feature| number(feature, key));
-        Limits { units: self.units, half_celsius: limit("dhwTemperatureMin").zip(limit("dhwTemperatureMax")) }
+        Limits { units: self.units, half_celsius: self.capabilities.temperature_limits() }
     }
 
     /// Refuses what the heater says that it does not have.
     fn fitted<T>(&self, flag: &str, control: T) -> Result<T, String> {
-        match self.feature {
-            Some(feature) if number(feature, flag) != Some(2) => Err(format!("the heater does not have this ({flag})")),
-            _ => Ok(control),
+        match self.capabilities.fitted(flag) {
+            Some(false) => Err(format!("the heater does not have this ({flag})")),
+            Some(true) | None => Ok(control),
         }
     }
 }

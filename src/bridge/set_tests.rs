@@ -8,29 +8,30 @@ fn object(value: Value) -> Object {
     value.as_object().unwrap().clone()
 }
 
-fn everything() -> Object {
-    object(json!({
-        "powerUse": 2, "dhwUse": 2, "holidayUse": 2, "heatpumpUse": 2, "electricUse": 2, "energySaverUse": 2,
-        "highDemandUse": 2, "antiLegionellaSettingUse": 2, "drSettingUse": 2, "programReservationUse": 2,
-        "recirculationUse": 2, "dhwTemperatureSettingUse": 2, "dhwTemperatureMin": 70, "dhwTemperatureMax": 131,
-    }))
+fn able(feature: Value) -> Capabilities {
+    let mut capabilities = Capabilities::default();
+    capabilities.learn(&object(feature));
+    capabilities
 }
 
-fn of(feature: &Object, name: &str, payload: &str) -> Result<Plan, String> {
+fn everything() -> Value {
+    json!({
+        "powerUse": 2, "dhwUse": 2, "holidayUse": 2, "heatpumpUse": 2, "electricUse": 2, "energySaverUse": 2,
+        "highDemandUse": 2, "antiLegionellaSettingUse": 2, "drSettingUse": 2, "programReservationUse": 2,
+        "recirculationUse": 2, "recircReservationUse": 2, "dhwTemperatureSettingUse": 2, "dhwTemperatureMin": 70,
+        "dhwTemperatureMax": 131, "controllerSerialNumber": "S1",
+    })
+}
+
+fn of(capabilities: &Capabilities, name: &str, payload: &str) -> Result<Plan, String> {
     let status = object(json!({ "antiLegionellaPeriod": 14 }));
-    let known = Known {
-        feature: Some(feature),
-        status: Some(&status),
-        units: UnitSystem::Us,
-        controller_serial: Some("S1"),
-        allow_firmware_commit: false,
-    };
+    let known = Known { capabilities, status: Some(&status), units: UnitSystem::Us, allow_firmware_commit: false };
     plan(name, &Payload::read(payload.as_bytes())?, known)
 }
 
 #[test]
 fn every_name_takes_its_values() {
-    let feature = everything();
+    let feature = able(everything());
     for (name, payload, control) in [
         ("power", "ON", Control::Power(true)),
         ("power", "off", Control::Power(false)),
@@ -42,6 +43,7 @@ fn every_name_takes_its_values() {
         ("mode", r#"{"value": "high_demand"}"#, Control::Mode(4)),
         ("mode", "off", Control::Power(false)),
         ("mode", r#"{"value": "vacation", "days": 9}"#, Control::Vacation(9)),
+        ("mode", r#"{"value": "vacation", "days": "9"}"#, Control::Vacation(9)),
         ("temperature", "120", Control::Temperature(98)),
         ("temperature", r#"{"value": "120.5", "id": "x"}"#, Control::Temperature(98)),
         ("vacation_days", "99", Control::VacationDays(99)),
@@ -84,7 +86,7 @@ fn every_name_takes_its_values() {
 
 #[test]
 fn what_is_out_of_range_is_refused_with_the_range() {
-    let feature = everything();
+    let feature = able(everything());
     for (name, payload, words) in [
         ("power", "maybe", "ON or OFF is expected, not \"maybe\""),
         ("mode", "boost", "one of heat_pump, electric, energy_saver, high_demand, eco, off, vacation is expected"),
@@ -121,10 +123,7 @@ fn what_the_heater_does_not_have_is_refused_by_the_name_of_its_flag() {
     for (name, payload, flag) in [
         ("power", "ON", "powerUse"),
         ("mode", "off", "powerUse"),
-        ("mode", "heat_pump", "heatpumpUse"),
-        ("mode", "electric", "electricUse"),
-        ("mode", "eco", "energySaverUse"),
-        ("mode", "high_demand", "highDemandUse"),
+        ("mode", "heat_pump", "dhwUse"),
         ("mode", r#"{"value": "vacation", "days": 3}"#, "holidayUse"),
         ("temperature", "120", "dhwTemperatureSettingUse"),
         ("vacation_days", "3", "holidayUse"),
@@ -134,16 +133,29 @@ fn what_the_heater_does_not_have_is_refused_by_the_name_of_its_flag() {
         ("recirculation_mode", "weekly", "recirculationUse"),
         ("recirculation_hot_button", "PRESS", "recirculationUse"),
         ("water_program", "PRESS", "programReservationUse"),
-        ("reservations", r#"{"enabled": true, "entries": []}"#, "programReservationUse"),
-        ("reservation_delete", "1", "programReservationUse"),
-        ("recirculation_schedule", r#"{"enabled": true, "entries": []}"#, "recirculationUse"),
+        ("recirculation_schedule", r#"{"enabled": true, "entries": []}"#, "recircReservationUse"),
     ] {
         let mut feature = everything();
-        feature.insert(flag.to_owned(), 1.into());
-        assert!(of(&everything(), name, payload).is_ok(), "{name}");
-        let error = of(&feature, name, payload).unwrap_err();
+        assert!(of(&able(feature.clone()), name, payload).is_ok(), "{name}");
+        feature[flag] = 1.into();
+        let error = of(&able(feature), name, payload).unwrap_err();
         assert!(error.contains(flag), "{name}: {error}");
     }
+}
+
+#[test]
+fn only_a_clear_word_refuses_and_not_every_flag_is_a_need() {
+    let silent = able(json!({ "temperatureType": 1, "powerUse": "?", "dhwTemperatureSettingUse": 0 }));
+    for (name, payload) in [("power", "ON"), ("temperature", "120"), ("demand_response", "ON"), ("mode", "eco")] {
+        assert!(of(&silent, name, payload).is_ok(), "{name}");
+    }
+    let unfitted = able(json!({ "heatpumpUse": 1, "electricUse": 0, "energySaverUse": 1, "highDemandUse": 1,
+        "programReservationUse": 1 }));
+    for mode in ["heat_pump", "electric", "eco", "high_demand"] {
+        assert!(of(&unfitted, "mode", mode).is_ok(), "{mode}");
+    }
+    assert!(of(&unfitted, "reservations", r#"{"enabled": true, "entries": []}"#).is_ok());
+    assert!(of(&unfitted, "reservation_delete", "1").is_ok());
 }
 
 #[test]
@@ -164,7 +176,7 @@ fn reservations_are_edited_by_number_from_one() {
 proptest::proptest! {
     #[test]
     fn no_payload_makes_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), name in 0..NAMES.len()) {
-        let feature = everything();
+        let feature = able(everything());
         let text = String::from_utf8_lossy(&bytes);
         let _ = of(&feature, NAMES[name], &text);
         let _ = of(&feature, NAMES[name], &format!("{{\"value\": {text:?}, \"index\": 1e308, \"days\": -1}}"));

@@ -136,6 +136,19 @@ impl World {
         self.arrives(&format!("cmd/52/navilink-{mac}/client/res"), &answer)
     }
 
+    /// The heater acknowledges a control, in the envelope of a real one.
+    pub(super) fn acknowledges(&mut self, last: u8, more: Value) {
+        let mac = heater(last).mac;
+        let mut status = json!({ "temperatureType": 1, "dhwTemperature": 98 });
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = json!({
+            "clientID": format!("navilink-{mac}"), "sessionID": "1795665768",
+            "requestTopic": format!("cmd/52/navilink-{mac}/ctrl"),
+            "response": { "macAddress": mac.as_cloud(), "status": status },
+        });
+        self.arrives(&format!("cmd/52/navilink-{mac}/client/res"), &answer);
+    }
+
     fn held(&self, topic: &str) -> &str {
         self.broker.get(&format!("navien2mqtt/{topic}")).map_or("", |payload| std::str::from_utf8(payload).unwrap())
     }

@@ -11,12 +11,15 @@ use crate::units::{Mac, UnitSystem};
 /// The target temperatures of a heater that does not tell its limits, in half °C.
 const LIMITS: [f64; 2] = [70.0, 131.0];
 
+/// The flag for the modes as a whole; those of single modes are no need of the control (protocol reference, section 4).
+const ANY_MODE: &str = "dhw_use";
+
 /// The modes of a water heater, each with the flag that the heater must have for it.
 const MODES: [(&str, &str); 6] = [
-    ("eco", "energy_saver_use"),
-    ("heat_pump", "heatpump_use"),
-    ("electric", "electric_use"),
-    ("high_demand", "high_demand_use"),
+    ("eco", ANY_MODE),
+    ("heat_pump", ANY_MODE),
+    ("electric", ANY_MODE),
+    ("high_demand", ANY_MODE),
     ("vacation", "holiday_use"),
     ("off", "power_use"),
 ];
@@ -345,7 +348,7 @@ impl Maker<'_> {
         add("modes", json!(modes));
         add("mode_state_topic", status.as_str().into());
         add("mode_state_template", format!("{RENAMED}{{{{ mode if mode in ['{listed}'] else None }}}}").into());
-        if self.has(Need::Flag("dhw_use")) {
+        if self.has(Need::Flag(ANY_MODE)) {
             add("mode_command_topic", (self.place)(Topic::Heater("set/mode")).into());
             add("mode_command_template", SET_MODE.into());
             add("json_attributes_topic", status.as_str().into());

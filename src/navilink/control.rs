@@ -13,6 +13,8 @@ pub const OPERATION_MODES: [(&str, i64); 4] =
     [("heat_pump", 1), ("electric", 2), ("energy_saver", 3), ("high_demand", 4)];
 const VACATION: i64 = 5;
 const POWER_OFF: i64 = 6;
+/// `errorCode` of a condensate overflow (protocol reference, section 8).
+const CONDENSATE_OVERFLOW: i64 = 990;
 
 /// `RecirculationMode`, as far as it can be set.
 pub const RECIRCULATION_MODES: [(&str, i64); 4] = [("always_on", 1), ("weekly", 2), ("hot_button_only", 3), ("off", 4)];
@@ -209,8 +211,8 @@ impl Control {
         }
     }
 
-    /// Returns whether a status, as the heater sent it, shows that the control was obeyed; `None` when no status can, so
-    /// that any answer to us must do.
+    /// Returns whether a status, as the heater sent it, shows that the control is in force; `None` when no field is
+    /// known that does (protocol reference, section 4).
     pub fn is_shown_by(&self, status: &Object) -> Option<bool> {
         let read = |key: &str| status.get(key).and_then(|value| whole(value).ok());
         let operation = read("dhwOperationSetting");
@@ -227,9 +229,26 @@ impl Control {
             Self::AntiLegionella(None) => read("antiLegionellaUse") == Some(1),
             Self::Tou(on) => read("touStatus").map(|status| status != 0) == Some(*on),
             Self::RecirculationMode(mode) => read("recircOperationMode") == Some(*mode),
+            Self::HotButton => read("recircOperationBusy") == Some(2),
+            Self::AirFilterReset => read("cumulatedOpTimeEvaFan") == Some(0),
             Self::AirFilterLife(hours) => read("airFilterAlarmPeriod") == Some(*hours),
-            _ => return None,
+            Self::CondenserFaultReset => read("errorCode").is_some_and(|code| code != CONDENSATE_OVERFLOW),
+            Self::WaterProgram => read("programReservationUse") == Some(2),
+            Self::DemandResponse(_)
+            | Self::IntelligentScheduling(_)
+            | Self::Reservations(_)
+            | Self::Recirculation(_)
+            | Self::TouSchedule { .. }
+            | Self::CommitFirmware { .. } => return None,
         })
+    }
+
+    /// Returns whether it is acknowledged by a status; the others have answers of their own.
+    pub fn is_acknowledged_by_status(&self) -> bool {
+        !matches!(
+            self,
+            Self::Reservations(_) | Self::Recirculation(_) | Self::TouSchedule { .. } | Self::CommitFirmware { .. }
+        )
     }
 }
 

@@ -95,6 +95,7 @@ fn a_status_shows_what_was_obeyed() {
     let status = object(json!({
         "dhwOperationSetting": 5, "vacationDaySetting": 9, "dhwTemperatureSetting": 121, "antiLegionellaUse": 2,
         "antiLegionellaPeriod": 14, "touStatus": 1, "recircOperationMode": 4, "airFilterAlarmPeriod": 1000,
+        "recircOperationBusy": 2, "cumulatedOpTimeEvaFan": 3, "errorCode": 990, "programReservationUse": 2,
     }));
     for (control, shown) in [
         (Control::Power(true), Some(true)),
@@ -109,11 +110,17 @@ fn a_status_shows_what_was_obeyed() {
         (Control::Tou(true), Some(true)),
         (Control::RecirculationMode(4), Some(true)),
         (Control::AirFilterLife(1000), Some(true)),
-        (Control::HotButton, None),
+        (Control::HotButton, Some(true)),
+        (Control::AirFilterReset, Some(false)),
+        (Control::CondenserFaultReset, Some(false)),
+        (Control::WaterProgram, Some(true)),
         (Control::DemandResponse(true), None),
     ] {
         assert_eq!(control.is_shown_by(&status), shown, "{control:?}");
     }
+    let cleared = object(json!({ "errorCode": 0, "cumulatedOpTimeEvaFan": 0 }));
+    assert_eq!(Control::CondenserFaultReset.is_shown_by(&cleared), Some(true));
+    assert_eq!(Control::AirFilterReset.is_shown_by(&cleared), Some(true));
 }
 
 #[test]

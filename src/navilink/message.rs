@@ -12,8 +12,10 @@ use crate::units::Mac;
 pub struct Message {
     /// The heater that it is about, by `response.macAddress` or else by the topic.
     pub mac: Option<Mac>,
-    /// `clientID`: whose request it answers or is, not always ours.
+    /// `clientID`: of an answer the heater's own, the asker's, or missing; it does not tell whose answer it is.
     pub client: Option<String>,
+    /// `requestTopic`: the topic of the request that it answers.
+    pub request_topic: Option<String>,
     /// Whether something in it had to be repaired before it could be read.
     pub repaired: bool,
     /// What it says.
@@ -122,8 +124,22 @@ pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Unreadable> {
     let (envelope, repaired) = object(payload)?;
     let named = envelope.get("response").and_then(|response| response.get("macAddress")).and_then(Value::as_str);
     let mac = named.and_then(|mac| mac.parse().ok()).or_else(|| topics::heater_of(topic));
-    let client = envelope.get("clientID").and_then(Value::as_str).map(str::to_owned);
-    Ok(Message { mac, client, repaired, body: body(topic, envelope) })
+    let text = |key| envelope.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let (client, request_topic) = (text("clientID"), text("requestTopic"));
+    Ok(Message { mac, client, request_topic, repaired, body: body(topic, envelope) })
+}
+
+impl Message {
+    /// Returns whether it answers a control, by the end of `requestTopic` (protocol reference, section 4): a status
+    /// that does is the acknowledgement, whatever `clientID` and `sessionID` say.
+    pub fn answers_control(&self) -> bool {
+        self.request_topic.as_deref().is_some_and(|topic| topic.ends_with("/ctrl"))
+    }
+
+    /// Returns whether `clientID` names another client than `ours`: neither ours, nor a heater's own, nor missing.
+    pub fn names_another_client(&self, ours: &str) -> bool {
+        self.client.as_deref().is_some_and(|client| client != ours && !client.starts_with("navilink-"))
+    }
 }
 
 /// Parses an object, repaired if it must be, and returns whether it was.

@@ -1,6 +1,7 @@
 //! The cloud's protocol: topics, requests, and the decoding of everything a heater says.
 
 pub mod account;
+pub mod capabilities;
 pub mod command;
 pub mod control;
 pub mod decode;

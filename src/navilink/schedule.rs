@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::encoding::Encoding::{Flag, HalfCelsius, Named, Season, Week};
 use super::encoding::{
-    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_rows, items, number, row, within,
+    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_rows, items, number, row, whole, within,
 };
 use crate::units::UnitSystem;
 
@@ -116,6 +116,38 @@ pub fn raw_entries(answer: &Object) -> Vec<Object> {
     let mut problems = Vec::new();
     let raw = raw(answer, &mut problems);
     raw.into_iter().map(|(_, entry)| entry).filter(|entry| !is_empty(entry)).collect()
+}
+
+/// Returns the entries of an answer about reservations, as [`raw_entries`] does, if all of them can be written back as
+/// they are.
+///
+/// # Errors
+///
+/// Names the first entry that cannot be read whole.
+pub fn complete_entries(answer: &Object) -> Result<Vec<Object>, String> {
+    let mut problems = Vec::new();
+    if !answer.contains_key("reservation") {
+        return Err("the heater's answer has no `reservation`; nothing is written".to_owned());
+    }
+    let raw = raw(answer, &mut problems);
+    for (path, entry) in &raw {
+        for member in HEX_MEMBERS {
+            let detail = match entry.get(member) {
+                None | Some(Value::Null) => "is missing".to_owned(),
+                Some(value) => match whole(value) {
+                    Ok(_) => continue,
+                    Err(detail) => detail,
+                },
+            };
+            problems.push(Problem::new(format!("{path}.{member}"), detail));
+        }
+    }
+    if let Some(problem) = problems.first() {
+        return Err(format!(
+            "the heater holds a reservation that cannot be written back ({problem}); nothing is written"
+        ));
+    }
+    Ok(raw.into_iter().map(|(_, entry)| entry).filter(|entry| !is_empty(entry)).collect())
 }
 
 fn raw(response: &Object, problems: &mut Vec<Problem>) -> Vec<(String, Object)> {

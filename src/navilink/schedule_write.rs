@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::control::{OPERATION_MODES, Schedule};
-use super::encoding::Object;
+use super::encoding::{Object, number, within};
 use crate::units::UnitSystem;
 
 /// A schedule has no more entries; the recirculation's own limit (protocol reference, section 4).
@@ -116,7 +116,7 @@ pub fn reservation(entry: &Object, limits: Limits) -> Result<Object, String> {
             .ok_or_else(|| format!("`mode` must be {} or off, not {mode}", names(&OPERATION_MODES)))?,
     };
     let param = match entry.get("temperature").filter(|value| !value.is_null()) {
-        Some(value) => limits.half_celsius(value.as_f64().ok_or("`temperature` must be a number")?)?,
+        Some(value) => limits.half_celsius(number(value).map_err(|_| "`temperature` must be a number")?)?,
         // A heater that is off has no target; the lowest one is at least a valid number.
         None if mode == POWER_OFF => limits.half_celsius.map_or(0, |(low, _)| low),
         None => return Err("`temperature` is missing".to_owned()),
@@ -156,7 +156,7 @@ fn period(entry: &Object) -> Result<Object, String> {
     let (start, end) = (time(entry, "start")?, time(entry, "end")?);
     let places = match entry.get("decimal_point").filter(|value| !value.is_null()) {
         None => 5,
-        Some(value) => value.as_i64().filter(|n| (0..=9).contains(n)).ok_or("`decimal_point` must be from 0 to 9")?,
+        Some(value) => within(value, 0, 9).map_err(|_| "`decimal_point` must be from 0 to 9")?,
     };
     Ok(object(json!({
         "season": season(entry)?, "week": week(entry)?,
@@ -178,20 +178,22 @@ fn week(entry: &Object) -> Result<i64, String> {
 fn season(entry: &Object) -> Result<i64, String> {
     let expected = "`months` must be a list of numbers from 1 to 12";
     let months = entry.get("months").and_then(Value::as_array).filter(|months| !months.is_empty()).ok_or(expected)?;
-    months.iter().try_fold(0, |mask, month| match month.as_i64() {
-        Some(month @ 1..=12) => Ok(mask | 1 << (month - 1)),
-        _ => Err(format!("{expected}, not {month}")),
+    months.iter().try_fold(0, |mask, month| match within(month, 1, 12) {
+        Ok(month) => Ok(mask | 1 << (month - 1)),
+        Err(_) => Err(format!("{expected}, not {month}")),
     })
 }
 
 /// Rounds half up on the decimal value, as it is written.
 fn price(entry: &Object, key: &str, places: i64) -> Result<i64, String> {
     let expected = || format!("`{key}` must be a number that is not negative");
-    let written = entry.get(key).and_then(Value::as_number).ok_or_else(expected)?.to_string();
+    let value = entry.get(key).ok_or_else(expected)?;
+    let exact = number(value).map_err(|_| expected())?;
+    let written = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
     // The shortest decimal form is what the user wrote; binary fractions would make 0.125 and 0.135 round differently.
     let (whole, fraction) = match written.split_once(['e', 'E']) {
         Some(_) => {
-            let plain = format!("{:.12}", entry.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN));
+            let plain = format!("{exact:.12}");
             plain.split_once('.').map(|(w, f)| (w.to_owned(), f.to_owned())).unwrap_or((plain, String::new()))
         }
         None => written.split_once('.').map_or((written.clone(), String::new()), |(w, f)| (w.to_owned(), f.to_owned())),
@@ -330,7 +332,7 @@ mod tests {
         assert_eq!(of(json!(0.31), 5), Ok(31_000));
         assert_eq!(of(json!(3), 2), Ok(300));
         assert_eq!(of(json!(1e-3), 4), Ok(10));
-        assert!(of(json!(-0.1), 2).is_err() && of(json!("0.1"), 2).is_err() && of(json!(1e12), 2).is_err());
+        assert!(of(json!(-0.1), 2).is_err() && of(json!("a"), 2).is_err() && of(json!(1e12), 2).is_err());
     }
 
     #[test]

@@ -27,7 +27,10 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
     world.feature(1, json!({ "recirculationUse": 2 }));
     let first = world.discovered();
     assert_eq!(first["device"]["name"], "Heater 1");
-    assert_eq!(first["components"]["water_heater"]["modes"], json!(["heat_pump", "vacation"]));
+    assert_eq!(
+        first["components"]["water_heater"]["modes"],
+        json!(["eco", "heat_pump", "electric", "high_demand", "vacation"])
+    );
     assert_eq!(
         first["components"]["recirculation_mode"]["command_topic"],
         "navien2mqtt/04786332fc01/set/recirculation_mode"

@@ -12,6 +12,7 @@ const FIRMWARE: Topic = Topic::Heater("firmware");
 const METERED: &str = "energy_usage_use";
 const PROGRAMMED: &str = "program_reservation_use";
 const CIRCULATING: &str = "recirculation_use";
+const CIRCULATION_SCHEDULE: &str = "recirc_reservation_use";
 
 const CONNECTION: Topic = Topic::Bridge("connection");
 const ABOUT: Topic = Topic::Bridge("info");
@@ -63,13 +64,8 @@ pub const OTHERS: &[Entity] = &[
         .on(RESERVATIONS)
         .read("{{ value_json.entries | length }}")
         .with(RESERVATIONS, None)
-        .diagnostic()
-        .needs(PROGRAMMED),
-    binary("reservations_enabled", "Reservations enabled")
-        .on(RESERVATIONS)
-        .key("enabled")
-        .diagnostic()
-        .needs(PROGRAMMED),
+        .diagnostic(),
+    binary("reservations_enabled", "Reservations enabled").on(RESERVATIONS).key("enabled").diagnostic(),
     sensor("tou_periods", "Time-of-use periods", Number)
         .on(TOU)
         .read("{{ value_json.periods | length }}")
@@ -92,12 +88,12 @@ pub const OTHERS: &[Entity] = &[
         .read("{{ value_json.entries | length }}")
         .with(RECIRCULATION, None)
         .diagnostic()
-        .needs(CIRCULATING),
+        .needs(CIRCULATION_SCHEDULE),
     binary("recirculation_enabled", "Recirculation schedule enabled")
         .on(RECIRCULATION)
         .key("enabled")
         .disabled()
-        .needs(CIRCULATING),
+        .needs(CIRCULATION_SCHEDULE),
     sensor("firmware_downloads", "Firmware downloads", Number)
         .on(FIRMWARE)
         .read("{{ value_json.downloads | length }}")
