@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::commands::Commands;
 use super::energy::Energy;
 use super::events::Watch;
+use super::meter::Meters;
 use super::polling::Schedule;
 use super::tally::Tally;
 use crate::navilink::account::Heater;
@@ -94,6 +95,8 @@ pub struct Held {
     pub odd_values: Tally,
     /// The newest answers about energy.
     pub energy: Energy,
+    /// The counters, as they are shown.
+    pub meters: Meters,
     /// What it can do.
     pub capabilities: Capabilities,
     /// The status as the heater sent it last.
@@ -119,6 +122,7 @@ impl Held {
             unknown_fields: Tally::default(),
             odd_values: Tally::default(),
             energy: Energy::default(),
+            meters: Meters::default(),
             capabilities: Capabilities::default(),
             status: None,
             commands: Commands::default(),

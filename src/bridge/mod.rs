@@ -12,6 +12,8 @@ mod discovery;
 mod energy;
 pub mod events;
 mod heater;
+mod keeping;
+pub mod meter;
 pub mod polling;
 mod requests;
 mod retained;
@@ -35,6 +37,8 @@ use administration::Order;
 use complaints::Complaints;
 pub use discovery::HomeAssistant;
 use heater::Held;
+use keeping::Keeping;
+pub use keeping::MetersByHeater;
 use polling::{Intervals, Place, Poll, Schedule};
 use retained::Retained;
 use tally::Tally;
@@ -118,6 +122,8 @@ pub enum Effect {
         /// What comes back in the response.
         id: Option<Value>,
     },
+    /// Keep [`Bridge::meters`] for [`Bridge::restore_meters`] of the next run.
+    KeepMeters,
     /// Tell a human, once.
     Warn {
         /// About which heater.
@@ -155,6 +161,7 @@ pub struct Bridge {
     about: Value,
     /// When everything is published again for a Home Assistant that has come up.
     birth_due: Option<Instant>,
+    keeping: Keeping,
 }
 
 impl Bridge {
@@ -173,6 +180,7 @@ impl Bridge {
             periodic: false,
             about,
             birth_due: None,
+            keeping: Keeping::default(),
         };
         bridge.take_heaters(known);
         // The account's own list comes later, and only what is wrong with that is said.
@@ -349,12 +357,19 @@ impl Bridge {
         let fetches = self.heaters.values().filter_map(|held| held.tou.due());
         let stale_after = self.settings.stale_after;
         let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests.chain(fetches).chain(stale).chain(self.commands_due()).chain(self.birth_due).min()
+        requests
+            .chain(fetches)
+            .chain(stale)
+            .chain(self.commands_due())
+            .chain(self.birth_due)
+            .chain(self.keeping.due())
+            .min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
     pub fn handle_timeout(&mut self, moment: Moment) {
         self.handle_birth(moment.now);
+        self.keep_meters(moment.now);
         let stale: Vec<Mac> = self
             .heaters
             .iter()

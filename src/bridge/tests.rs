@@ -123,7 +123,7 @@ impl World {
     }
 
     pub(super) fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
-        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), self.moment());
+        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), false, self.moment());
         self.drain();
         verdict
     }
@@ -268,6 +268,31 @@ fn reservations_that_come_before_the_units_are_known_are_corrected_when_they_are
 }
 
 #[test]
+fn a_retained_message_of_the_cloud_is_shown_where_nothing_is_known_and_is_no_word_of_the_heater() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    let retained = |world: &mut World, temperature: u16| {
+        let status = json!({ "response": { "status": { "temperatureType": 1, "dhwTemperature": temperature } } });
+        let payload = status.to_string();
+        let topic = "cmd/52/navilink-04786332fc01/someoneelse/res";
+        let verdict = world.bridge.cloud_message(topic, payload.as_bytes(), true, world.moment());
+        world.drain();
+        verdict
+    };
+    assert_eq!(retained(&mut world, 98), Verdict::Heard);
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!((&status["dhw_temperature"], &status["received_at"]), (&json!(49.0), &Value::Null));
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    world.status(1, json!({ "dhwTemperature": 100 }));
+    assert_eq!(world.held("04786332fc01/availability"), "online");
+    retained(&mut world, 40);
+    assert_eq!(world.held_json("04786332fc01/status")["dhw_temperature"], json!(50.0), "what is known stays");
+    world.pass(5 * MINUTE);
+    retained(&mut world, 98);
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+}
+
+#[test]
 fn a_bad_field_is_said_once_and_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..3 {
@@ -287,7 +312,7 @@ fn a_bad_field_is_said_once_and_costs_itself_only() {
 fn unreadable_messages_cost_nothing_but_one_warning() {
     let mut world = World::new(&[heater(1)]);
     for payload in [b"".as_slice(), b"<html>", b"[1]", b"\xff\xfe"] {
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
         assert_eq!(verdict, Verdict::Heard);
     }
     world.drain();
@@ -299,7 +324,7 @@ fn a_value_that_json_does_not_allow_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..2 {
         let payload = b"{\"status\":{\"temperatureType\":1,\"dhwTemperature\":98,\"wifiRssi\":NaN,\"x\":\"\xff\"}}";
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
         assert_eq!(verdict, Verdict::Answered);
         world.drain();
     }
@@ -538,4 +563,5 @@ fn everything_can_be_asked_for_by_name() {
 }
 
 mod administration;
+mod counters;
 mod histories;

@@ -28,9 +28,9 @@ impl Daemon {
                 self.cloud_is_up = session == self.supervisor.generation().0;
                 Input::LinkUp(Generation(session))
             }
-            LinkEvent::Message { session, topic, payload, .. } => {
+            LinkEvent::Message { session, topic, payload, retained, .. } => {
                 trace!(session, topic, bytes = payload.len(), "From the cloud");
-                match self.bridge.cloud_message(&topic, &payload, moment) {
+                match self.bridge.cloud_message(&topic, &payload, retained, moment) {
                     Verdict::Answered => Input::Answered(Generation(session)),
                     Verdict::Heard => Input::Heard(Generation(session)),
                 }

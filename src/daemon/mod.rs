@@ -209,9 +209,11 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
+        let mut bridge = Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about);
+        bridge.restore_meters(state.meters());
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
-            bridge: Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about),
+            bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
             cloud: Link::new(identity.client.as_str(), cloud_sender)?,
             local: Link::new(&config.broker.client_id, local_sender)?,

@@ -120,6 +120,10 @@ impl Daemon {
             bridge::Effect::Command { mac, name, status, reason: None } => {
                 info!(device = %mac, command = name, "Command {name}: {status}");
             }
+            bridge::Effect::KeepMeters => {
+                let (state, meters) = (self.state.clone(), self.bridge.meters());
+                task::spawn(async move { state.keep_meters(meters).await });
+            }
             bridge::Effect::Administer { order, id } => self.administer(order, id),
             bridge::Effect::Warn { heater, text } => match heater {
                 Some(mac) => warn!(device = %mac, "{text}"),

@@ -18,11 +18,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
+use crate::bridge::MetersByHeater;
 use crate::navilink::account::{Heater, read_heaters, write_heaters};
 
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
 const HEATERS: &str = "heaters.json";
+const METERS: &str = "meters.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
 /// None of the files is nearly as long.
@@ -130,6 +132,16 @@ impl StateDirectory {
     /// Keeps the heaters.
     pub async fn keep_heaters(&self, heaters: &[Heater]) {
         self.write(HEATERS, write_heaters(heaters)).await;
+    }
+
+    /// Returns the counters that an earlier run kept.
+    pub fn meters(&self) -> MetersByHeater {
+        self.read(METERS).unwrap_or_default()
+    }
+
+    /// Keeps the counters.
+    pub async fn keep_meters(&self, meters: MetersByHeater) {
+        self.write(METERS, meters).await;
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.

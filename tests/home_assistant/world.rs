@@ -97,7 +97,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
     ] {
         let topic = format!("cmd/52/navilink-{MAC}/res{suffix}");
-        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), moment);
+        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), false, moment);
     }
     bridge.tou_fetched(&mac, &json!({}));
     bridge.set_connection(&documented_connection());

@@ -48,7 +48,7 @@ proptest! {
                     }
                 }
                 Happening::Noise(bytes) => {
-                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, world.moment());
+                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, false, world.moment());
                 }
                 Happening::List(lasts) => {
                     let heaters: Vec<Heater> = lasts.iter().map(|last| heater(*last)).collect();
