@@ -10,7 +10,7 @@ use super::heater::Held;
 use super::meter::{self, Meters, Rule};
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
-use crate::navilink::encoding::{Decoded, Object, plain, whole};
+use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
 use crate::navilink::feature::decode_feature;
 use crate::navilink::firmware::decode_firmware;
@@ -124,7 +124,11 @@ impl Bridge {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
                 self.learn_capabilities(mac, &feature, moment.now);
-                self.show(mac, "info", decoded);
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.info = Some(decoded.object);
+                }
+                self.note_problems(mac, "info", decoded.problems, &decoded.unknown);
+                self.show_info(mac);
                 self.advance(mac, moment);
             }
             Body::EnergyDaily(answer) => {
@@ -219,15 +223,32 @@ impl Bridge {
 
     /// Publishes a decoded answer and says once what was wrong with it.
     fn show(&mut self, mac: &Mac, name: &str, decoded: Decoded) {
+        self.note_problems(mac, name, decoded.problems, &decoded.unknown);
+        self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+
+    fn note_problems(&mut self, mac: &Mac, name: &str, problems: Vec<Problem>, unknown: &[String]) {
         if let Some(held) = self.heaters.get_mut(mac) {
-            decoded.problems.iter().for_each(|problem| held.odd_values.count(&format!("{name}: {problem}")));
-            decoded.unknown.iter().for_each(|key| held.unknown_fields.count(&format!("{name}: {key}")));
+            problems.iter().for_each(|problem| held.odd_values.count(&format!("{name}: {problem}")));
+            unknown.iter().for_each(|key| held.unknown_fields.count(&format!("{name}: {key}")));
         }
-        for problem in decoded.problems {
+        for problem in problems {
             let kind = format!("{name} {}", problem.key);
             self.complain(Some(mac), &kind, || format!("In the {name} of heater {mac}, {problem}; shown as null"));
         }
-        self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+
+    /// Publishes the device information and, beside it, what the cloud has recorded of the heater; nothing as long as
+    /// nothing is known of either.
+    pub(super) fn show_info(&mut self, mac: &Mac) {
+        let Some(held) = self.heaters.get(mac) else { return };
+        let recorded = held.heater.record.decoded();
+        if held.info.is_none() && !held.capabilities.is_known() && recorded.iter().all(|(_, value)| value.is_null()) {
+            return;
+        }
+        let mut info = held.info.clone().unwrap_or_else(|| held.capabilities.decoded(held.units));
+        info.extend(recorded.map(|(name, value)| (name.to_owned(), value)));
+        self.retain_json(self.settings.topics.device(mac, "info"), &Value::Object(info));
     }
 }
 

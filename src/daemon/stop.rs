@@ -37,7 +37,7 @@ impl Daemon {
         let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
         self.cloud.close(cloud);
         self.local.close(local);
-        let (state, meters) = (self.state.clone(), self.bridge.meters());
+        self.keep();
         let down = async {
             if cloud_was_up {
                 while !matches!(self.cloud_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
@@ -45,7 +45,9 @@ impl Daemon {
             if local_was_up {
                 while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
             }
-            state.keep_meters(meters).await;
+            if let Some(keeping) = self.keeping.take() {
+                let _ = keeping.await;
+            }
             if let Some(saving) = self.saving.take() {
                 let _ = saving.await;
             }

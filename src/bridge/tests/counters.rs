@@ -30,11 +30,11 @@ fn counters_neither_fall_nor_leap_on_one_answer_not_even_over_a_restart() {
     assert_eq!(total(&mut world, &Value::Null), json!(1266.585));
     world.rest.clear();
     world.pass(2 * MINUTE);
-    assert_eq!(world.rest, [Effect::KeepMeters]);
-    let kept = serde_json::to_string(&world.bridge.meters()).unwrap();
+    assert_eq!(world.rest, [Effect::Keep]);
+    let kept = serde_json::to_string(&world.bridge.memories()).unwrap();
 
     let mut next = World::new(&[heater(1)]);
-    next.bridge.restore_meters(serde_json::from_str(&kept).unwrap());
+    next.bridge.restore(serde_json::from_str(&kept).unwrap());
     next.begin_session();
     assert_eq!(total(&mut next, &told(json!(0))), json!(1266.585), "the first answer after a restart");
     assert_eq!(total(&mut next, &told(json!(1_271_585))), json!(1271.585));
