@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Publication, Refusal};
-use navien2mqtt::io::wire::{End, Fence, Loss, Pump, Target, Transport, UNREADABLE, Wire, WireError};
+use navien2mqtt::io::wire::{End, Fence, Loss, Malformed, Pump, Target, Transport, UNREADABLE, Wire, WireError};
 use support::mosquitto::Mosquitto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -195,10 +195,9 @@ async fn a_wire_on_which_nothing_comes_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = dial(silent.local_addr().unwrap().port()).target;
     let wire = Wire::open(&target, SECOND).await.unwrap();
-    let engine = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let _engine_side = TcpStream::connect(engine.local_addr().unwrap()).await.unwrap();
+    let (engine, _engine_side) = UnixStream::pair().unwrap();
     let limit = Duration::from_millis(100);
-    let mut pump = Pump::start(wire, engine.accept().await.unwrap().0, limit, Fence::new("mark"));
+    let mut pump = Pump::start(wire, engine, limit, Fence::new("mark"));
     assert_eq!(timeout(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::Deaf(limit)));
 }
 
@@ -344,6 +343,54 @@ async fn what_is_not_mqtt_ends_the_session_with_its_name() {
         event = subject.next().await;
     }
     assert!(matches!(event, LinkEvent::Down { error: LinkError::Lost(Loss::NotMqtt(_)), .. }), "{event:?}");
+}
+
+/// Lets a client in, answers its first SUBSCRIBE with `answer` behind the packet identifier's place, and then is silent.
+async fn broker_that_answers_a_subscribe(answer: fn([u8; 2]) -> Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 1024];
+        let _ = stream.read(&mut buffer).await.unwrap();
+        stream.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+        let _ = stream.read(&mut buffer).await.unwrap();
+        assert_eq!(buffer[0], 0x82, "a SUBSCRIBE in one piece");
+        stream.write_all(&answer([buffer[2], buffer[3]])).await.unwrap();
+        while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suback_with_fewer_codes_than_filters_ends_the_session_and_not_the_process() {
+    let port = broker_that_answers_a_subscribe(|[high, low]| vec![0x90, 3, high, low, 1]).await;
+    let mut subject = Subject::new("suback");
+    let filters = (0..4).map(|n| format!("test/{n}")).collect();
+    subject.link.dial(1, Dial { filters, ..dial(port) });
+    let error = subject.down(1).await;
+    let wanted = Malformed::Suback { codes: 1, filters: 4 };
+    assert!(matches!(&error, LinkError::Lost(Loss::NotMqtt(why)) if *why == wanted), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_with_qos_2_ends_the_session() {
+    let port = broker_that_answers_a_subscribe(|[high, low]| {
+        let suback = [0x90, 3, high, low, 1];
+        [suback.as_slice(), b"\x34\x07\x00\x03a/b\x00\x07"].concat()
+    })
+    .await;
+    let mut subject = Subject::new("qos2");
+    subject.link.dial(1, dial(port));
+    let error = loop {
+        match subject.next().await {
+            LinkEvent::Up { .. } => {}
+            LinkEvent::Down { error, .. } => break error,
+            other => panic!("a message came through: {other:?}"),
+        }
+    };
+    let wanted = Malformed::QualityOfService(2);
+    assert!(matches!(&error, LinkError::Lost(Loss::NotMqtt(why)) if *why == wanted), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

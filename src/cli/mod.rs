@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, LogLevel, Problem, Surroundings};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
-use crate::io::{journal, tls};
+use crate::io::{descriptors, journal, tls};
 use crate::units::{Mac, UnitsChoice};
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
@@ -169,6 +169,8 @@ fn run(config: Config, path: PathBuf) -> Exit {
 fn start_afresh(program: io::Result<PathBuf>) -> Exit {
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();
+    // Without a free descriptor it fails; the new program then inherits no more than it has to.
+    let _ = descriptors::close_on_exec();
     let error = match program {
         Ok(program) => std::process::Command::new(program).arg0(name).args(words).exec(),
         Err(error) => error,

@@ -36,7 +36,7 @@ use crate::io::alert::Alerter;
 use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
-use crate::io::{clock, network, notify, task, tls};
+use crate::io::{clock, descriptors, network, notify, task, tls};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
@@ -331,9 +331,10 @@ impl Daemon {
         let limit = LINK_SILENCE + self.config.cloud.connect_timeout;
         let supervisor = self.supervisor.poll_timeout(now).at + OVERDUE >= now;
         let links = [&self.cloud, &self.local].iter().all(|link| link.health().silence() <= limit);
-        if !(supervisor && links) {
-            error!(supervisor, links, "Not healthy: the watchdog is not fed");
+        let descriptors = !descriptors::exhausted();
+        if !(supervisor && links && descriptors) {
+            error!(supervisor, links, descriptors, "Not healthy: the watchdog is not fed");
         }
-        supervisor && links && self.ending.is_none()
+        supervisor && links && descriptors && self.ending.is_none()
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use super::{clock, task};
+use super::{clock, descriptors, task};
 use crate::config::Alerts;
 
 /// How many alerts may wait while one is being told; more than ever happen in a row.
@@ -88,6 +88,7 @@ async fn by_command(config: &Alerts, alert: &Alert) {
 
 async fn run(program: &str, arguments: &[String], alert: &Alert, limit: Duration) -> io::Result<()> {
     let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    descriptors::close_on_exec()?;
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod clock;
+pub mod descriptors;
 pub mod journal;
 pub mod mqtt;
 pub mod network;

@@ -141,7 +141,7 @@ impl Actor {
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
         let local = |error: std::io::Error| LinkError::Engine(format!("its local socket: {error}"));
-        let socket = OneShot::open().await.map_err(local)?;
+        let socket = OneShot::open().map_err(local)?;
         let mut connecting = pin!(self.engine.connect(socket.uri(), dial));
         let mut pump = tokio::select! {
             accepted = socket.accept(ACCEPT_LIMIT) => match accepted {

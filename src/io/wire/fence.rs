@@ -3,18 +3,20 @@
 //! What the engine had accepted but not yet sent when a connection went, it sends on the next one, even on a clean
 //! session. It sends in order, so each session begins with a subscription that only marks the place: what comes out
 //! before it is old. The fence takes the old packets and the mark out of the stream and acknowledges them to the
-//! engine, which so forgets them.
+//! engine, which so forgets them. It also notes each subscription that leaves, for the [`Gate`](super::Gate) to compare
+//! with its answer.
 
-use super::gate::{PUBLISH, fixed_header};
+use super::gate::{Asked, PUBLISH, fixed_header};
 
 const CONNECT: u8 = 1;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
 
-/// Stands in the way from the engine to the server until the mark of the session has come by.
+/// Stands in the way from the engine to the server; holds back all until the mark of the session has come by.
 #[derive(Debug)]
 pub struct Fence {
     mark: Option<String>,
+    asked: Asked,
     /// The beginning of a packet that is not complete yet.
     held: Vec<u8>,
 }
@@ -22,38 +24,50 @@ pub struct Fence {
 impl Fence {
     /// Holds everything back until a subscription to `mark` comes by.
     pub fn new(mark: impl Into<String>) -> Self {
-        Self { mark: Some(mark.into()), held: Vec::new() }
+        Self { mark: Some(mark.into()), asked: Asked::default(), held: Vec::new() }
     }
 
-    /// Appends to `out` what may leave, and to `answers` what the engine is told instead of the server's answer.
+    /// Returns the subscriptions that have left and are not answered.
+    pub(super) fn asked(&self) -> Asked {
+        self.asked.clone()
+    }
+
+    /// Appends to `out` what may leave, in whole packets, and to `answers` what the engine is told instead of the
+    /// server's answer.
     pub fn pass(&mut self, input: &[u8], out: &mut Vec<u8>, answers: &mut Vec<u8>) {
-        if self.mark.is_none() {
-            out.extend_from_slice(input);
-            return;
-        }
         self.held.extend_from_slice(input);
-        while let Some(mark) = &self.mark {
-            // The engine writes no length of more than four bytes; one that did would never get through.
-            let Ok(Some((header, length))) = fixed_header(&self.held) else { return };
-            if self.held.len() < header + length {
-                return;
-            }
-            let packet: Vec<u8> = self.held.drain(..header + length).collect();
-            let body = &packet[header..];
-            match packet[0] >> 4 {
-                PUBLISH => answers.extend(publish_answer(packet[0], body)),
-                SUBSCRIBE => {
-                    answers.extend(subscribe_answer(body));
-                    if filters(body).any(|filter| filter == mark.as_bytes()) {
-                        self.mark = None;
-                    }
-                }
-                UNSUBSCRIBE => answers.extend([0xb0, 2].iter().chain(body.iter().take(2))),
-                CONNECT.. => out.extend_from_slice(&packet),
-                _ => {}
-            }
+        let held = std::mem::take(&mut self.held);
+        let mut rest = held.as_slice();
+        // The engine writes no length of more than four bytes; one that did would never get through.
+        while let Ok(Some((header, length))) = fixed_header(rest) {
+            let Some((packet, after)) = rest.split_at_checked(header + length) else { break };
+            self.packet(packet, header, out, answers);
+            rest = after;
         }
-        out.append(&mut self.held);
+        self.held = rest.to_vec();
+    }
+
+    fn packet(&mut self, packet: &[u8], header: usize, out: &mut Vec<u8>, answers: &mut Vec<u8>) {
+        let body = &packet[header..];
+        let Some(mark) = &self.mark else {
+            if packet[0] >> 4 == SUBSCRIBE {
+                self.asked.note(body, filters(body).count());
+            }
+            out.extend_from_slice(packet);
+            return;
+        };
+        match packet[0] >> 4 {
+            PUBLISH => answers.extend(publish_answer(packet[0], body)),
+            SUBSCRIBE => {
+                answers.extend(subscribe_answer(body));
+                if filters(body).any(|filter| filter == mark.as_bytes()) {
+                    self.mark = None;
+                }
+            }
+            UNSUBSCRIBE => answers.extend([0xb0, 2].iter().chain(body.iter().take(2))),
+            CONNECT.. => out.extend_from_slice(packet),
+            _ => {}
+        }
     }
 }
 

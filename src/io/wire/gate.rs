@@ -1,11 +1,15 @@
 //! Holds back what the MQTT engine cannot survive.
 //!
-//! The engine aborts the process when a topic holds a NUL or broken UTF-8, and takes messages of any size into memory.
+//! The engine aborts the process when a topic holds a NUL or broken UTF-8, reads beyond a SUBACK that has fewer codes
+//! than filters were asked for, and takes messages of any size, and any number of them with QoS 2, into memory.
 //! The gate follows the MQTT framing of what arrives and lets everything through unchanged but such a PUBLISH, whose
 //! topic it replaces by [`UNREADABLE`] and whose payload it drops: the engine still acknowledges it, so that neither
-//! the connection nor any other message suffers.
+//! the connection nor any other message suffers. A SUBACK that does not fit its SUBSCRIBE and a PUBLISH with QoS 2, which
+//! no subscription of ours allows, end the session.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The topic under which a message appears that cannot be shown as it is.
 pub const UNREADABLE: &str = "$unreadable";
@@ -15,6 +19,29 @@ const MAX_MESSAGE: usize = 1 << 20;
 /// A SUBACK has one byte a filter; ours have few.
 const MAX_SUBACK: usize = 4096;
 pub(super) const PUBLISH: u8 = 3;
+const SUBACK: u8 = 9;
+
+/// The subscriptions without an answer: the packet identifier of each and its number of filters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked(Arc<Mutex<HashMap<[u8; 2], usize>>>);
+
+impl Asked {
+    /// Notes a SUBSCRIBE, whose body begins with its packet identifier.
+    pub fn note(&self, body: &[u8], filters: usize) {
+        let Some(identifier) = body.first_chunk() else { return };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*identifier, filters);
+    }
+
+    /// Checks a SUBACK, whose body begins with the identifier of its SUBSCRIBE and has a code for each filter.
+    fn answered(&self, body: &[u8]) -> Result<(), Malformed> {
+        let (identifier, codes) = body.split_first_chunk::<2>().ok_or(Malformed::Packet(SUBACK << 4))?;
+        let filters = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(identifier);
+        if filters != Some(codes.len()) {
+            return Err(Malformed::Suback { codes: codes.len(), filters: filters.unwrap_or(0) });
+        }
+        Ok(())
+    }
+}
 
 /// Says why bytes are not MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +52,15 @@ pub enum Malformed {
     Packet(u8),
     /// A PUBLISH that ends inside its topic or packet identifier.
     Publish,
+    /// A PUBLISH with another QoS than 0 and 1, which are all that was granted.
+    QualityOfService(u8),
+    /// A SUBACK that does not fit its SUBSCRIBE.
+    Suback {
+        /// How many return codes it has.
+        codes: usize,
+        /// How many filters were asked for and not answered; 0 when nothing was.
+        filters: usize,
+    },
 }
 
 impl fmt::Display for Malformed {
@@ -33,6 +69,10 @@ impl fmt::Display for Malformed {
             Malformed::Length => f.write_str("a packet length of more than four bytes"),
             Malformed::Packet(first) => write!(f, "a packet that begins with {first:#04x}"),
             Malformed::Publish => f.write_str("a PUBLISH that ends inside its header"),
+            Malformed::QualityOfService(qos) => write!(f, "a PUBLISH with QoS {qos}, where at most 1 was asked for"),
+            Malformed::Suback { codes, filters } => {
+                write!(f, "a SUBACK with {codes} return codes, where {filters} filters wait for one")
+            }
         }
     }
 }
@@ -40,6 +80,7 @@ impl fmt::Display for Malformed {
 /// Follows the framing of one connection, from the server to us.
 #[derive(Debug, Default)]
 pub struct Gate {
+    asked: Asked,
     /// The beginning of a packet that is not decided yet.
     held: Vec<u8>,
     /// Bytes of a decided packet that are still to come.
@@ -49,6 +90,10 @@ pub struct Gate {
 }
 
 impl Gate {
+    pub(super) fn new(asked: Asked) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
     /// Appends to `out` what may pass of `input`, in order; a PUBLISH comes out when its last byte is in.
     ///
     /// # Errors
@@ -102,11 +147,19 @@ impl Gate {
             if !is_from_a_server(first, length) {
                 return Err(Malformed::Packet(first));
             }
+            if first >> 4 == SUBACK {
+                let Some(body) = self.held.get(header..).filter(|body| body.len() == length) else { return Ok(()) };
+                self.asked.answered(body)?;
+            }
             out.extend_from_slice(&self.held);
             self.coming = header + length - self.held.len();
             self.dropping = false;
             self.held.clear();
             return Ok(());
+        }
+        let qos = first >> 1 & 3;
+        if qos > 1 {
+            return Err(Malformed::QualityOfService(qos));
         }
         let oversize = length > MAX_MESSAGE;
         let known = self.held.len() - header;
@@ -153,8 +206,8 @@ pub(super) fn fixed_header(packet: &[u8]) -> Result<Option<(usize, usize)>, Malf
 /// Returns whether a server may send a packet with this first byte and length to a client (MQTT 3.1.1, section 2.2).
 fn is_from_a_server(first: u8, length: usize) -> bool {
     match first {
-        // CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK
-        0x20 | 0x40 | 0x50 | 0x62 | 0x70 | 0xb0 => length == 2,
+        // CONNACK, PUBACK, UNSUBACK; those of QoS 2 answer nothing of ours.
+        0x20 | 0x40 | 0xb0 => length == 2,
         // SUBACK
         0x90 => (3..=MAX_SUBACK).contains(&length),
         // PINGRESP
@@ -163,7 +216,7 @@ fn is_from_a_server(first: u8, length: usize) -> bool {
     }
 }
 
-/// QoS 1 and 2 carry a packet identifier of two bytes.
+/// QoS 1 carries a packet identifier of two bytes.
 fn identifier_bytes(first: u8) -> usize {
     if first & 0b0110 == 0 { 0 } else { 2 }
 }
@@ -199,6 +252,7 @@ mod tests {
 
     fn through(chunks: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
         let (mut gate, mut out) = (Gate::default(), Vec::new());
+        gate.asked.note(&[0, 1], 1);
         for chunk in chunks {
             gate.pass(chunk, &mut out)?;
         }
@@ -241,6 +295,37 @@ mod tests {
         assert_eq!(through(&[b"HTTP/1.1 400 Bad Request\r\n\r\n"]).unwrap_err(), Malformed::Packet(b'H'));
         assert_eq!(through(&[b"\x30\x03\x00\x09a"]), Err(Malformed::Publish));
         assert_eq!(through(&[b"\x30\x00"]), Err(Malformed::Publish));
+    }
+
+    #[test]
+    fn a_suback_that_does_not_fit_its_subscribe_is_refused_however_it_is_cut() {
+        let mut wrong = vec![(0, b"\x90\x03\x00\x02\x01".as_slice()), (1, b"\x90\x04\x00\x01\x01\x01")];
+        wrong.push((4, b"\x90\x03\x00\x02\x01"));
+        for (filters, suback) in wrong {
+            for size in 1..=suback.len() {
+                let mut gate = Gate::default();
+                let mut out = Vec::new();
+                gate.asked.note(&suback[2..4], filters);
+                let outcome = suback.chunks(size).try_for_each(|piece| gate.pass(piece, &mut out));
+                assert_eq!(outcome, Err(Malformed::Suback { codes: suback.len() - 4, filters }));
+                assert_eq!(out, b"", "nothing of it reaches the engine");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_once() {
+        let twice = b"\x90\x03\x00\x01\x01".repeat(2);
+        assert_eq!(through(&[&twice]), Err(Malformed::Suback { codes: 1, filters: 0 }));
+    }
+
+    #[test]
+    fn a_publish_with_qos_2_is_refused_at_its_header_and_so_are_the_packets_of_its_handshake() {
+        assert_eq!(through(&[b"\x34\xff\x7f"]), Err(Malformed::QualityOfService(2)));
+        assert_eq!(through(&[b"\x36\xff\x7f"]), Err(Malformed::QualityOfService(3)));
+        for first in [0x50, 0x62, 0x70] {
+            assert_eq!(through(&[&[first, 2, 0, 1]]), Err(Malformed::Packet(first)));
+        }
     }
 
     proptest! {

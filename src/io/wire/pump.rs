@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
@@ -44,7 +44,7 @@ pub struct Pump {
 
 impl Pump {
     /// Starts to carry bytes; nothing received for `deaf_after` is a loss.
-    pub fn start(wire: Wire, engine: TcpStream, deaf_after: Duration, fence: Fence) -> Self {
+    pub fn start(wire: Wire, engine: UnixStream, deaf_after: Duration, fence: Fence) -> Self {
         let cut = Arc::new(Notify::new());
         Self { task: task::spawn(carry(wire, engine, deaf_after, fence, Arc::clone(&cut))), cut }
     }
@@ -66,11 +66,12 @@ impl Drop for Pump {
     }
 }
 
-async fn carry(wire: Wire, engine: TcpStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
+async fn carry(wire: Wire, engine: UnixStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
     let (mut from_engine, mut to_engine) = engine.into_split();
     let (answer, answers) = mpsc::channel(WAITING);
+    let gate = Gate::new(fence.asked());
     let end = {
-        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, answers));
+        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, gate, answers));
         tokio::select! {
             () = cut.notified() => End::Cut,
             loss = &mut inbound => End::Lost(loss),
@@ -99,9 +100,9 @@ async fn inbound(
     mut source: Source,
     engine: &mut OwnedWriteHalf,
     deaf_after: Duration,
+    mut gate: Gate,
     mut answers: mpsc::Receiver<Vec<u8>>,
 ) -> Loss {
-    let mut gate = Gate::default();
     let mut passed = Vec::new();
     loop {
         let mut outcome = Ok(());
