@@ -16,8 +16,12 @@ help:
 prepare:
 	@scripts/prepare
 
+# A released program tells nothing of the machine that built it.
+no_build_paths := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/navien2mqtt
+
 build: prepare
-	cargo build --release --locked
+	RUSTFLAGS='$(no_build_paths) $(RUSTFLAGS)' cargo build --release --locked
+	scripts/check-binary target/release/navien2mqtt
 
 # `make demo -- --for 30s`: the words behind `demo` are arguments of the demo, not targets.
 ifeq (demo,$(firstword $(MAKECMDGOALS)))

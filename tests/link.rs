@@ -411,3 +411,73 @@ async fn fifty_sessions_leave_no_descriptor_and_no_thread_behind() {
     assert!(count("fd") <= before.0 + 40, "{} after {}", count("fd"), before.0);
     assert!(count("task") <= before.1 + 40, "{} after {}", count("task"), before.1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_too_large_to_be_sent_costs_only_itself() {
+    let broker = Mosquitto::start();
+    let mut subject = Subject::new("large");
+    subject.up(1, dial(broker.port)).await;
+    subject.link.publish(1, publication("test/large", &"x".repeat(32 << 20)));
+    subject.link.publish(1, publication("test/small", "through"));
+    assert_eq!(subject.message().await, ("test/small".into(), "through".into()));
+}
+
+/// Runs [`a_broker_on_this_host_is_reached`] in a network of its own, with a loopback device and what `setup` adds.
+fn on_a_host_with(setup: &str, lose: &str) {
+    let can = std::process::Command::new("unshare").args(["-n", "ip", "link"]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: a network of the test's own needs root, `unshare` (util-linux) and `ip` (iproute2)");
+        return;
+    }
+    let output = std::process::Command::new("unshare")
+        .args(["-n", "sh", "-ec"])
+        .arg(format!("ip link set lo up; {setup}\nexec \"$0\" --ignored --exact a_broker_on_this_host_is_reached"))
+        .arg(std::env::current_exe().unwrap())
+        .env("LOSE", lose)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "with {setup:?}: {text}");
+}
+
+const CABLE: &str = "ip link add a type veth peer name b; ip link set b up; ip link set a up;
+                     ip address add fe80::1/64 dev a nodad;";
+
+#[test]
+fn a_host_without_any_network_reaches_its_own_broker() {
+    on_a_host_with("", "");
+}
+
+#[test]
+fn a_host_with_a_link_local_address_only_reaches_its_own_broker() {
+    on_a_host_with(CABLE, "");
+}
+
+#[test]
+fn a_host_with_ipv6_only_reaches_its_own_broker() {
+    on_a_host_with(&format!("{CABLE} ip address add 2001:db8::1/64 dev a nodad"), "");
+}
+
+#[test]
+fn a_host_that_loses_ipv4_while_it_runs_reaches_its_own_broker() {
+    let lose = "ip address delete 192.0.2.1/24 dev a";
+    on_a_host_with(&format!("{CABLE} ip address add 192.0.2.1/24 dev a"), lose);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "is run by the tests above it, in networks of their own"]
+async fn a_broker_on_this_host_is_reached() {
+    let broker = Mosquitto::start();
+    let mut subject = Subject::new("any-host");
+    for session in 1..=2 {
+        subject.up(session, dial(broker.port)).await;
+        subject.link.publish(session, publication("test/host", "here"));
+        assert_eq!(subject.message().await.0, "test/host");
+        subject.link.cut(session);
+        subject.down(session).await;
+        let lose = std::env::var("LOSE").unwrap_or_default();
+        if session == 1 && !lose.is_empty() {
+            assert!(std::process::Command::new("sh").args(["-c", &lose]).status().unwrap().success());
+        }
+    }
+}

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use super::task;
 use super::wire::{Loss, Target, WireError};
@@ -30,6 +31,8 @@ use session::Actor;
 const MAX_UNACKNOWLEDGED: usize = 50;
 /// How many messages may wait to be sent; more than all that is ever retained for a few heaters.
 const MAX_WAITING: usize = 4096;
+/// The largest message that is sent, in bytes of topic and payload; as large as the largest that is received.
+const MAX_PUBLICATION: usize = 1 << 20;
 
 /// A message to be published, with QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,8 +197,14 @@ impl Link {
     }
 
     /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
-    /// session: the far side has stopped to acknowledge.
+    /// session: the far side has stopped to acknowledge. A message of more than 1 MiB is left out with a warning.
     pub fn publish(&self, session: u64, publication: Publication) {
+        let bytes = publication.topic.len() + publication.payload.len();
+        if bytes > MAX_PUBLICATION {
+            let topic = &publication.topic;
+            warn!("A message to {topic:.64} has {bytes} bytes and is not sent: the limit is {MAX_PUBLICATION}");
+            return;
+        }
         if self.publications.try_send((session, publication)).is_err() {
             let _ = self.control.send(Control::Overflow(session));
         }
