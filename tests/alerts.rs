@@ -67,8 +67,10 @@ async fn webhook() -> (u16, Arc<Mutex<Vec<String>>>) {
 async fn command_and_url_are_told_of_failure_and_of_success() {
     let mut rig = Rig::new(1).await;
     let told = rig.folder.path().join("told");
-    let command =
-        script(rig.folder.path(), &format!("(echo \"$NAVIEN2MQTT_EVENT $1\"; cat; env) >> {}", told.display()));
+    let command = script(
+        rig.folder.path(),
+        &format!("(echo \"$NAVIEN2MQTT_EVENT $1\"; cat; env; ls -l /proc/self/fd) >> {}", told.display()),
+    );
     let (port, bodies) = webhook().await;
     rig.more =
         format!("{QUICK}[alerts]\ncommand = [{command:?}, \"heater\"]\nurl = \"http://127.0.0.1:{port}/geheim\"\n");
@@ -84,6 +86,7 @@ async fn command_and_url_are_told_of_failure_and_of_success() {
     let told = read();
     assert_eq!(told.matches(" heater\n").count(), 2, "one alert each: {told}");
     let objects: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(told.contains("/dev/null") && !told.contains("socket:"), "the command inherits a connection: {told}");
     assert_eq!(objects[0]["event"], "reconnection_failed");
     assert_eq!((&objects[0]["attempts"], &objects[0]["service"]), (&Value::from(2), &Value::from("navien2mqtt")));
     assert_eq!(objects[1]["event"], "recovered");

@@ -36,7 +36,7 @@ impl Fence {
     /// server's answer.
     pub fn pass(&mut self, input: &[u8], out: &mut Vec<u8>, answers: &mut Vec<u8>) {
         self.held.extend_from_slice(input);
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         let mut rest = held.as_slice();
         // The engine writes no length of more than four bytes; one that did would never get through.
         while let Ok(Some((header, length))) = fixed_header(rest) {
@@ -44,7 +44,9 @@ impl Fence {
             self.packet(packet, header, out, answers);
             rest = after;
         }
-        self.held = rest.to_vec();
+        let passed = held.len() - rest.len();
+        held.drain(..passed);
+        self.held = held;
     }
 
     fn packet(&mut self, packet: &[u8], header: usize, out: &mut Vec<u8>, answers: &mut Vec<u8>) {

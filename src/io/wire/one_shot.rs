@@ -57,7 +57,8 @@ impl OneShot {
     /// Names each folder and why it cannot be used.
     pub fn open() -> io::Result<Self> {
         let remembered = WORKED.lock().ok().and_then(|worked| worked.clone());
-        Self::open_in(remembered.into_iter().chain(places()))
+        let others = places().filter(|place| Some(place) != remembered.as_ref()).collect::<Vec<_>>();
+        Self::open_in(remembered.into_iter().chain(others))
     }
 
     fn open_in(places: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
