@@ -440,8 +440,8 @@ fn on_a_host_with(setup: &str, lose: &str) {
     assert!(output.status.success() && text.contains("1 passed"), "with {setup:?}: {text}");
 }
 
-const CABLE: &str = "ip link add a type veth peer name b; ip link set b up; ip link set a up;
-                     ip address add fe80::1/64 dev a nodad;";
+const CABLE: &str = "ip link add cable0 type veth peer name cable1; ip link set cable1 up; ip link set cable0 up;
+                     ip address add fe80::1/64 dev cable0 nodad;";
 
 #[test]
 fn a_host_without_any_network_reaches_its_own_broker() {
@@ -455,13 +455,13 @@ fn a_host_with_a_link_local_address_only_reaches_its_own_broker() {
 
 #[test]
 fn a_host_with_ipv6_only_reaches_its_own_broker() {
-    on_a_host_with(&format!("{CABLE} ip address add 2001:db8::1/64 dev a nodad"), "");
+    on_a_host_with(&format!("{CABLE} ip address add 2001:db8::1/64 dev cable0 nodad"), "");
 }
 
 #[test]
 fn a_host_that_loses_ipv4_while_it_runs_reaches_its_own_broker() {
-    let lose = "ip address delete 192.0.2.1/24 dev a";
-    on_a_host_with(&format!("{CABLE} ip address add 192.0.2.1/24 dev a"), lose);
+    let lose = "ip address delete 192.0.2.1/24 dev cable0";
+    on_a_host_with(&format!("{CABLE} ip address add 192.0.2.1/24 dev cable0"), lose);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
