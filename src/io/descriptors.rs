@@ -52,7 +52,7 @@ mod tests {
         assert!(fcntl_getfd(&file).unwrap().contains(FdFlags::CLOEXEC));
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         assert!(!Command::new("test").args(["-e", &path]).status().unwrap().success());
-        assert!(!fcntl_getfd(std::io::stdout()).unwrap().contains(FdFlags::CLOEXEC), "the standard ones are kept");
+        assert!(!fcntl_getfd(io::stdout()).unwrap().contains(FdFlags::CLOEXEC), "the standard ones are kept");
     }
 
     #[test]
