@@ -22,7 +22,7 @@ mod set;
 mod tally;
 pub mod topics;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -102,6 +102,8 @@ pub enum Effect {
         /// Its `controllerSerialNumber`.
         controller_serial: String,
     },
+    /// Replace the session with the cloud by one that has subscriptions for new heaters.
+    RenewSession,
     /// Connect to the cloud afresh, as a user asked.
     Reconnect,
     /// Tell a human what became of a command.
@@ -157,6 +159,8 @@ pub struct Bridge {
     messages: Tally,
     /// When the session began that carries requests now.
     session: Option<Instant>,
+    /// The heaters that it has subscriptions for.
+    subscribed: BTreeSet<Mac>,
     /// Whether requests repeat.
     periodic: bool,
     /// What `bridge/info` says besides the heaters.
@@ -181,6 +185,7 @@ impl Bridge {
             complaints: Complaints::default(),
             messages: Tally::default(),
             session: None,
+            subscribed: BTreeSet::new(),
             periodic: false,
             about,
             birth_due: None,
@@ -225,6 +230,7 @@ impl Bridge {
         for message in messages {
             self.effects.push_back(Effect::Request { message, answered: false });
         }
+        self.renew_session_for_new_heaters();
     }
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.

@@ -75,12 +75,11 @@ impl World {
         world
     }
 
-    /// A complete device list comes; returns whether the session is to be renewed for it.
-    pub(super) fn lists(&mut self, heaters: &[Heater]) -> bool {
+    /// A complete device list comes.
+    pub(super) fn lists(&mut self, heaters: &[Heater]) {
         let list = DeviceList { heaters: heaters.to_vec(), ..DeviceList::default() };
-        let new = self.bridge.set_heaters(&list, self.moment());
+        self.bridge.set_heaters(&list, self.moment());
         self.drain();
-        new
     }
 
     /// A user lets a heater be forgotten.
@@ -123,6 +122,7 @@ impl World {
 
     pub(super) fn begin_session(&mut self) {
         self.bridge.start_periodic();
+        self.bridge.cloud_filters();
         self.bridge.session_begun(self.now);
         self.bridge.handle_timeout(self.moment());
         self.drain();

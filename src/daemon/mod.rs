@@ -137,7 +137,6 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
 
 struct Daemon {
     config: Config,
-    identity: Identity,
     state: StateDirectory,
     account: Arc<Account>,
     cloud_tls: Arc<ClientConfig>,
@@ -214,17 +213,17 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let mut bridge = Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about);
+        let cloud = Link::new(identity.client.as_str(), cloud_sender)?;
+        let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
             bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
-            cloud: Link::new(identity.client.as_str(), cloud_sender)?,
+            cloud,
             local: Link::new(&config.broker.client_id, local_sender)?,
             account: Arc::new(account),
             config,
-            identity,
             state,
             cloud_tls,
             local_tls,

@@ -109,6 +109,10 @@ impl Daemon {
                 let account = Arc::clone(&self.account);
                 self.start(async move { Step::Tou(mac, account.tou(&heater, &controller_serial).await) });
             }
+            bridge::Effect::RenewSession => {
+                let reason = Reason::new("new-heater", "the account has a heater that the session does not serve");
+                self.tell(Input::RenewSession(reason), clock::now());
+            }
             bridge::Effect::Reconnect => {
                 info!("A reconnect is asked for on the local broker");
                 self.account.insist();
