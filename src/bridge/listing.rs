@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::heater::Held;
-use super::{Bridge, Effect, Moment, topics};
+use super::{Bridge, Effect, topics};
+use crate::model::{Mac, Moment};
 use crate::navilink::devices::{DeviceList, Heater};
 use crate::navilink::request::Query;
 use crate::navilink::topics as cloud_topics;
-use crate::units::Mac;
 
 /// A heater that was missing from complete lists for so long, in seconds, is removed.
 const GONE_AFTER: u64 = 24 * 3600;

@@ -1,6 +1,7 @@
 mod discovery;
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -47,7 +48,7 @@ pub(super) struct World {
     pub(super) now: Instant,
     broker: BTreeMap<String, Bytes>,
     pub(super) others: Vec<Message>,
-    pub(super) requests: Vec<Outgoing>,
+    pub(super) requests: Vec<Message>,
     warnings: Vec<String>,
     rest: Vec<Effect>,
 }

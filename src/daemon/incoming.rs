@@ -8,9 +8,10 @@ use tracing::{debug, info, trace, warn};
 use super::{Daemon, SAID, Step, classify, settings};
 use crate::bridge::Verdict;
 use crate::io::clock;
-use crate::io::mqtt::{LinkEvent, Publication};
+use crate::io::mqtt::LinkEvent;
 use crate::io::rest::EnsureError;
 use crate::io::wire::UNREADABLE;
+use crate::model::Message;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::supervisor::{self, Generation, Input, Reason};
@@ -60,7 +61,7 @@ impl Daemon {
                 }
                 let recent = self.unsaid.drain(..).rev().filter(|(at, _)| *at + NEWS >= moment.now);
                 for message in messages.into_iter().chain(recent.map(|(_, message)| message)) {
-                    self.local.publish(session, settings::publication(message));
+                    self.local.publish(session, message);
                 }
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
@@ -174,11 +175,8 @@ impl Daemon {
         };
         let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
         dial.filters = self.bridge.cloud_filters();
-        dial.will = self.bridge.cloud_will().map(|will| Publication {
-            topic: will.topic,
-            payload: will.payload,
-            retained: false,
-        });
+        dial.will =
+            self.bridge.cloud_will().map(|will| Message { topic: will.topic, payload: will.payload, retained: false });
         self.cloud.dial(g.0, dial);
     }
 }
