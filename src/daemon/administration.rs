@@ -13,7 +13,7 @@ use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
 use crate::io::journal;
 use crate::model::Moment;
-use crate::supervisor::{Effect, Input};
+use crate::supervisor::{Effect, Input, Reason, seconds};
 
 /// How the daemon has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +65,21 @@ impl Daemon {
         let outcome = match order {
             Order::SetLogLevel(level) => self.set_log_level(&level),
             Order::Diagnostics => Ok(self.diagnostics()),
+            Order::Reconnect => self.reconnect(),
             Order::Restart => return self.ask_before_restart(id),
         };
         self.bridge.respond(name, id, outcome);
+    }
+
+    fn reconnect(&mut self) -> Result<Value, String> {
+        let now = self.moment().now;
+        let wait = self.supervisor.request_wait(now);
+        if !wait.is_zero() {
+            return Err(format!("not yet: ask again in {}", seconds(wait)));
+        }
+        info!("Reconnecting, as was asked for on the local broker");
+        self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")), now);
+        Ok(Value::Null)
     }
 
     fn set_log_level(&mut self, wanted: &str) -> Result<Value, String> {
