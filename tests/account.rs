@@ -230,7 +230,7 @@ async fn a_wrong_password_is_rejected_by_one_call() {
     let account = cloud.account_of(EMAIL, "wrong");
     let error = account.sign_in().await.unwrap_err();
     assert!(error.rejected(), "{error:?}");
-    assert_eq!(error.cloud().code(), Some(401));
+    assert_eq!(error.cloud().code(), Some(1001));
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
     assert!(account.aws_credentials().await.is_none());
     assert!(!cloud.tokens_file().exists());
@@ -246,7 +246,7 @@ async fn a_rejected_password_is_not_shown_again_even_by_another_run_unless_someb
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
     cloud.let_an_hour_pass();
     next_run.insist();
-    assert_eq!(next_run.sign_in().await.unwrap_err().cloud().code(), Some(401));
+    assert_eq!(next_run.sign_in().await.unwrap_err().cloud().code(), Some(1001));
     assert!(
         matches!(next_run.sign_in().await.unwrap_err().cloud(), RestError::RejectedBefore { .. }),
         "asked for once"

@@ -196,7 +196,7 @@ async fn each_renewal_brings_its_own_fields_only() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_expired_token_are_401() {
+async fn a_wrong_password_is_1001_and_an_expired_token_401() {
     let options = Options { jwt_life: Duration::ZERO, ..Options::default() };
     let simulator = Simulator::start(options).await.unwrap();
     let rest = Rest::signed_in(&simulator).await;
@@ -204,7 +204,10 @@ async fn a_wrong_password_and_an_expired_token_are_401() {
     assert_eq!((status, &answer["code"]), (401, &json!(401)));
     let wrong = json!({"userId": simulator.email, "password": "wrong"});
     let (status, answer) = rest.post("/user/sign-in", wrong).await.unwrap();
-    assert_eq!((status, &answer["code"]), (401, &json!(401)));
+    assert_eq!((status, &answer["code"], &answer["msg"]), (200, &json!(1001), &json!("INVALID_USER_PASSWORD")));
+    let nobody = json!({"userId": "nobody@example.com", "password": "wrong"});
+    let (status, answer) = rest.post("/user/sign-in", nobody).await.unwrap();
+    assert_eq!((status, &answer["msg"]), (200, &json!("USER_NOT_FOUND")));
 }
 
 #[tokio::test]
@@ -217,6 +220,9 @@ async fn rest_faults_happen_as_often_as_asked() {
     };
     arm(RestAnswer::Status(503));
     assert_eq!(rest.sign_in().await.unwrap().0, 503);
+    arm(RestAnswer::Gateway(401));
+    let (status, answer) = rest.sign_in().await.unwrap();
+    assert_eq!((status, answer), (401, json!({ "message": "Unauthorized" })));
     arm(RestAnswer::Envelope(500));
     let (status, answer) = rest.sign_in().await.unwrap();
     assert_eq!((status, &answer["code"]), (200, &json!(500)));

@@ -58,7 +58,8 @@ impl From<StatusCode> for Failure {
 }
 
 const EXPIRED: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "TOKEN_EXPIRED");
-const WRONG_PASSWORD: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "INVALID_CREDENTIALS");
+const WRONG_PASSWORD: Failure = Failure(StatusCode::OK, 1001, "INVALID_USER_PASSWORD");
+const WRONG_EMAIL: Failure = Failure(StatusCode::OK, 1002, "USER_NOT_FOUND");
 const NO_DEVICE: Failure = Failure(StatusCode::OK, 404, "DEVICE_NOT_FOUND");
 const OTHER_USER: Failure = Failure(StatusCode::OK, 403, "USER_MISMATCH");
 
@@ -131,7 +132,7 @@ impl Rest {
         }
         match (&head.method, path) {
             (&Method::POST, "/auth/session/refresh") => Ok(self.account.issue_aws(clock::wall())),
-            (&Method::POST, "/user/secured-sign-in") => Ok(self.session()),
+            (&Method::POST, "/user/secured-sign-in") => Ok(self.session(false)),
             (&Method::POST, "/device/list") => self.list(&given),
             (&Method::POST, "/device/info") => self.device(&given, Heater::device_list_entry),
             (&Method::POST, "/device/firmware/info") => self.device(&given, Heater::firmware_info),
@@ -143,9 +144,9 @@ impl Rest {
 
     fn sign_in(&self, given: &Value) -> Result<Value, Failure> {
         if self.account.accepts(text(given, "userId"), text(given, "password")) {
-            return Ok(self.session());
+            return Ok(self.session(true));
         }
-        Err(WRONG_PASSWORD)
+        Err(if text(given, "userId") == self.account.email() { WRONG_PASSWORD } else { WRONG_EMAIL })
     }
 
     fn refresh(&self, given: &Value) -> Result<Value, Failure> {
@@ -155,9 +156,10 @@ impl Rest {
         Err(EXPIRED)
     }
 
-    fn session(&self) -> Value {
+    /// Returns a session: the AWS credentials, and tokens when the password was shown.
+    fn session(&self, tokens: bool) -> Value {
         let now = clock::wall();
-        let mut token = self.account.issue_tokens(now, true);
+        let mut token = if tokens { self.account.issue_tokens(now, true) } else { json!({}) };
         if let (Value::Object(token), Value::Object(aws)) = (&mut token, self.account.issue_aws(now)) {
             token.extend(aws);
         }
@@ -174,8 +176,9 @@ impl Rest {
         let (Some(offset), Some(count)) = (number("offset"), number("count")) else {
             return Err(StatusCode::BAD_REQUEST.into());
         };
-        let heaters = self.plant.heaters();
-        Ok(heaters.iter().skip(offset).take(count.min(PAGE)).map(Heater::device_list_entry).collect())
+        let entries: Vec<Value> = self.plant.heaters().iter().map(Heater::device_list_entry).collect();
+        let entries = self.faults.change_list(entries);
+        Ok(entries.into_iter().skip(offset).take(count.min(PAGE)).collect())
     }
 
     fn device(&self, given: &Value, show: impl FnOnce(&Heater) -> Value) -> Result<Value, Failure> {
@@ -192,6 +195,11 @@ fn faulty(answer: RestAnswer) -> Response<Body> {
     let error = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match answer {
         RestAnswer::Status(status) => envelope(error(status), status, "ERROR", Value::Null),
+        RestAnswer::Gateway(status) => {
+            let mut response = page("application/json", json!({ "message": "Unauthorized" }).to_string());
+            *response.status_mut() = error(status);
+            response
+        }
         RestAnswer::Envelope(code) => envelope(StatusCode::OK, code, "ERROR", Value::Null),
         RestAnswer::TooMany(seconds) => {
             let mut response = envelope(StatusCode::TOO_MANY_REQUESTS, 429, "TOO_MANY_REQUESTS", Value::Null);

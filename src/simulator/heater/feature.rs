@@ -24,6 +24,10 @@ impl Heater {
                 "state": "California", "city": "Irvine", "address": null,
                 "latitude": 33.68, "longitude": -117.82, "altitude": null,
             },
+            "error": self.last_error(),
+            "descaling": {
+                "descalingStartTime": "2026-06-01T00:00:00", "descalingEndTime": "2027-06-01T00:00:00",
+            },
         })
     }
 
@@ -49,7 +53,7 @@ impl Heater {
                     "macAddress": self.mac,
                     "additionalValue": super::ADDITIONAL_VALUE,
                     "deviceType": super::DEVICE_TYPE,
-                    "curSwCode": software.code,
+                    "curSwCode": software.kind,
                     "curVersion": software.version,
                     "downloadedVersion": software.downloaded,
                     "deviceGroup": "NWP",
@@ -67,6 +71,14 @@ impl Heater {
             (code, sub) => Some(json!({ "errorCode": code, "subError": sub, "errorOccuredTime": null })),
         };
         present.into_iter().chain([old]).collect()
+    }
+
+    /// The last recorded fault: the present one, or none.
+    fn last_error(&self) -> Value {
+        match self.error() {
+            (0, _) => json!({ "errorCode": null, "errorOccuredTime": null }),
+            (code, _) => json!({ "errorCode": code, "errorOccuredTime": 1_795_665_768_000_i64 }),
+        }
     }
 
     /// Returns every key of the feature object, as the wire has it.
