@@ -126,6 +126,11 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_input_is_ignored() {
+    assert_golden(&decode(&[], format!("\u{feff}{MESSAGE}")), STATUS_US);
+}
+
+#[test]
 fn bytes_that_are_no_text_are_bad_data() {
     let outcome = decode(&[], b"\xff\xfe{\"status\":{}}");
     assert_eq!((outcome.code, outcome.out.as_str()), (Some(65), ""), "{}", outcome.err);

@@ -21,7 +21,9 @@ pub fn decode(units: UnitsChoice) -> Exit {
         complain("standard input is larger than 4 MiB");
         return Exit::BadData;
     }
-    match decode::decode(&text, units) {
+    // Some editors put a byte-order mark before the text.
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    match decode::decode(text, units) {
         Ok(decoded) => {
             for problem in decoded.problems {
                 complain(format_args!("{problem}; shown as null"));

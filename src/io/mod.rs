@@ -7,6 +7,7 @@ pub mod mqtt;
 pub mod network;
 pub mod notify;
 pub mod rest;
+mod retry_after;
 pub mod state;
 pub mod task;
 pub mod tls;

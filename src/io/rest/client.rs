@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,6 +15,7 @@ use url::Url;
 
 use super::RestError;
 use crate::io::clock;
+use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, Heater, open_envelope, read_heaters};
 
 /// No answer that is of use is nearly as long.
@@ -232,15 +233,6 @@ fn refused_certificate(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
         cause = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
-}
-
-/// Reads `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
 }
 
 /// Returns the cause at the bottom: the outer ones repeat the URL, whose query can hold an email address.
