@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The MAC address that names a heater: twelve hexadecimal digits.
 ///
 /// It displays in lower case without separators, the form of the local topics; [`Mac::as_cloud`] is the spelling that
 /// the cloud gave, which its topics need.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Mac {
     cloud: String,
     digits: String,
@@ -40,6 +43,20 @@ impl FromStr for Mac {
         } else {
             Err(NotAMac(text.chars().take(40).collect()))
         }
+    }
+}
+
+impl From<Mac> for String {
+    fn from(mac: Mac) -> Self {
+        mac.digits
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = NotAMac;
+
+    fn try_from(text: String) -> Result<Self, NotAMac> {
+        text.parse()
     }
 }
 

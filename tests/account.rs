@@ -252,7 +252,7 @@ async fn fresh_tokens_that_are_refused_call_for_the_password() {
     cloud.signed_in().await;
     let account = cloud.account();
     cloud.answer(Some(LIST), RestAnswer::Status(401));
-    assert_eq!(account.heaters().await.unwrap_err().code(), Some(401));
+    assert_eq!(account.devices().await.unwrap_err().code(), Some(401));
     assert!(matches!(account.ensure(Renewal::IfExpiring).await, Err(EnsureError::SignInNeeded(_))));
 }
 
@@ -298,11 +298,11 @@ async fn an_answer_that_takes_too_long_is_not_waited_for() {
     // This opens the connection, which must not be what takes long.
     account.sign_in().await.unwrap();
     cloud.answer(Some(LIST), RestAnswer::Slow(60_000));
-    let error = account.heaters().await.unwrap_err();
+    let error = account.devices().await.unwrap_err();
     assert!(matches!(error, RestError::TimedOut(LIMIT)), "{error:?}");
     cloud.simulator.faults().set(Fault::Clear);
     cloud.answer(Some(LIST), RestAnswer::Slow(50));
-    assert_eq!(account.heaters().await.unwrap().len(), 1, "one that takes a moment is");
+    assert_eq!(account.devices().await.unwrap().heaters.len(), 1, "one that takes a moment is");
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn a_cloud_with_another_certificate_is_not_shown_the_password() {
 async fn a_long_list_of_heaters_comes_in_pages() {
     for (heaters, pages) in [(0, 1), (1, 1), (20, 2), (45, 3)] {
         let cloud = Cloud::with(Options { heaters, ..Options::default() }).await;
-        let listed = cloud.signed_in().await.heaters().await.unwrap();
+        let listed = cloud.signed_in().await.devices().await.unwrap().heaters;
         let different: BTreeSet<_> = listed.iter().map(|heater| heater.mac.clone()).collect();
         assert_eq!((listed.len(), different.len()), (heaters, heaters));
         assert_eq!(cloud.calls(), [1, 0, 0, 0, pages], "{heaters} heaters");
@@ -329,9 +329,9 @@ async fn a_list_that_is_refused_is_asked_for_once_more_with_a_new_token() {
     let cloud = Cloud::new().await;
     let account = cloud.signed_in().await;
     cloud.simulator.faults().set(Fault::ExpireTokens);
-    assert_eq!(account.heaters().await.unwrap().len(), 1);
+    assert_eq!(account.devices().await.unwrap().heaters.len(), 1);
     assert_eq!(cloud.calls(), [1, 1, 0, 0, 2]);
-    assert_eq!(account.heaters().await.unwrap().len(), 1);
+    assert_eq!(account.devices().await.unwrap().heaters.len(), 1);
     assert_eq!(cloud.calls(), [1, 1, 0, 0, 3], "the new token is kept");
 }
 
@@ -341,7 +341,7 @@ async fn a_list_that_stays_refused_is_not_asked_for_a_third_time() {
         let cloud = Cloud::new().await;
         let account = cloud.signed_in().await;
         cloud.answer(Some(LIST), answer);
-        assert_eq!(account.heaters().await.unwrap_err().code(), Some(401));
+        assert_eq!(account.devices().await.unwrap_err().code(), Some(401));
         assert_eq!(cloud.calls(), [1, 1, 0, 0, 2], "{answer:?}");
     }
 }
@@ -354,7 +354,7 @@ async fn tokens_survive_a_restart_and_are_for_their_owner_only() {
     assert_eq!(mode & 0o777, 0o600);
     let second = cloud.account();
     second.ensure(Renewal::IfExpiring).await.unwrap();
-    assert_eq!(second.heaters().await.unwrap(), first.heaters().await.unwrap());
+    assert_eq!(second.devices().await.unwrap(), first.devices().await.unwrap());
     let key = |aws: Option<AwsCredentials>| aws.unwrap().access_key_id;
     let (one, other) = (key(first.aws_credentials().await), key(second.aws_credentials().await));
     assert_eq!(one.expose_secret(), other.expose_secret());
@@ -369,7 +369,7 @@ async fn renewed_tokens_are_kept_as_well() {
     account.ensure(Renewal::All).await.unwrap();
     let next = cloud.account();
     next.ensure(Renewal::IfExpiring).await.unwrap();
-    next.heaters().await.unwrap();
+    next.devices().await.unwrap();
     assert_eq!(cloud.calls(), [1, 1, 1, 0, 1], "the next run needs nothing but its list");
 }
 

@@ -37,12 +37,14 @@ impl Order {
     }
 }
 
-/// Reads a text: plain, as JSON, or as the member `value` of an object.
-fn value(payload: &[u8]) -> String {
+/// Reads a text: plain, as JSON, or as the member `value` or `mac` of an object.
+pub(super) fn value(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload).trim().to_owned();
     match serde_json::from_str(&text) {
         Ok(Value::String(text)) => text,
-        Ok(Value::Object(members)) => members.get("value").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        Ok(Value::Object(members)) => {
+            members.get("value").or(members.get("mac")).and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
         _ => text,
     }
 }

@@ -1,15 +1,16 @@
 //! What the cloud's messages change.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
 use super::administration::kind;
 use super::energy::Energy;
 use super::heater::Held;
+use super::meter::{self, Meters, Rule};
 use super::{Bridge, Moment, Verdict};
 use crate::navilink::diagnostics::decode_diagnostics;
-use crate::navilink::encoding::{Decoded, Object};
+use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
 use crate::navilink::feature::decode_feature;
 use crate::navilink::firmware::decode_firmware;
@@ -19,9 +20,19 @@ use crate::navilink::schedule::{decode_recirculation, decode_reservations, decod
 use crate::navilink::status::decode_status;
 use crate::units::{Mac, UnitSystem};
 
+/// The counters of a status (protocol reference, section 6), which Home Assistant adds up.
+const STATUS_METERS: [(&str, &Rule); 3] = [
+    ("cumulatedDhwFlowRate", &meter::LITRES),
+    ("cumulatedOpTimeEvaFan", &meter::HOURS_SINCE_RESET),
+    ("airFilterAlarmElapsed", &meter::HOURS_SINCE_RESET),
+];
+
 impl Bridge {
     /// Takes a message of the cloud's broker.
-    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], moment: Moment) -> Verdict {
+    ///
+    /// A `retained` one was said some time before, by whoever, and is no word of the heater: it is shown where nothing
+    /// is known yet, and makes nothing available, live or confirmed.
+    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
         let message = match message::read(topic, payload) {
             Ok(message) => message,
             Err(error) => {
@@ -43,8 +54,14 @@ impl Bridge {
             self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
             return Verdict::Heard;
         };
+        if retained {
+            self.messages.count("retained");
+            self.take_retained(&mac, &message.body);
+            return Verdict::Heard;
+        }
         self.judge(&mac, topic, &message, moment);
         self.take(&mac, message.body, moment);
+        self.plan_keeping(moment.now);
         if let Some(held) = self.heaters.get_mut(&mac) {
             held.freshness.renew(moment.now);
         }
@@ -67,10 +84,27 @@ impl Bridge {
         }
     }
 
+    fn take_retained(&mut self, mac: &Mac, body: &Body) {
+        let choice = self.settings.units;
+        let (name, mut decoded) = match body {
+            Body::Status(status) => ("status", decode_status(status, choice)),
+            Body::Feature(feature) => ("info", decode_feature(feature, choice)),
+            _ => return,
+        };
+        if self.retained.get(&self.settings.topics.device(mac, name)).is_none() {
+            if name == "status" {
+                decoded.object.insert("received_at".to_owned(), Value::Null);
+                decoded.object.insert("mode_before_vacation".to_owned(), Value::Null);
+            }
+            self.show(mac, name, decoded);
+        }
+    }
+
     fn take(&mut self, mac: &Mac, body: Body, moment: Moment) {
         let choice = self.settings.units;
         match body {
-            Body::Status(status) => {
+            Body::Status(mut status) => {
+                self.meter_status(mac, &mut status, moment);
                 let mut decoded = decode_status(&status, choice);
                 if let Some(held) = self.heaters.get_mut(mac) {
                     held.status = Some(status);
@@ -90,12 +124,15 @@ impl Bridge {
                 let decoded = decode_feature(&feature, choice);
                 self.learn_units(mac, &decoded.object);
                 self.learn_capabilities(mac, &feature, moment.now);
-                self.show(mac, "info", decoded);
+                if let Some(held) = self.heaters.get_mut(mac) {
+                    held.info = Some(decoded.object);
+                }
+                self.note_problems(mac, "info", decoded.problems, &decoded.unknown);
+                self.show_info(mac);
                 self.advance(mac, moment);
             }
             Body::EnergyDaily(answer) => {
-                let set = |energy: &mut Energy, answer| energy.set_daily(answer, moment.wall);
-                self.take_energy(mac, decode_daily(&answer), set, moment);
+                self.take_energy(mac, decode_daily(&answer), Energy::set_daily, moment);
             }
             Body::EnergyMonthly(answer) => {
                 self.take_energy(mac, decode_monthly(&answer), Energy::set_monthly, moment);
@@ -115,11 +152,28 @@ impl Bridge {
         }
     }
 
-    fn take_energy(&mut self, mac: &Mac, decoded: Decoded, set: impl FnOnce(&mut Energy, Object), moment: Moment) {
+    /// Puts the counters of a status in the place of what was told.
+    fn meter_status(&mut self, mac: &Mac, status: &mut Object, moment: Moment) {
+        let Some(held) = self.heaters.get_mut(mac) else { return };
+        for (key, rule) in STATUS_METERS {
+            if let Some(told) = status.get(key).and_then(|told| whole(told).ok()) {
+                let value = held.meters.take(key, told as f64, rule, moment.wall);
+                status.insert(key.to_owned(), value.map(plain).into());
+            }
+        }
+    }
+
+    fn take_energy(
+        &mut self,
+        mac: &Mac,
+        decoded: Decoded,
+        set: fn(&mut Energy, Object, &mut Meters, SystemTime),
+        moment: Moment,
+    ) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         let Decoded { object, problems, unknown } = decoded;
-        set(&mut held.energy, object);
-        let mut object = held.energy.joined();
+        set(&mut held.energy, object, &mut held.meters, moment.wall);
+        let mut object = held.energy.joined(&held.meters);
         let received_at = humantime::format_rfc3339_millis(moment.wall).to_string();
         object.insert("received_at".to_owned(), received_at.into());
         self.show(mac, "energy", Decoded { object, problems, unknown });
@@ -169,15 +223,32 @@ impl Bridge {
 
     /// Publishes a decoded answer and says once what was wrong with it.
     fn show(&mut self, mac: &Mac, name: &str, decoded: Decoded) {
+        self.note_problems(mac, name, decoded.problems, &decoded.unknown);
+        self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+
+    fn note_problems(&mut self, mac: &Mac, name: &str, problems: Vec<Problem>, unknown: &[String]) {
         if let Some(held) = self.heaters.get_mut(mac) {
-            decoded.problems.iter().for_each(|problem| held.odd_values.count(&format!("{name}: {problem}")));
-            decoded.unknown.iter().for_each(|key| held.unknown_fields.count(&format!("{name}: {key}")));
+            problems.iter().for_each(|problem| held.odd_values.count(&format!("{name}: {problem}")));
+            unknown.iter().for_each(|key| held.unknown_fields.count(&format!("{name}: {key}")));
         }
-        for problem in decoded.problems {
+        for problem in problems {
             let kind = format!("{name} {}", problem.key);
             self.complain(Some(mac), &kind, || format!("In the {name} of heater {mac}, {problem}; shown as null"));
         }
-        self.retain_json(self.settings.topics.device(mac, name), &Value::Object(decoded.object));
+    }
+
+    /// Publishes the device information and, beside it, what the cloud has recorded of the heater; nothing as long as
+    /// nothing is known of either.
+    pub(super) fn show_info(&mut self, mac: &Mac) {
+        let Some(held) = self.heaters.get(mac) else { return };
+        let recorded = held.heater.record.decoded();
+        if held.info.is_none() && !held.capabilities.is_known() && recorded.iter().all(|(_, value)| value.is_null()) {
+            return;
+        }
+        let mut info = held.info.clone().unwrap_or_else(|| held.capabilities.decoded(held.units));
+        info.extend(recorded.map(|(name, value)| (name.to_owned(), value)));
+        self.retain_json(self.settings.topics.device(mac, "info"), &Value::Object(info));
     }
 }
 

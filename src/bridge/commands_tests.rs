@@ -380,9 +380,8 @@ fn everything_ends_with_the_bridge_and_with_the_heater() {
         set(&mut world, "demand_response", "ON");
         let moment = world.moment();
         if heater_leaves {
-            world.bridge.set_heaters(&[heater(2)], moment);
-            world.drain();
-            assert_eq!(later(&mut world), ["power failed", "demand_response expired"]);
+            let sent = world.asks("navien2mqtt/bridge/request/forget", heater(1).mac.as_str(), false);
+            assert_eq!(results(&sent), ["power failed", "demand_response expired"]);
         } else {
             let farewell = world.bridge.farewell(moment);
             assert_eq!(results(&farewell), ["power failed", "demand_response expired"]);

@@ -87,8 +87,7 @@ impl Bridge {
             Topic::Bridge(name) => topics.bridge(name),
             Topic::Heater(name) => topics.device(mac, name),
         };
-        let given = self.settings.names.get(mac).unwrap_or(&held.heater.name);
-        let name = if given.is_empty() { "Water heater" } else { given };
+        let name = &self.shown_name(&held.heater);
         let feature = &held.capabilities.decoded(held.units);
         let heater = home_assistant::Heater { mac, name, feature, units: held.units };
         let message = home_assistant::heater(heater, self.described(), &place);

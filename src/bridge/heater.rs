@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use super::commands::Commands;
 use super::energy::Energy;
 use super::events::Watch;
+use super::listing::Missing;
+use super::meter::Meters;
 use super::polling::Schedule;
 use super::tally::Tally;
-use crate::navilink::account::Heater;
 use crate::navilink::capabilities::Capabilities;
+use crate::navilink::devices::Heater;
 use crate::navilink::encoding::Object;
 use crate::units::UnitSystem;
 
@@ -24,6 +26,11 @@ impl Freshness {
         self.heard_at = Some(now);
     }
 
+    /// Lets it run out at `at`, if it would later.
+    pub fn run_out_by(&mut self, at: Instant, stale_after: Duration) {
+        self.heard_at = self.heard_at.and_then(|heard_at| Some(heard_at.min(at.checked_sub(stale_after)?)));
+    }
+
     /// Lets it run out at once.
     pub fn expire(&mut self) {
         self.heard_at = None;
@@ -35,22 +42,26 @@ impl Freshness {
     }
 }
 
-/// Between two fetches of a heater's time-of-use schedule: the REST API is not to be asked more often (protocol
-/// reference, section 1).
+/// Between two fetches of one thing: the REST API is not to be asked more often (protocol reference, section 1).
 const FETCHES_APART: Duration = Duration::from_secs(60);
 
-/// When a heater's time-of-use schedule was fetched, and when it is to be fetched again.
+/// When something was fetched from the REST API, and when it is to be fetched again.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct TouFetches {
+pub struct Fetches {
     last: Option<Instant>,
     due: Option<Instant>,
 }
 
-impl TouFetches {
+impl Fetches {
     /// Wishes for a fetch, as soon as it is allowed; wishes until then are one.
     pub fn wish(&mut self, now: Instant) {
         let allowed = self.last.map_or(now, |last| now.max(last + FETCHES_APART));
-        self.due.get_or_insert(allowed);
+        self.due = Some(self.due.map_or(allowed, |due| due.min(allowed)));
+    }
+
+    /// Takes note that it was fetched at `now`; it is due again after `interval`.
+    pub fn taken(&mut self, now: Instant, interval: Duration) {
+        *self = Self { last: Some(now), due: Some(now + interval) };
     }
 
     /// Returns when the fetch that is wished for is due.
@@ -80,12 +91,14 @@ pub struct Held {
     pub heater: Heater,
     /// How long its last word counts.
     pub freshness: Freshness,
+    /// For how long the account's device list has left it out.
+    pub missing: Missing,
     /// When it is asked for what; there is none without a session.
     pub schedule: Option<Schedule>,
     /// The units of its values, as its status said last.
     pub units: UnitSystem,
     /// The fetches of its time-of-use schedule.
-    pub tou: TouFetches,
+    pub tou: Fetches,
     /// What is known of its doings.
     pub watch: Watch,
     /// Fields that no table knows.
@@ -94,6 +107,10 @@ pub struct Held {
     pub odd_values: Tally,
     /// The newest answers about energy.
     pub energy: Energy,
+    /// The counters, as they are shown.
+    pub meters: Meters,
+    /// Its device information, as it was told last and decoded.
+    pub info: Option<Object>,
     /// What it can do.
     pub capabilities: Capabilities,
     /// The status as the heater sent it last.
@@ -112,13 +129,16 @@ impl Held {
         Self {
             heater,
             freshness: Freshness::default(),
+            missing: Missing::default(),
             schedule: None,
             units,
-            tou: TouFetches::default(),
+            tou: Fetches::default(),
             watch: Watch::default(),
             unknown_fields: Tally::default(),
             odd_values: Tally::default(),
             energy: Energy::default(),
+            meters: Meters::default(),
+            info: None,
             capabilities: Capabilities::default(),
             status: None,
             commands: Commands::default(),

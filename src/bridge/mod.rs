@@ -12,6 +12,9 @@ mod discovery;
 mod energy;
 pub mod events;
 mod heater;
+mod keeping;
+mod listing;
+pub mod meter;
 pub mod polling;
 mod requests;
 mod retained;
@@ -23,18 +26,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::navilink::account::Heater;
+use crate::navilink::devices::Heater;
 use crate::navilink::request::{Outgoing, Query, presence};
 use crate::navilink::session::Identity;
-use crate::navilink::topics as cloud_topics;
 use crate::units::{Mac, UnitsChoice};
 
 use administration::Order;
 use complaints::Complaints;
 pub use discovery::HomeAssistant;
-use heater::Held;
+use heater::{Fetches, Held};
+use keeping::Keeping;
+pub use keeping::{Memories, Memory};
 use polling::{Intervals, Place, Poll, Schedule};
 use retained::Retained;
 use tally::Tally;
@@ -118,6 +122,10 @@ pub enum Effect {
         /// What comes back in the response.
         id: Option<Value>,
     },
+    /// Ask the REST API for the account's device list and hand it to [`Bridge::set_heaters`].
+    ListHeaters,
+    /// Keep [`Bridge::heaters`] and [`Bridge::memories`] for the next run.
+    Keep,
     /// Tell a human, once.
     Warn {
         /// About which heater.
@@ -155,6 +163,9 @@ pub struct Bridge {
     about: Value,
     /// When everything is published again for a Home Assistant that has come up.
     birth_due: Option<Instant>,
+    keeping: Keeping,
+    /// When the account's device list was asked for, and when it is due again.
+    listing: Fetches,
 }
 
 impl Bridge {
@@ -173,8 +184,11 @@ impl Bridge {
             periodic: false,
             about,
             birth_due: None,
+            keeping: Keeping::default(),
+            listing: Fetches::default(),
         };
-        bridge.take_heaters(known);
+        let served = bridge.served(known.to_vec());
+        bridge.take_heaters(served);
         // The account's own list comes later, and only what is wrong with that is said.
         bridge.effects.clear();
         bridge.complaints = Complaints::default();
@@ -189,56 +203,6 @@ impl Bridge {
     /// Returns the heaters, in the order of their addresses.
     pub fn heaters(&self) -> impl Iterator<Item = &Heater> {
         self.heaters.values().map(|held| &held.heater)
-    }
-
-    /// Takes the account's heaters. New ones appear as unavailable; the topics of those that are gone are cleared.
-    pub fn set_heaters(&mut self, listed: &[Heater], moment: Moment) {
-        let gone = self.heaters.keys().filter(|mac| listed.iter().all(|heater| heater.mac != **mac)).cloned();
-        for mac in gone.collect::<Vec<_>>() {
-            self.end_commands(&mac, "the heater is not in the account any more", moment);
-        }
-        self.take_heaters(listed);
-    }
-
-    fn take_heaters(&mut self, listed: &[Heater]) {
-        let listed = &self.served(listed);
-        let gone: Vec<Mac> = self.heaters.keys().filter(|mac| listed.iter().all(|h| h.mac != **mac)).cloned().collect();
-        for mac in gone {
-            self.heaters.remove(&mac);
-            // An earlier run may have left what this one never held.
-            for name in topics::OF_DEVICE {
-                self.retain(self.settings.topics.device(&mac, name), Bytes::new());
-            }
-            self.undiscover(&mac);
-        }
-        for heater in listed {
-            match self.heaters.get_mut(&heater.mac) {
-                Some(held) => held.heater = heater.clone(),
-                None => {
-                    let held = Held::new(heater.clone(), self.settings.units.system(None));
-                    self.heaters.insert(heater.mac.clone(), held);
-                    self.set_availability(&heater.mac, false);
-                }
-            }
-        }
-        self.publish_info();
-        self.discover_all();
-    }
-
-    /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
-    fn served(&mut self, listed: &[Heater]) -> Vec<Heater> {
-        let mut served = listed.to_vec();
-        served.sort_by(|one, other| one.mac.cmp(&other.mac));
-        let left_out = served.split_off(cloud_topics::served(&served, &self.identity.client));
-        for Heater { mac, .. } in &left_out {
-            self.complain(Some(mac), "left out", || {
-                let most = cloud_topics::MOST_FILTERS;
-                format!(
-                    "Heater {mac} is left out: a connection to the cloud holds {most} subscriptions, too few for all"
-                )
-            });
-        }
-        served
     }
 
     /// Lets requests repeat from now on.
@@ -346,15 +310,23 @@ impl Bridge {
     pub fn due(&self) -> Option<Instant> {
         let asking = self.session.is_some() && self.periodic;
         let requests = self.heaters.values().filter(|_| asking).filter_map(|held| Some(held.schedule.as_ref()?.due()));
-        let fetches = self.heaters.values().filter_map(|held| held.tou.due());
+        let listing = self.listing.due().filter(|_| self.session.is_some());
+        let fetches = self.heaters.values().filter_map(|held| held.tou.due()).chain(listing);
         let stale_after = self.settings.stale_after;
         let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests.chain(fetches).chain(stale).chain(self.commands_due()).chain(self.birth_due).min()
+        requests
+            .chain(fetches)
+            .chain(stale)
+            .chain(self.commands_due())
+            .chain(self.birth_due)
+            .chain(self.keeping.due())
+            .min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
     pub fn handle_timeout(&mut self, moment: Moment) {
         self.handle_birth(moment.now);
+        self.keep_on_time(moment.now);
         let stale: Vec<Mac> = self
             .heaters
             .iter()
@@ -371,6 +343,7 @@ impl Bridge {
         for mac in all {
             self.fetch_due_tou(&mac, moment.now);
         }
+        self.list_on_time(moment.now);
         let Some(epoch) = self.session.filter(|_| self.periodic) else { return };
         let count = self.heaters.len();
         let intervals = self.settings.intervals;
@@ -386,8 +359,9 @@ impl Bridge {
         }
     }
 
-    /// Makes everything due for every heater.
+    /// Makes everything due for every heater, and the device list.
     fn hurry(&mut self, now: Instant) {
+        self.listing.wish(now);
         for held in self.heaters.values_mut() {
             if let Some(schedule) = &mut held.schedule {
                 schedule.hurry(now);
@@ -452,23 +426,6 @@ impl Bridge {
     fn set_availability(&mut self, mac: &Mac, available: bool) {
         let payload = if available { "online" } else { "offline" };
         self.retain(self.settings.topics.availability(mac), Bytes::from_static(payload.as_bytes()));
-    }
-
-    fn publish_info(&mut self) {
-        let names = &self.settings.names;
-        let devices: Vec<Value> = self
-            .heaters()
-            .map(|heater| {
-                json!({
-                    "mac": heater.mac.as_str(),
-                    "name": names.get(&heater.mac).unwrap_or(&heater.name),
-                    "device_type": heater.device_type,
-                })
-            })
-            .collect();
-        let mut info = self.about.clone();
-        info["devices"] = devices.into();
-        self.retain_json(self.settings.topics.info(), &info);
     }
 
     fn retain_json(&mut self, topic: String, payload: &Value) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::administration::Order;
+use super::administration::{Order, value as named};
 use super::topics::Request;
 use super::{Bridge, Moment};
 use crate::navilink::request::Query;
@@ -11,7 +11,7 @@ use crate::units::Mac;
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
 /// The requests to the bridge.
-const REQUESTS: [&str; 5] = ["reconnect", "refresh", "log_level", "diagnostics", "restart"];
+const REQUESTS: [&str; 6] = ["reconnect", "refresh", "log_level", "diagnostics", "restart", "forget"];
 
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
@@ -48,7 +48,9 @@ impl Bridge {
         }
         let outcome = match name {
             _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
+            "forget" => self.forget_named(&named(payload), moment),
             "reconnect" => {
+                self.listing.wish(moment.now);
                 self.effects.push_back(super::Effect::Reconnect);
                 Ok(())
             }

@@ -3,8 +3,10 @@ mod discovery;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::navilink::devices::DeviceList;
 use crate::navilink::session::{ClientId, SessionId};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -17,6 +19,7 @@ pub(super) fn heater(last: u8) -> Heater {
         home_seq: 25004,
         name: format!("Heater {last}"),
         online: Some(true),
+        record: Default::default(),
     }
 }
 
@@ -72,6 +75,20 @@ impl World {
         world
     }
 
+    /// A complete device list comes; returns whether the session is to be renewed for it.
+    pub(super) fn lists(&mut self, heaters: &[Heater]) -> bool {
+        let list = DeviceList { heaters: heaters.to_vec(), ..DeviceList::default() };
+        let new = self.bridge.set_heaters(&list, self.moment());
+        self.drain();
+        new
+    }
+
+    /// A user lets a heater be forgotten.
+    pub(super) fn forgets(&mut self, last: u8) {
+        let response = self.asks("navien2mqtt/bridge/request/forget", heater(last).mac.as_str(), false);
+        assert!(response.iter().any(|message| message.payload.starts_with(b"{\"ok\":true")), "{response:?}");
+    }
+
     pub(super) fn moment(&self) -> Moment {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + (self.now - self.start);
         Moment { now: self.now, wall }
@@ -123,7 +140,7 @@ impl World {
     }
 
     pub(super) fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
-        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), self.moment());
+        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), false, self.moment());
         self.drain();
         verdict
     }
@@ -268,6 +285,31 @@ fn reservations_that_come_before_the_units_are_known_are_corrected_when_they_are
 }
 
 #[test]
+fn a_retained_message_of_the_cloud_is_shown_where_nothing_is_known_and_is_no_word_of_the_heater() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    let retained = |world: &mut World, temperature: u16| {
+        let status = json!({ "response": { "status": { "temperatureType": 1, "dhwTemperature": temperature } } });
+        let payload = status.to_string();
+        let topic = "cmd/52/navilink-04786332fc01/someoneelse/res";
+        let verdict = world.bridge.cloud_message(topic, payload.as_bytes(), true, world.moment());
+        world.drain();
+        verdict
+    };
+    assert_eq!(retained(&mut world, 98), Verdict::Heard);
+    let status = world.held_json("04786332fc01/status");
+    assert_eq!((&status["dhw_temperature"], &status["received_at"]), (&json!(49.0), &Value::Null));
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    world.status(1, json!({ "dhwTemperature": 100 }));
+    assert_eq!(world.held("04786332fc01/availability"), "online");
+    retained(&mut world, 40);
+    assert_eq!(world.held_json("04786332fc01/status")["dhw_temperature"], json!(50.0), "what is known stays");
+    world.pass(5 * MINUTE);
+    retained(&mut world, 98);
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+}
+
+#[test]
 fn a_bad_field_is_said_once_and_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..3 {
@@ -287,7 +329,7 @@ fn a_bad_field_is_said_once_and_costs_itself_only() {
 fn unreadable_messages_cost_nothing_but_one_warning() {
     let mut world = World::new(&[heater(1)]);
     for payload in [b"".as_slice(), b"<html>", b"[1]", b"\xff\xfe"] {
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
         assert_eq!(verdict, Verdict::Heard);
     }
     world.drain();
@@ -299,7 +341,7 @@ fn a_value_that_json_does_not_allow_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..2 {
         let payload = b"{\"status\":{\"temperatureType\":1,\"dhwTemperature\":98,\"wifiRssi\":NaN,\"x\":\"\xff\"}}";
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, world.moment());
+        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
         assert_eq!(verdict, Verdict::Answered);
         world.drain();
     }
@@ -334,7 +376,11 @@ fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
         let feature = json!({ "response": { "feature": { "controllerSerialNumber": format!("SN{last}") } } });
         world.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &feature);
     }
-    assert_eq!(std::mem::take(&mut world.rest).len(), 2, "one of each heater");
+    let fetches = |world: &mut World| -> Vec<Effect> {
+        let rest = std::mem::take(&mut world.rest).into_iter();
+        rest.filter(|effect| matches!(effect, Effect::FetchTou { .. })).collect()
+    };
+    assert_eq!(fetches(&mut world).len(), 2, "one of each heater");
     world.pass(Duration::from_secs(20));
     let wish = |world: &mut World| {
         world.asks("navien2mqtt/04786332fc01/get/tou", "", false);
@@ -345,12 +391,12 @@ fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
     for _ in 0..10 {
         wish(&mut world);
     }
-    assert_eq!(world.rest, [], "within the minute");
+    assert_eq!(fetches(&mut world), [], "within the minute");
     world.pass(MINUTE);
-    let fetched = std::mem::take(&mut world.rest);
+    let fetched = fetches(&mut world);
     assert_eq!(fetched.len(), 2, "once for each heater, when the minute was over: {fetched:?}");
     world.pass(10 * MINUTE);
-    assert_eq!(world.rest, []);
+    assert_eq!(fetches(&mut world), []);
 
     for _ in 0..290 {
         wish(&mut world);
@@ -361,7 +407,7 @@ fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
     world.bridge.session_ended(world.moment());
     world.rest.clear();
     world.pass(10 * MINUTE);
-    assert_eq!(world.rest, [], "nothing is asked for without a session");
+    assert_eq!(fetches(&mut world), [], "nothing is asked for without a session");
 }
 
 #[test]
@@ -405,12 +451,11 @@ fn what_an_earlier_run_left_online_is_corrected_before_the_bridge_is_online() {
 }
 
 #[test]
-fn a_heater_that_left_the_account_leaves_no_topic_behind() {
+fn a_heater_that_is_forgotten_leaves_no_topic_behind() {
     let mut world = World::new(&[heater(1), heater(2)]);
     world.status(1, json!({}));
     world.status(2, json!({}));
-    world.bridge.set_heaters(&[heater(2)], world.moment());
-    world.drain();
+    world.forgets(1);
     assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
     let devices = world.held_json("bridge/info")["devices"].as_array().unwrap().len();
     assert_eq!(devices, 1);
@@ -418,7 +463,7 @@ fn a_heater_that_left_the_account_leaves_no_topic_behind() {
 }
 
 #[test]
-fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behind() {
+fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
     let mut earlier = World::new(&[heater(1), heater(2)]);
     let mac = heater(1).mac;
     earlier.status(1, json!({}));
@@ -441,8 +486,7 @@ fn a_heater_that_left_the_account_while_the_bridge_was_away_leaves_no_topic_behi
     let mut world = World::new(&[heater(1), heater(2)]);
     world.broker = earlier.broker;
     world.connect_broker();
-    world.bridge.set_heaters(&[heater(2)], world.moment());
-    world.drain();
+    world.forgets(1);
     assert!(world.broker.keys().all(|topic| !topic.contains("04786332fc01")), "{:?}", world.broker.keys());
 }
 
@@ -451,8 +495,7 @@ fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
     let all: Vec<Heater> = (0..60).map(heater).collect();
     let mut world = World::new(&all);
     for listed in [all.clone(), all.iter().rev().cloned().collect()] {
-        world.bridge.set_heaters(&listed, world.moment());
-        world.drain();
+        world.lists(&listed);
         assert_eq!(world.bridge.heaters().cloned().collect::<Vec<_>>(), all[..48]);
     }
     assert_eq!(world.warnings.len(), 12, "{:?}", world.warnings);
@@ -538,4 +581,6 @@ fn everything_can_be_asked_for_by_name() {
 }
 
 mod administration;
+mod counters;
 mod histories;
+mod listing;

@@ -13,30 +13,30 @@ use crate::daemon::one_shot::{OneShotError, Way};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::io::mqtt::{Link, LinkEvent, Publication};
-use crate::navilink::account::Heater;
+use crate::navilink::devices::{DeviceList, Heater};
 use crate::navilink::message::{Body, read};
 use crate::navilink::request::Query;
 use crate::navilink::status::decode_status;
 use crate::navilink::topics;
 use crate::units::Mac;
 
-const NO_HEATER: &str = "The account has no heater.";
-
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
     on_runtime(async {
-        let listed = async { Way::new(&config).await?.heaters().await }.await;
+        let listed = async { Way::new(&config).await?.devices().await }.await;
         match listed {
             Err(error) => failed(&error),
-            Ok(heaters) => {
-                print_devices(&heaters, json);
+            Ok(list) => {
+                print_devices(&list, json);
                 Exit::Success
             }
         }
     })
 }
 
-fn print_devices(heaters: &[Heater], as_json: bool) {
+fn print_devices(list: &DeviceList, as_json: bool) {
+    list.complaints.iter().for_each(complain);
+    let heaters = &list.heaters;
     if as_json {
         let list: Vec<Value> = heaters
             .iter()
@@ -52,7 +52,7 @@ fn print_devices(heaters: &[Heater], as_json: bool) {
         return say(serde_json::to_string_pretty(&list).unwrap_or_default());
     }
     if heaters.is_empty() {
-        return say(NO_HEATER);
+        return say(sentence(&list.in_place_of_heaters()));
     }
     for heater in heaters {
         let online = match heater.online {
@@ -62,6 +62,9 @@ fn print_devices(heaters: &[Heater], as_json: bool) {
         };
         say(format_args!("{}  type {}  {online:7}  {}", heater.mac, heater.device_type, heater.name));
     }
+    for other in &list.others {
+        say(format_args!("{other} is no NWP500 and left out"));
+    }
 }
 
 /// Asks the heaters, or one of them, for their status.
@@ -69,11 +72,11 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
     on_runtime(async {
         match ask(&config, device).await {
             Err(error) => failed(&error),
-            Ok((answers, missing)) => {
-                if answers.is_empty() && missing.is_empty() && !json {
-                    say(NO_HEATER);
+            Ok(Answers { statuses, missing, none }) => {
+                if let Some(none) = none.filter(|_| !json) {
+                    say(sentence(&none));
                 }
-                for (heater, status) in &answers {
+                for (heater, status) in &statuses {
                     print_status(heater, status, json);
                 }
                 for heater in &missing {
@@ -85,11 +88,19 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
     })
 }
 
-type Answers = (Vec<(Heater, Value)>, Vec<Heater>);
+#[derive(Default)]
+struct Answers {
+    statuses: Vec<(Heater, Value)>,
+    missing: Vec<Heater>,
+    /// Why nothing was asked for: the account has no heater.
+    none: Option<String>,
+}
 
 async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotError> {
     let way = Way::new(config).await?;
-    let mut heaters = way.heaters().await?;
+    let list = way.devices().await?;
+    let lack = list.in_place_of_heaters();
+    let mut heaters = list.heaters;
     if let Some(device) = device {
         heaters.retain(|heater| heater.mac == device);
         if heaters.is_empty() {
@@ -97,7 +108,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
         }
     }
     if heaters.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Answers { none: Some(lack), ..Answers::default() });
     }
     let identity = way.identity()?;
     let left_out = heaters.split_off(topics::served(&heaters, &identity.client));
@@ -110,7 +121,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     dial.filters = topics::filters(&heaters, &identity.client);
     link.dial(1, dial);
     let mut waiting: BTreeMap<Mac, Heater> = heaters.into_iter().map(|heater| (heater.mac.clone(), heater)).collect();
-    let mut answers = Vec::new();
+    let mut statuses = Vec::new();
     let collect = async {
         while !waiting.is_empty() {
             match events.recv().await {
@@ -126,7 +137,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
                     let Ok(message) = read(&topic, &payload) else { continue };
                     let (Some(mac), Body::Status(status)) = (message.mac, message.body) else { continue };
                     if let Some(heater) = waiting.remove(&mac) {
-                        answers.push((heater, Value::Object(decode_status(&status, config.units).object)));
+                        statuses.push((heater, Value::Object(decode_status(&status, config.units).object)));
                     }
                 }
                 Some(LinkEvent::Down { error, .. }) => return Err(error.into()),
@@ -142,7 +153,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     link.close(1);
     let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
     let _ = clock::within(Duration::from_secs(3), left).await;
-    Ok((answers, waiting.into_values().chain(left_out).collect()))
+    Ok(Answers { statuses, missing: waiting.into_values().chain(left_out).collect(), none: None })
 }
 
 fn print_status(heater: &Heater, status: &Value, as_json: bool) {
@@ -160,6 +171,12 @@ fn print_status(heater: &Heater, status: &Value, as_json: bool) {
             say(format_args!("  {name:34} {shown}"));
         }
     }
+}
+
+/// Makes a sentence of a text that begins in lower case.
+fn sentence(text: &str) -> String {
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}.", first.to_uppercase())
 }
 
 fn failed(error: &OneShotError) -> Exit {

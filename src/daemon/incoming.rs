@@ -7,14 +7,17 @@ use tracing::{debug, info, trace, warn};
 
 use super::{Daemon, SAID, Step, classify, settings};
 use crate::bridge::Verdict;
+use crate::io::clock;
 use crate::io::mqtt::{LinkEvent, Publication};
 use crate::io::rest::EnsureError;
 use crate::io::wire::UNREADABLE;
-use crate::io::{clock, task};
-use crate::navilink::account::Heater;
+use crate::navilink::devices::{DeviceList, Heater};
 use crate::navilink::presign::PresignError;
 use crate::navilink::topics;
 use crate::supervisor::{self, Generation, Input, Reason};
+
+/// So many texts about device lists are remembered.
+const MOST_SAID: usize = 1000;
 
 /// An event that the local broker could not be told in time is news for so long.
 const NEWS: Duration = Duration::from_secs(10);
@@ -28,9 +31,9 @@ impl Daemon {
                 self.cloud_is_up = session == self.supervisor.generation().0;
                 Input::LinkUp(Generation(session))
             }
-            LinkEvent::Message { session, topic, payload, .. } => {
+            LinkEvent::Message { session, topic, payload, retained, .. } => {
                 trace!(session, topic, bytes = payload.len(), "From the cloud");
-                match self.bridge.cloud_message(&topic, &payload, moment) {
+                match self.bridge.cloud_message(&topic, &payload, retained, moment) {
                     Verdict::Answered => Input::Answered(Generation(session)),
                     Verdict::Heard => Input::Heard(Generation(session)),
                 }
@@ -100,11 +103,25 @@ impl Daemon {
                 Input::CredentialsReady(g, life)
             }
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
-            Step::Listed(g, Ok(heaters)) => {
-                self.take_heaters(&heaters);
-                Input::HeatersListed(g, heaters.len())
+            Step::Listed(g, Ok(list)) => {
+                info!(heaters = list.heaters.len(), "The account's heaters are listed");
+                self.take_list(&list);
+                Input::HeatersListed(g, self.bridge.heaters().count())
             }
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
+            Step::Relisted(Ok(list)) => {
+                if !self.take_list(&list) {
+                    return;
+                }
+                Input::ReconnectRequested(Reason::new(
+                    "new-heater",
+                    "the account has a heater that the session does not serve",
+                ))
+            }
+            Step::Relisted(Err(error)) => {
+                warn!("The account's device list cannot be read: {error}");
+                return;
+            }
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
             Step::Probed(probe, reached) => Input::Probed(probe, reached),
             Step::MayRestart(id, answer) => return self.on_may_restart(id, answer),
@@ -117,16 +134,35 @@ impl Daemon {
         self.tell(input, now);
     }
 
-    fn take_heaters(&mut self, heaters: &[Heater]) {
-        info!(heaters = heaters.len(), "The account's heaters are listed");
-        for device in &self.config.devices {
-            if heaters.iter().all(|heater| heater.mac != device.mac) {
-                warn!(device = %device.mac, "The configuration names a heater that is not in the account");
+    /// Takes the account's device list, and says what is odd about it, once. Returns whether there is a heater that the
+    /// session does not serve.
+    fn take_list(&mut self, list: &DeviceList) -> bool {
+        for complaint in &list.complaints {
+            if self.is_news(complaint) {
+                warn!("In the account's device list, {complaint}");
             }
         }
-        self.bridge.set_heaters(heaters, self.moment());
-        let (state, heaters) = (self.state.clone(), heaters.to_vec());
-        task::spawn(async move { state.keep_heaters(&heaters).await });
+        for other in &list.others {
+            let text = other.to_string();
+            if self.is_news(&text) {
+                info!("Left out, for it is no NWP500: {text}");
+            }
+        }
+        for device in self.config.devices.clone() {
+            let mac = &device.mac;
+            if list.heaters.iter().all(|heater| heater.mac != *mac) && self.is_news(&format!("configured {mac}")) {
+                warn!(device = %mac, "The configuration names a heater that is not in the account's device list");
+            }
+        }
+        self.bridge.set_heaters(list, self.moment())
+    }
+
+    /// Returns whether a text has not been seen before; a great many of them are forgotten again.
+    fn is_news(&mut self, text: &str) -> bool {
+        if self.said.len() >= MOST_SAID {
+            self.said.clear();
+        }
+        self.said.insert(text.to_owned())
     }
 
     fn dial_cloud(&mut self, g: Generation, signed: Result<SecretString, PresignError>) {

@@ -14,7 +14,7 @@ mod settings;
 mod steps;
 mod stop;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, network, notify, task, tls};
-use crate::navilink::account::Heater;
+use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::supervisor::{Ending, Generation, Input, Redial, SignInBudget, Supervisor};
@@ -62,7 +62,8 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 enum Step {
     Credentials(Generation, Result<Duration, EnsureError>),
     SignedIn(Generation, Result<Duration, SignInError>),
-    Listed(Generation, Result<Vec<Heater>, RestError>),
+    Listed(Generation, Result<DeviceList, RestError>),
+    Relisted(Result<DeviceList, RestError>),
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
     Probed(u64, bool),
@@ -152,6 +153,10 @@ struct Daemon {
     redial: Redial,
     /// The times of the sign-ins being written; the next sign-in waits for it.
     saving: Option<JoinHandle<()>>,
+    /// What is known of the heaters being written.
+    keeping: Option<JoinHandle<()>>,
+    /// What was said of device lists, so that it is said once.
+    said: BTreeSet<String>,
     /// The probe in flight, or the last one.
     probing: Option<JoinHandle<()>>,
     /// Told when a link or a route of this machine changes.
@@ -209,9 +214,11 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
+        let mut bridge = Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about);
+        bridge.restore(state.memories());
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
-            bridge: Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about),
+            bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
             cloud: Link::new(identity.client.as_str(), cloud_sender)?,
             local: Link::new(&config.broker.client_id, local_sender)?,
@@ -226,6 +233,8 @@ impl Daemon {
             steps,
             step_done,
             saving: None,
+            keeping: None,
+            said: BTreeSet::new(),
             probing: None,
             network_changes,
             cloud_is_up: false,

@@ -13,7 +13,7 @@ use crate::io::mqtt::{Dial, LinkError};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, tls};
-use crate::navilink::account::Heater;
+use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::supervisor::{Decision, SignInBudget, seconds};
@@ -82,18 +82,18 @@ impl<'c> Way<'c> {
         Ok(Self { config, tls, account, client_id })
     }
 
-    /// Gets credentials, with the password if that must be, and lists the heaters.
+    /// Gets credentials, with the password if that must be, and lists the devices.
     ///
     /// # Errors
     ///
     /// Says which step failed.
-    pub async fn heaters(&self) -> Result<Vec<Heater>, OneShotError> {
+    pub async fn devices(&self) -> Result<DeviceList, OneShotError> {
         match self.account.ensure(Renewal::IfExpiring).await {
             Ok(()) => {}
             Err(EnsureError::Failed(error)) => return Err(error.into()),
             Err(EnsureError::SignInNeeded(_)) => self.sign_in().await?,
         }
-        Ok(self.account.heaters().await?)
+        Ok(self.account.devices().await?)
     }
 
     /// Returns who we are on the session.

@@ -11,6 +11,7 @@ use crate::io::alert::Alert;
 use crate::io::mqtt::Publication;
 use crate::io::rest::{EnsureError, Renewal};
 use crate::io::{clock, network, notify, task};
+use crate::navilink::devices::Heater;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
 
@@ -55,7 +56,7 @@ impl Daemon {
             }
             Effect::ListHeaters(g) => {
                 let account = Arc::clone(&self.account);
-                self.start(async move { Step::Listed(g, account.heaters().await) });
+                self.start(async move { Step::Listed(g, account.devices().await) });
             }
             Effect::Dial(g) => self.sign_url(g),
             Effect::BeginSession(_) => {
@@ -120,6 +121,11 @@ impl Daemon {
             bridge::Effect::Command { mac, name, status, reason: None } => {
                 info!(device = %mac, command = name, "Command {name}: {status}");
             }
+            bridge::Effect::ListHeaters => {
+                let account = Arc::clone(&self.account);
+                self.start(async move { Step::Relisted(account.devices().await) });
+            }
+            bridge::Effect::Keep => self.keep(),
             bridge::Effect::Administer { order, id } => self.administer(order, id),
             bridge::Effect::Warn { heater, text } => match heater {
                 Some(mac) => warn!(device = %mac, "{text}"),
@@ -156,6 +162,20 @@ impl Daemon {
                 let _ = earlier.await;
             }
             state.keep_sign_ins(times).await;
+        }));
+    }
+
+    /// Keeps what is known of the heaters; one after the other, so that the newest is what stays.
+    pub(super) fn keep(&mut self) {
+        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
+        let (state, memories) = (self.state.clone(), self.bridge.memories());
+        let earlier = self.keeping.take();
+        self.keeping = Some(task::spawn(async move {
+            if let Some(earlier) = earlier {
+                let _ = earlier.await;
+            }
+            state.keep_heaters(&heaters).await;
+            state.keep_memories(memories).await;
         }));
     }
 

@@ -15,7 +15,7 @@ const ALERT_LIMIT: Duration = Duration::from_secs(8);
 
 impl Daemon {
     /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
-    /// so nothing is left to be saved but a sign-in just counted.
+    /// so nothing is left to be saved but a sign-in just counted and the counters.
     pub(super) async fn stop(&mut self) {
         if self.administration.restarting {
             notify::reloading();
@@ -37,12 +37,16 @@ impl Daemon {
         let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
         self.cloud.close(cloud);
         self.local.close(local);
+        self.keep();
         let down = async {
             if cloud_was_up {
                 while !matches!(self.cloud_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
             }
             if local_was_up {
                 while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
+            }
+            if let Some(keeping) = self.keeping.take() {
+                let _ = keeping.await;
             }
             if let Some(saving) = self.saving.take() {
                 let _ = saving.await;

@@ -14,15 +14,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use crate::navilink::account::{Heater, read_heaters, write_heaters};
+use crate::bridge::Memories;
+use crate::navilink::devices::{DeviceList, Heater, write_heaters};
 
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
 const HEATERS: &str = "heaters.json";
+const MEMORY: &str = "memory.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
 /// None of the files is nearly as long.
@@ -124,12 +125,24 @@ impl StateDirectory {
 
     /// Returns the heaters that an earlier run knew.
     pub fn heaters(&self) -> Vec<Heater> {
-        self.read::<Value>(HEATERS).map(|list| read_heaters(&list).0).unwrap_or_default()
+        let mut list = DeviceList::default();
+        list.take_page(&self.read(HEATERS).unwrap_or_default());
+        list.heaters
     }
 
     /// Keeps the heaters.
     pub async fn keep_heaters(&self, heaters: &[Heater]) {
         self.write(HEATERS, write_heaters(heaters)).await;
+    }
+
+    /// Returns what an earlier run knew of the heaters.
+    pub fn memories(&self) -> Memories {
+        self.read(MEMORY).unwrap_or_default()
+    }
+
+    /// Keeps what is known of the heaters.
+    pub async fn keep_memories(&self, memories: Memories) {
+        self.write(MEMORY, memories).await;
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.
@@ -319,8 +332,9 @@ mod tests {
     async fn heaters_and_sign_ins_are_there_for_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
-        let listed = serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]);
-        let heaters = read_heaters(&listed).0;
+        let mut listed = DeviceList::default();
+        listed.take_page(&serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]));
+        let heaters = listed.heaters;
         assert_eq!(heaters.len(), 1);
         state.keep_heaters(&heaters).await;
         let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);

@@ -1,33 +1,14 @@
-//! What the cloud's REST API says of an account: its tokens and its heaters (protocol reference, section 1).
+//! What the cloud's REST API says of an account: its envelope and its tokens (protocol reference, section 1).
 
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::{Value, json};
-
-use crate::units::Mac;
+use serde_json::Value;
 
 /// The life of tokens that the cloud does not name.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
 /// The longest life that is believed.
 const LONGEST_LIFE: Duration = Duration::from_secs(86400);
-
-/// A heater of the account, as `POST /device/list` names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heater {
-    /// `macAddress`.
-    pub mac: Mac,
-    /// `deviceType`; 52 is the NWP500.
-    pub device_type: u32,
-    /// `additionalValue`, which every request carries.
-    pub additional_value: String,
-    /// `homeSeq`, which the five-segment answer topics carry.
-    pub home_seq: u64,
-    /// `deviceName`, empty when the account has none.
-    pub name: String,
-    /// `connected`: whether the cloud sees the heater; `None` when it does not say.
-    pub online: Option<bool>,
-}
 
 /// The tokens of the REST API.
 #[derive(Debug, Clone)]
@@ -165,62 +146,8 @@ pub fn token_of(data: &Value) -> &Value {
     data.get("token").filter(|token| token.is_object()).unwrap_or(data)
 }
 
-/// Reads one page of `POST /device/list`; returns the heaters and what was wrong with the entries that are none.
-pub fn read_heaters(data: &Value) -> (Vec<Heater>, Vec<String>) {
-    let (mut heaters, mut complaints) = (Vec::new(), Vec::new());
-    for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
-        match read_heater(entry.get("deviceInfo").unwrap_or(entry)) {
-            Ok(heater) => heaters.push(heater),
-            Err(what) => complaints.push(format!("entry {place} of the device list is left out: {what}")),
-        }
-    }
-    (heaters, complaints)
-}
-
-/// Writes heaters so that [`read_heaters`] reads them.
-pub fn write_heaters(heaters: &[Heater]) -> Value {
-    let write = |heater: &Heater| {
-        json!({ "deviceInfo": {
-            "homeSeq": heater.home_seq,
-            "macAddress": heater.mac.as_cloud(),
-            "additionalValue": heater.additional_value,
-            "deviceType": heater.device_type,
-            "deviceName": heater.name,
-            "connected": heater.online.map(|online| if online { 2 } else { 1 }),
-        } })
-    };
-    heaters.iter().map(write).collect()
-}
-
-fn read_heater(info: &Value) -> Result<Heater, String> {
-    let text = |key: &str| match info.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        _ => String::new(),
-    };
-    let number = |key: &str| info.get(key).and_then(integer);
-    let mac: Mac = text("macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
-    // The spelling goes into topics.
-    if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
-    }
-    let device_type = number("deviceType").and_then(|n| u32::try_from(n).ok()).ok_or("no usable `deviceType`")?;
-    Ok(Heater {
-        mac,
-        device_type,
-        additional_value: text("additionalValue"),
-        home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-        name: text("deviceName").chars().filter(|c| !c.is_control()).take(100).collect(),
-        online: match number("connected") {
-            Some(1) => Some(false),
-            Some(2) => Some(true),
-            _ => None,
-        },
-    })
-}
-
 /// Reads a whole number, also from a string.
-fn integer(value: &Value) -> Option<i64> {
+pub(super) fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
@@ -237,6 +164,7 @@ fn life(token: &Value, key: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret;
+    use serde_json::json;
 
     use super::*;
 
@@ -276,22 +204,6 @@ mod tests {
         assert_eq!(jwt.expires_in, Duration::from_secs(1800));
         assert!(read_jwt(&json!({ "accessToken": "new" }), None).is_err());
         assert!(read_jwt(&json!({ "accessToken": "" }), Some(&old)).is_err());
-    }
-
-    #[test]
-    fn a_broken_entry_of_the_list_costs_itself_only() {
-        let entry = |mac: &str| {
-            json!({ "deviceInfo": { "homeSeq": 1, "macAddress": mac, "deviceType": "52", "additionalValue": 5322,
-                "deviceName": "Garage", "connected": 2 } })
-        };
-        let (heaters, complaints) = read_heaters(&json!([entry("04786332FCA0"), entry("nonsense"), 7, null]));
-        assert_eq!(heaters.len(), 1);
-        assert_eq!(heaters[0].mac.as_cloud(), "04786332FCA0");
-        assert_eq!((heaters[0].device_type, heaters[0].additional_value.as_str()), (52, "5322"));
-        assert_eq!(heaters[0].online, Some(true));
-        assert_eq!(complaints.len(), 3);
-        assert_eq!(read_heaters(&write_heaters(&heaters)).0, heaters);
-        assert!(complaints[0].contains("nonsense"), "{complaints:?}");
     }
 
     #[test]

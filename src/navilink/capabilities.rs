@@ -30,6 +30,11 @@ impl Capabilities {
         }
     }
 
+    /// Returns the members as they were told, for [`Capabilities::learn`] of a later run.
+    pub fn told(&self) -> &Object {
+        &self.merged
+    }
+
     /// Returns whether the heater has said anything of itself yet.
     pub fn is_known(&self) -> bool {
         !self.merged.is_empty()

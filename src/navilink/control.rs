@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::account::Heater;
+use super::devices::Heater;
 use super::encoding::{Object, whole};
 use super::request::{Outgoing, envelope};
 use super::session::Identity;

@@ -78,9 +78,9 @@ pub enum Encoding {
     Flag,
     /// 2 on, 1 off, 0 not reported: `null`.
     TriState,
-    /// 0 off, all else on.
+    /// 0 off, all else on; a boolean is taken as it is.
     ZeroOne,
-    /// 1 on, 2 off.
+    /// 1 on, 2 off, 0 not reported: `null`.
     Inverted,
     /// Half degrees Celsius; a float in °C or °F.
     HalfCelsius,
@@ -117,6 +117,11 @@ pub(super) struct Context {
 /// Numbers beyond this are no measurement, and no longer exact.
 const LARGEST: f64 = 9_007_199_254_740_991.0;
 
+/// No sensor and no set point of a water heater is beyond these, in °C; wider than anything physical, so that only
+/// damaged values are refused.
+const COLDEST: f64 = -60.0;
+const HOTTEST: f64 = 200.0;
+
 /// A list of more entries than this is not believed.
 pub(super) const MOST_ENTRIES: usize = 1000;
 
@@ -133,16 +138,19 @@ impl Encoding {
             Self::Integer => Ok(whole(value)?.into()),
             Self::Number => Ok(plain(number(value)?)),
             Self::EnergyCount => Ok(plain(number(value)? * 4.0)),
-            Self::HalfCelsius => Ok(float(units.half_celsius(number(value)?))),
-            Self::HalfCelsiusByFormula => Ok(float(units.half_celsius_by_formula(number(value)?, context.formula))),
-            Self::DeciCelsius => Ok(float(units.deci_celsius(number(value)?))),
-            Self::DeciKelvin => Ok(float(units.deci_kelvin(number(value)?))),
+            Self::HalfCelsius => Ok(float(units.half_celsius(celsius(value, 2.0)?))),
+            Self::HalfCelsiusByFormula => {
+                Ok(float(units.half_celsius_by_formula(celsius(value, 2.0)?, context.formula)))
+            }
+            Self::DeciCelsius => Ok(float(units.deci_celsius(celsius(value, 10.0)?))),
+            Self::DeciKelvin => Ok(float(units.deci_kelvin(kelvin(value)?))),
             Self::DeciLitresPerMinute => Ok(float(units.deci_litres_per_minute(number(value)?))),
             Self::Litres => Ok(float(units.litres(number(value)?))),
+            Self::ZeroOne if value.is_boolean() => Ok(value.clone()),
             Self::ZeroOne => Ok((number(value)? != 0.0).into()),
             Self::Flag => look_up(value, &[(0, Some(false)), (1, Some(false)), (2, Some(true))]),
             Self::TriState => look_up(value, &[(0, None), (1, Some(false)), (2, Some(true))]),
-            Self::Inverted => look_up(value, &[(1, Some(true)), (2, Some(false))]),
+            Self::Inverted => look_up(value, &[(0, None), (1, Some(true)), (2, Some(false))]),
             Self::Named(names) => look_up(value, names),
             Self::Gallons(volumes) => look_up(value, volumes),
             Self::Week => within(value, 0, 0xff).map(days),
@@ -213,6 +221,24 @@ pub(super) fn number(value: &Value) -> Result<f64, String> {
     }
 }
 
+/// Reads a temperature in so many parts of a degree Celsius.
+fn celsius(value: &Value, parts: f64) -> Result<f64, String> {
+    let raw = number(value)?;
+    if (COLDEST..=HOTTEST).contains(&(raw / parts)) {
+        return Ok(raw);
+    }
+    Err(format!("expected a temperature from {COLDEST} to {HOTTEST} °C, found {} °C", raw / parts))
+}
+
+/// Reads a difference of temperatures in tenths of a kelvin.
+fn kelvin(value: &Value) -> Result<f64, String> {
+    let raw = number(value)?;
+    if raw.abs() / 10.0 <= HOTTEST {
+        return Ok(raw);
+    }
+    Err(format!("expected a difference of at most {HOTTEST} K, found {} K", raw / 10.0))
+}
+
 /// Reads a whole number: an integer, an integral float, or a string of either.
 pub fn whole(value: &Value) -> Result<i64, String> {
     match number(value) {
@@ -231,7 +257,7 @@ pub(super) fn within(value: &Value, low: i64, high: i64) -> Result<i64, String> 
 }
 
 /// Writes a number without a point when it is whole.
-pub(super) fn plain(number: f64) -> Value {
+pub fn plain(number: f64) -> Value {
     if number.fract() == 0.0 && number.abs() <= LARGEST { json!(number as i64) } else { json!(number) }
 }
 
@@ -333,7 +359,7 @@ pub(super) mod tests {
             assert!(us(Encoding::Number, value.clone()).is_err(), "{value}");
             assert!(us(Encoding::HalfCelsius, value.clone()).is_err(), "{value}");
             assert!(us(Encoding::Flag, value.clone()).is_err(), "{value}");
-            assert!(us(Encoding::ZeroOne, value.clone()).is_err(), "{value}");
+            assert_eq!(us(Encoding::ZeroOne, value.clone()).ok(), value.is_boolean().then(|| value.clone()), "{value}");
         }
         assert_eq!(us(Encoding::Integer, json!(1.5)), Err("expected a whole number, found 1.5".into()));
         let problem = Problem::new("dhwTemperature", us(Encoding::Number, json!("abc")).unwrap_err());
@@ -341,13 +367,32 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_is_beyond_anything_physical_is_malformed_and_the_limits_are_not() {
+        for (encoding, raw, good) in [
+            (Encoding::HalfCelsius, 9990, false),
+            (Encoding::HalfCelsius, 400, true),
+            (Encoding::HalfCelsius, 401, false),
+            (Encoding::HalfCelsiusByFormula, -120, true),
+            (Encoding::HalfCelsiusByFormula, -121, false),
+            (Encoding::DeciCelsius, 2000, true),
+            (Encoding::DeciCelsius, 2001, false),
+            (Encoding::DeciKelvin, -2000, true),
+            (Encoding::DeciKelvin, 2001, false),
+        ] {
+            assert_eq!(us(encoding, json!(raw)).is_ok(), good, "{encoding:?} {raw}");
+        }
+        let error = us(Encoding::HalfCelsius, json!(9990)).unwrap_err();
+        assert_eq!(error, "expected a temperature from -60 to 200 °C, found 4995 °C");
+    }
+
+    #[test]
     fn flags_say_on_off_or_unknown_and_refuse_what_is_neither() {
         let decoded = |encoding| (0..=3).map(move |n| us(encoding, json!(n)).ok()).collect::<Vec<_>>();
         let (on, off, unknown) = (Some(json!(true)), Some(json!(false)), Some(json!(null)));
         assert_eq!(decoded(Encoding::Flag), [off.clone(), off.clone(), on.clone(), None]);
-        assert_eq!(decoded(Encoding::TriState), [unknown, off.clone(), on.clone(), None]);
+        assert_eq!(decoded(Encoding::TriState), [unknown.clone(), off.clone(), on.clone(), None]);
         assert_eq!(decoded(Encoding::ZeroOne), [off.clone(), on.clone(), on.clone(), on.clone()]);
-        assert_eq!(decoded(Encoding::Inverted), [None, on, off, None]);
+        assert_eq!(decoded(Encoding::Inverted), [unknown, on, off, None]);
     }
 
     #[test]

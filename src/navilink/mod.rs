@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod command;
 pub mod control;
 pub mod decode;
+pub mod devices;
 pub mod diagnostics;
 pub mod encoding;
 pub mod energy;

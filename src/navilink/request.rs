@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::account::Heater;
+use super::devices::Heater;
 use super::session::Identity;
 use super::{command, topics};
 

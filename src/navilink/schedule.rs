@@ -12,6 +12,9 @@ use crate::units::UnitSystem;
 pub const RESERVATION_MODE: Names =
     &[(0, "unused"), (1, "heat_pump"), (2, "electric"), (3, "energy_saver"), (4, "high_demand"), (5, "power_off")];
 
+/// `decimalPoint` of a period that does not say it (protocol reference, section 1).
+const USUAL_DECIMAL_POINT: i64 = 5;
+
 /// The bytes of an entry in the hexadecimal form.
 const HEX_MEMBERS: [&str; 6] = ["enable", "week", "hour", "min", "mode", "param"];
 
@@ -81,7 +84,10 @@ pub fn decode_tou(data: &Object) -> Decoded {
 fn period(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Value {
     let (mut object, found) = decode_rows(PERIOD, raw, context(UnitSystem::Metric), &format!("{path}."));
     problems.extend(found);
-    let places = member(raw, "decimalPoint", path, problems, |value| within(value, 0, 10));
+    let places = match raw.get("decimalPoint") {
+        None | Some(Value::Null) => Some(USUAL_DECIMAL_POINT),
+        Some(_) => member(raw, "decimalPoint", path, problems, |value| within(value, 0, 10)),
+    };
     for (name, hour, minute) in [("start", "startHour", "startMinute"), ("end", "endHour", "endMinute")] {
         object.insert(name.to_owned(), time(raw, [hour, minute], path, problems));
     }

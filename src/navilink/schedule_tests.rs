@@ -111,6 +111,9 @@ fn a_price_needs_its_decimal_point() {
     assert_eq!(decoded.object["periods"][0]["price_min"], Value::Null);
     assert_eq!(decoded.object["periods"][0]["start"], json!("16:00"));
     assert_eq!(keys(&decoded), ["reservation[0].decimalPoint"]);
+    period.as_object_mut().unwrap().remove("decimalPoint");
+    let decoded = decode_tou(&object(json!({"reservation": [period]})));
+    assert_eq!((&decoded.object["periods"][0]["price_min"], keys(&decoded)), (&json!(0.31225), vec![]), "5 is usual");
 }
 
 #[test]

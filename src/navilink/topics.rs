@@ -1,6 +1,6 @@
 //! The topics of the cloud's broker (protocol reference, section 3).
 
-use super::account::Heater;
+use super::devices::Heater;
 use super::session::ClientId;
 use crate::units::Mac;
 
@@ -103,6 +103,7 @@ pub(super) mod tests {
             home_seq: 25004,
             name: "Garage".into(),
             online: Some(true),
+            record: Default::default(),
         }
     }
 

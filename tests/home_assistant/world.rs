@@ -8,7 +8,7 @@ use navien2mqtt::bridge::topics::Topics;
 use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings, commands};
 use navien2mqtt::home_assistant;
 use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
-use navien2mqtt::navilink::account;
+use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::feature::decode_feature;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
@@ -60,13 +60,14 @@ pub fn the_bridge() -> Value {
 /// The members of what stands on each topic that the table names.
 pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
     let mac: Mac = MAC.parse().unwrap();
-    let known = account::Heater {
+    let known = devices::Heater {
         mac: mac.clone(),
         device_type: 52,
         additional_value: "5322".into(),
         home_seq: 1,
         name: "Garage".into(),
         online: Some(true),
+        record: devices::Record::default(),
     };
     let minute = Duration::from_secs(60);
     let settings = Settings {
@@ -97,7 +98,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
     ] {
         let topic = format!("cmd/52/navilink-{MAC}/res{suffix}");
-        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), moment);
+        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), false, moment);
     }
     bridge.tou_fetched(&mac, &json!({}));
     bridge.set_connection(&documented_connection());

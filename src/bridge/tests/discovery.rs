@@ -5,14 +5,14 @@ use super::*;
 const DISCOVERY: &str = "homeassistant/device/navien2mqtt_04786332fc01/config";
 
 impl World {
-    fn feature(&mut self, last: u8, more: Value) {
+    pub(super) fn feature(&mut self, last: u8, more: Value) {
         let mut feature = json!({ "temperatureType": 1, "dhwUse": 2, "heatpumpUse": 2, "holidayUse": 2 });
         feature.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let answer = json!({ "response": { "feature": feature } });
         self.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &answer);
     }
 
-    fn discovered(&self) -> Value {
+    pub(super) fn discovered(&self) -> Value {
         self.broker.get(DISCOVERY).map(|payload| serde_json::from_slice(payload).unwrap()).unwrap_or_default()
     }
 }
@@ -35,8 +35,7 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
         first["components"]["recirculation_mode"]["command_topic"],
         "navien2mqtt/04786332fc01/set/recirculation_mode"
     );
-    world.bridge.set_heaters(&[Heater { name: "Cellar".into(), ..heater(1) }], world.moment());
-    world.drain();
+    world.lists(&[Heater { name: "Cellar".into(), ..heater(1) }]);
     assert_eq!(world.discovered()["device"]["name"], "Cellar");
     world.feature(1, json!({ "recirculationUse": 0 }));
     assert_eq!(world.discovered()["components"]["recirculation_mode"], json!({ "platform": "select" }), "a stub");
@@ -102,8 +101,8 @@ fn without_home_assistant_what_an_earlier_run_told_is_taken_back() {
     world.connect_broker();
     world.feature(1, json!({}));
     world.status(1, json!({ "temperatureType": 2 }));
-    world.bridge.set_heaters(&[heater(1), heater(2)], world.moment());
-    world.drain();
+    world.lists(&[heater(1), heater(2)]);
+    world.forgets(2);
     assert!(world.broker.keys().all(|topic| !topic.starts_with("homeassistant")), "{:?}", world.broker.keys());
     assert!(!world.bridge.filters().contains(&"homeassistant/status".to_owned()));
     assert!(world.asks("homeassistant/status", "online", false).is_empty());
@@ -111,12 +110,11 @@ fn without_home_assistant_what_an_earlier_run_told_is_taken_back() {
 }
 
 #[test]
-fn a_heater_that_left_the_account_is_taken_back_from_home_assistant() {
+fn a_heater_that_is_forgotten_is_taken_back_from_home_assistant() {
     let mut world = World::new(&[heater(1), heater(2)]);
     world.feature(1, json!({}));
     world.feature(2, json!({}));
-    world.bridge.set_heaters(&[heater(2)], world.moment());
-    world.drain();
+    world.forgets(1);
     assert_eq!(world.discovered(), Value::Null);
     assert!(world.broker.contains_key(&DISCOVERY.replace("fc01", "fc02")));
     world.connect_broker();

@@ -13,6 +13,7 @@ enum Happening {
     Pass(u16),
     Restart,
     GiveUp,
+    Forget(u8),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -26,6 +27,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         (0u16..1000).prop_map(Happening::Pass),
         Just(Happening::Restart),
         Just(Happening::GiveUp),
+        (0u8..4).prop_map(Happening::Forget),
     ]
 }
 
@@ -35,7 +37,7 @@ proptest! {
     fn nothing_old_is_ever_shown_as_live(happenings in prop::collection::vec(happening(), 1..60)) {
         let mut world = World::new(&[heater(1)]);
         let mut heard: BTreeMap<u8, Instant> = BTreeMap::new();
-        let mut listed = vec![1u8];
+        let mut listed = BTreeSet::from([1u8]);
         for happening in happenings {
             match happening {
                 Happening::Begin => world.begin_session(),
@@ -48,18 +50,28 @@ proptest! {
                     }
                 }
                 Happening::Noise(bytes) => {
-                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, world.moment());
+                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, false, world.moment());
                 }
                 Happening::List(lasts) => {
                     let heaters: Vec<Heater> = lasts.iter().map(|last| heater(*last)).collect();
-                    world.bridge.set_heaters(&heaters, world.moment());
-                    heard.retain(|last, _| lasts.contains(last));
-                    listed = lasts;
+                    world.lists(&heaters);
+                    // What is missing stays, but only for a moment available if it does not answer.
+                    for missing in listed.iter().filter(|last| !lasts.contains(last)) {
+                        if let Some(at) = heard.get_mut(missing) {
+                            *at = (*at).min(world.now + Duration::from_secs(30) - 5 * MINUTE);
+                        }
+                    }
+                    listed.extend(lasts);
                 }
                 Happening::Pass(seconds) => world.pass(Duration::from_secs(seconds.into())),
                 Happening::Restart => {
                     world.broker.clear();
                     world.connect_broker();
+                }
+                Happening::Forget(last) => {
+                    world.asks("navien2mqtt/bridge/request/forget", heater(last).mac.as_str(), false);
+                    heard.remove(&last);
+                    listed.remove(&last);
                 }
                 Happening::GiveUp => {
                     world.bridge.give_up();

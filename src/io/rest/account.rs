@@ -11,7 +11,8 @@ use tracing::debug;
 use super::{RestClient, RestError};
 use crate::io::clock;
 use crate::io::state::{StateDirectory, TokenFile, unix};
-use crate::navilink::account::{ApiError, AwsCredentials, Heater, Jwt, read_aws, read_jwt, token_of};
+use crate::navilink::account::{ApiError, AwsCredentials, Jwt, read_aws, read_jwt, token_of};
+use crate::navilink::devices::{DeviceList, Heater};
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -225,12 +226,12 @@ impl Account {
         Some(self.tokens.lock().await.as_ref()?.aws.as_ref()?.0.clone())
     }
 
-    /// Returns the account's heaters.
+    /// Returns the account's device list.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn heaters(&self) -> Result<Vec<Heater>, RestError> {
+    pub async fn devices(&self) -> Result<DeviceList, RestError> {
         let (access, _) = self.access().await?;
         match self.client.device_list(&access, &self.email).await {
             Err(error) if error.code() == Some(401) => {

@@ -10,13 +10,13 @@ use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tracing::warn;
 use url::Url;
 
 use super::RestError;
 use crate::io::clock;
 use crate::io::retry_after::retry_after;
-use crate::navilink::account::{ApiError, Heater, open_envelope, read_heaters};
+use crate::navilink::account::{ApiError, open_envelope};
+use crate::navilink::devices::{DeviceList, Heater};
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
@@ -108,31 +108,23 @@ impl RestClient {
         self.post("/user/secured-sign-in", Some(access), json!({ "userId": email })).await
     }
 
-    /// `POST /device/list`, all pages. A heater that is listed twice counts once.
+    /// `POST /device/list`, all pages.
     ///
     /// # Errors
     ///
     /// As every call.
-    pub async fn device_list(&self, access: &SecretString, email: &str) -> Result<Vec<Heater>, RestError> {
-        let mut heaters: Vec<Heater> = Vec::new();
+    pub async fn device_list(&self, access: &SecretString, email: &str) -> Result<DeviceList, RestError> {
+        let mut list = DeviceList::default();
         for page in 0..MAX_PAGES {
             let body = json!({ "userId": email, "offset": page * PAGE, "count": PAGE });
             let data = self.post("/device/list", Some(access), body).await?;
             let Some(entries) = data.as_array().map(Vec::len) else { return Err(ApiError::Missing("data").into()) };
-            let (found, complaints) = read_heaters(&data);
-            for complaint in complaints {
-                warn!("{complaint}");
-            }
-            for heater in found {
-                if heaters.iter().all(|known| known.mac != heater.mac) {
-                    heaters.push(heater);
-                }
-            }
+            list.take_page(&data);
             if entries < PAGE {
                 break;
             }
         }
-        Ok(heaters)
+        Ok(list)
     }
 
     /// `GET /device/tou`

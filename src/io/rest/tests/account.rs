@@ -68,7 +68,7 @@ async fn without_tokens_only_a_sign_in_helps() {
     let account = account(&server);
     assert!(sign_in_needed(account.ensure(Renewal::IfExpiring).await));
     assert!(account.aws_credentials().await.is_none());
-    assert!(account.heaters().await.is_err());
+    assert!(account.devices().await.is_err());
     assert!(server.calls().is_empty(), "{:?}", server.paths());
 
     account.sign_in().await.unwrap();
@@ -146,8 +146,8 @@ async fn two_calls_that_are_refused_cause_one_renewal() {
     .await;
     keep_tokens(&server, 0, 0).await;
     let account = account(&server);
-    let (one, other) = tokio::join!(account.heaters(), account.heaters());
-    assert_eq!((one.unwrap().len(), other.unwrap().len()), (1, 1));
+    let (one, other) = tokio::join!(account.devices(), account.devices());
+    assert_eq!((one.unwrap().heaters.len(), other.unwrap().heaters.len()), (1, 1));
     assert_eq!(server.paths().iter().filter(|path| *path == JWT).count(), 1);
 }
 
@@ -155,7 +155,7 @@ async fn two_calls_that_are_refused_cause_one_renewal() {
 async fn a_call_that_is_refused_again_after_a_renewal_is_not_tried_a_third_time() {
     let server = healthy_but(LIST, || Reply::raw(401, "", "")).await;
     keep_tokens(&server, 0, 0).await;
-    assert_eq!(account(&server).heaters().await.unwrap_err().code(), Some(401));
+    assert_eq!(account(&server).devices().await.unwrap_err().code(), Some(401));
     assert_eq!(server.paths(), [LIST, JWT, LIST]);
 }
 
@@ -163,7 +163,7 @@ async fn a_call_that_is_refused_again_after_a_renewal_is_not_tried_a_third_time(
 async fn other_failures_of_a_call_renew_nothing() {
     let server = healthy_but(LIST, || Reply::raw(503, "", "")).await;
     keep_tokens(&server, 0, 0).await;
-    assert_eq!(account(&server).heaters().await.unwrap_err().code(), Some(503));
+    assert_eq!(account(&server).devices().await.unwrap_err().code(), Some(503));
     assert_eq!(server.paths(), [LIST]);
 }
 

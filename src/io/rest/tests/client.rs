@@ -45,7 +45,7 @@ async fn the_time_of_use_query_names_heater_user_and_controller() {
     })
     .await;
     let client = client(&server);
-    let heater = client.device_list(&secret("a"), EMAIL).await.unwrap().remove(0);
+    let heater = client.device_list(&secret("a"), EMAIL).await.unwrap().heaters.remove(0);
     let answer = client.device_tou(&secret("a"), (EMAIL, "O"), &heater, "56496061BT22230408").await.unwrap();
     assert_eq!(answer, json!({ "registerPath": "app" }));
     let call = server.calls().remove(1);
@@ -149,7 +149,7 @@ async fn all_pages_of_the_device_list_are_read() {
         Reply::good(&Value::from(page))
     })
     .await;
-    let heaters = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
+    let heaters = client(&server).device_list(&secret("a"), EMAIL).await.unwrap().heaters;
     assert_eq!(heaters.len(), 45);
     assert_eq!(heaters[44].mac.as_str(), "04786330002c");
     assert_eq!(server.calls().len(), 3);
@@ -158,7 +158,7 @@ async fn all_pages_of_the_device_list_are_read() {
 #[tokio::test]
 async fn a_device_list_that_repeats_itself_ends() {
     let server = Server::start(|_| Reply::good(&(0..20).map(entry).collect())).await;
-    let heaters = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
+    let heaters = client(&server).device_list(&secret("a"), EMAIL).await.unwrap().heaters;
     assert_eq!(heaters.len(), 20);
     assert!(server.calls().len() <= 50);
 }
