@@ -69,7 +69,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Decodes a raw cloud message, or a bare status or feature object, from standard input
+    /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
+    /// answer, from standard input
     Decode {
         /// The units to show
         #[arg(long, value_enum, default_value_t = Units::Device)]
