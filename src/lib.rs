@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod exit;
 pub mod home_assistant;
 pub mod io;
+pub mod model;
 pub mod navilink;
 #[cfg(feature = "simulator")]
 pub mod simulator;

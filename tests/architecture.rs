@@ -9,12 +9,13 @@ const OUTSIDE: &[&str] = &["tokio", "paho_mqtt", "reqwest", "sd_notify", "rustls
 /// What each pure module may name of this crate.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
+    ("model", &["model"]),
     ("units", &["units"]),
-    ("navilink", &["navilink", "units"]),
-    ("home_assistant", &["home_assistant", "navilink", "units"]),
-    ("bridge", &["bridge", "navilink", "home_assistant", "units"]),
-    ("config", &["config", "units"]),
-    ("io", &["io", "navilink", "config", "units"]),
+    ("navilink", &["navilink", "model", "units"]),
+    ("home_assistant", &["home_assistant", "navilink", "model", "units"]),
+    ("bridge", &["bridge", "navilink", "home_assistant", "model", "units"]),
+    ("config", &["config", "model", "units"]),
+    ("io", &["io", "navilink", "config", "model", "units"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {

@@ -6,8 +6,9 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Publication, Refusal};
+use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Refusal};
 use navien2mqtt::io::wire::{End, Fence, Loss, Pump, Target, Transport, UNREADABLE, Wire, WireError};
+use navien2mqtt::model::Message;
 use support::mosquitto::Mosquitto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,8 +30,8 @@ fn dial(port: u16) -> Dial {
     }
 }
 
-fn publication(topic: &str, payload: &str) -> Publication {
-    Publication { topic: topic.into(), payload: Bytes::copy_from_slice(payload.as_bytes()), retained: false }
+fn publication(topic: &str, payload: &str) -> Message {
+    Message { topic: topic.into(), payload: Bytes::copy_from_slice(payload.as_bytes()), retained: false }
 }
 
 struct Subject {

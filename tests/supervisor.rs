@@ -330,6 +330,37 @@ fn a_planned_renewal_that_fails_is_an_outage_like_any_other() {
 }
 
 #[test]
+fn a_session_that_is_renewed_on_purpose_is_no_outage_and_one_that_is_not_up_is_not_renewed() {
+    let renew = || Input::RenewSession(Reason::new("new-heater", "there is another one"));
+    let mut world = World::connected(settings());
+    let before = world.supervisor.generation();
+    world.input(renew());
+    assert_eq!(world.state(), State::Reconnecting);
+    assert_eq!(world.supervisor.view().reason.map(|reason| reason.code), Some("new-heater"));
+    let dialling = world.supervisor.generation();
+    world.input(renew());
+    assert_eq!(world.supervisor.generation(), dialling, "an attempt goes on");
+    world.run_for(Duration::from_secs(2));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
+    assert_ne!(world.supervisor.generation(), before);
+    assert!(world.periodic);
+}
+
+#[test]
+fn an_account_without_heaters_says_what_it_has_and_is_asked_again_after_five_minutes() {
+    let World { mut supervisor, now, .. } = World::new(settings(), 1);
+    supervisor.handle_input(Input::Start, now);
+    let g = supervisor.generation();
+    supervisor.handle_input(Input::CredentialsReady(g, Duration::from_secs(3300)), now);
+    supervisor.handle_input(Input::HeatersListed(g, Err("the account has no NWP500".into())), now);
+    assert_eq!(
+        supervisor.view().reason.map(|reason| reason.to_string()).as_deref(),
+        Some("no-heaters: the account has no NWP500")
+    );
+    assert_eq!(supervisor.poll_timeout(now).at, now + Duration::from_secs(300));
+}
+
+#[test]
 fn credentials_are_renewed_ahead_of_their_end_without_touching_the_session() {
     let mut world = World::connected(settings());
     world.polling = Some(Duration::from_secs(60));

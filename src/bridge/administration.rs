@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Bridge, Moment};
+use super::Bridge;
+use crate::model::Moment;
 use crate::navilink::message::Body;
 
 /// What the daemon is asked for; it answers with [`Bridge::respond`].

@@ -8,7 +8,8 @@ use super::administration::kind;
 use super::energy::Energy;
 use super::heater::Held;
 use super::meter::{self, Meters, Rule};
-use super::{Bridge, Moment, Verdict};
+use super::{Bridge, Verdict};
+use crate::model::{Mac, Moment};
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
@@ -18,7 +19,7 @@ use crate::navilink::message::{self, Body};
 use crate::navilink::request::Query;
 use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
 use crate::navilink::status::decode_status;
-use crate::units::{Mac, UnitSystem};
+use crate::units::UnitSystem;
 
 /// The counters of a status (protocol reference, section 6), which Home Assistant adds up.
 const STATUS_METERS: [(&str, &Rule); 3] = [

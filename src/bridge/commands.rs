@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::set::{self, Edit, Known, Payload, Plan};
-use super::{Bridge, Effect, Moment};
+use super::{Bridge, Effect};
+use crate::model::{Mac, Moment};
 use crate::navilink::control::{Control, Schedule};
 use crate::navilink::encoding::{Object, whole};
 use crate::navilink::message::{Body, Message};
 use crate::navilink::request::Query;
 use crate::navilink::schedule::complete_entries;
 use crate::navilink::topics;
-use crate::units::Mac;
 
 /// `failCode` of a control that came too soon after the one before it (protocol reference, section 4).
 const TOO_SOON: i64 = 2;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// The most different complaints kept; what comes after them is counted together.
 const MOST: usize = 500;

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::{Bridge, Effect};
 use crate::home_assistant::entities::Topic;
 use crate::home_assistant::{self, birth_topic, bridge_id, discovery_topic, heater_id};
+use crate::model::Mac;
 use crate::navilink::encoding::Object;
 use crate::navilink::request::Query;
-use crate::units::Mac;
 
 /// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
 const BIRTH_WAIT: (u64, u64) = (200, 1000);

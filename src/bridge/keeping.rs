@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::listing::Missing;
 use super::meter::Meters;
 use super::{Bridge, Effect};
+use crate::model::Mac;
 use crate::navilink::encoding::Object;
-use crate::units::Mac;
 
 /// What is kept of a heater.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

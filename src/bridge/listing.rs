@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::heater::Held;
-use super::{Bridge, Effect, Moment, topics};
+use super::{Bridge, Effect, topics};
+use crate::model::{Mac, Moment};
 use crate::navilink::devices::{DeviceList, Heater};
 use crate::navilink::request::Query;
 use crate::navilink::topics as cloud_topics;
-use crate::units::Mac;
 
 /// A heater that was missing from complete lists for so long, in seconds, is removed.
 const GONE_AFTER: u64 = 24 * 3600;
@@ -44,9 +44,7 @@ impl Missing {
 impl Bridge {
     /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
-    ///
-    /// Returns whether there is a heater for which the session has no subscriptions yet.
-    pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) -> bool {
+    pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.listing.taken(moment.now, self.settings.intervals.information);
         let all: Vec<Mac> = self.heaters.keys().cloned().collect();
         for mac in all {
@@ -65,10 +63,25 @@ impl Bridge {
         for mac in gone.collect::<Vec<_>>() {
             self.forget(&mac, "the bridge cannot serve this heater", moment);
         }
-        let new = served.iter().any(|heater| !self.heaters.contains_key(&heater.mac));
         self.take_heaters(served);
         self.keep(moment.now);
-        new && self.session.is_some()
+        self.renew_session_for_new_heaters();
+    }
+
+    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
+    pub fn cloud_filters(&mut self) -> Vec<String> {
+        self.subscribed = self.heaters.keys().cloned().collect();
+        let heaters: Vec<Heater> = self.heaters().cloned().collect();
+        cloud_topics::filters(&heaters, &self.identity.client)
+    }
+
+    /// Asks for another session if this one has no subscriptions for some heater.
+    pub(super) fn renew_session_for_new_heaters(&mut self) {
+        if self.session.is_some() && self.heaters.keys().any(|mac| !self.subscribed.contains(mac)) {
+            // Asked for once, whatever becomes of it.
+            self.subscribed = self.heaters.keys().cloned().collect();
+            self.effects.push_back(Effect::RenewSession);
+        }
     }
 
     /// Takes note that a complete list leaves a heater out.

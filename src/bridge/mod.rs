@@ -22,16 +22,17 @@ mod set;
 mod tally;
 pub mod topics;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::Heater;
-use crate::navilink::request::{Outgoing, Query, presence};
+use crate::navilink::request::{Query, presence};
 use crate::navilink::session::Identity;
-use crate::units::{Mac, UnitsChoice};
+use crate::units::UnitsChoice;
 
 use administration::Order;
 use complaints::Complaints;
@@ -63,26 +64,6 @@ pub struct Settings {
     pub commands: commands::Settings,
 }
 
-/// A message for the local broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The topic.
-    pub topic: String,
-    /// The payload; an empty one that is retained clears the topic.
-    pub payload: Bytes,
-    /// Whether the broker is to keep it.
-    pub retained: bool,
-}
-
-/// Both clocks at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// The monotonic time.
-    pub now: Instant,
-    /// The wall-clock time.
-    pub wall: SystemTime,
-}
-
 /// What the daemon is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -91,7 +72,7 @@ pub enum Effect {
     /// Send to the cloud's broker.
     Request {
         /// What.
-        message: Outgoing,
+        message: Message,
         /// Whether an answer is due.
         answered: bool,
     },
@@ -102,6 +83,8 @@ pub enum Effect {
         /// Its `controllerSerialNumber`.
         controller_serial: String,
     },
+    /// Replace the session with the cloud by one that has subscriptions for new heaters.
+    RenewSession,
     /// Connect to the cloud afresh, as a user asked.
     Reconnect,
     /// Tell a human what became of a command.
@@ -157,6 +140,8 @@ pub struct Bridge {
     messages: Tally,
     /// When the session began that carries requests now.
     session: Option<Instant>,
+    /// The heaters that it has subscriptions for.
+    subscribed: BTreeSet<Mac>,
     /// Whether requests repeat.
     periodic: bool,
     /// What `bridge/info` says besides the heaters.
@@ -181,6 +166,7 @@ impl Bridge {
             complaints: Complaints::default(),
             messages: Tally::default(),
             session: None,
+            subscribed: BTreeSet::new(),
             periodic: false,
             about,
             birth_due: None,
@@ -221,10 +207,11 @@ impl Bridge {
         for (index, held) in self.heaters.values_mut().enumerate() {
             held.schedule = Some(Schedule::begin(now, index));
         }
-        let messages: Vec<Outgoing> = self.heaters().map(|heater| presence(heater, &self.identity, true)).collect();
+        let messages: Vec<Message> = self.heaters().map(|heater| presence(heater, &self.identity, true)).collect();
         for message in messages {
             self.effects.push_back(Effect::Request { message, answered: false });
         }
+        self.renew_session_for_new_heaters();
     }
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.
@@ -247,7 +234,7 @@ impl Bridge {
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn leave_cloud(&self) -> Vec<Outgoing> {
+    pub fn leave_cloud(&self) -> Vec<Message> {
         let heaters = self.heaters();
         heaters
             .flat_map(|h| [Query::EndOfSession.message(h, &self.identity), presence(h, &self.identity, false)])
@@ -255,7 +242,7 @@ impl Bridge {
     }
 
     /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
-    pub fn cloud_will(&self) -> Option<Outgoing> {
+    pub fn cloud_will(&self) -> Option<Message> {
         Some(presence(self.heaters().next()?, &self.identity, false))
     }
 

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use super::Bridge;
 use super::administration::{Order, value as named};
 use super::topics::Request;
-use super::{Bridge, Moment};
+use crate::model::{Mac, Moment};
 use crate::navilink::request::Query;
-use crate::units::Mac;
 
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;

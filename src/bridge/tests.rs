@@ -1,6 +1,7 @@
 mod discovery;
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -47,7 +48,7 @@ pub(super) struct World {
     pub(super) now: Instant,
     broker: BTreeMap<String, Bytes>,
     pub(super) others: Vec<Message>,
-    pub(super) requests: Vec<Outgoing>,
+    pub(super) requests: Vec<Message>,
     warnings: Vec<String>,
     rest: Vec<Effect>,
 }
@@ -75,12 +76,11 @@ impl World {
         world
     }
 
-    /// A complete device list comes; returns whether the session is to be renewed for it.
-    pub(super) fn lists(&mut self, heaters: &[Heater]) -> bool {
+    /// A complete device list comes.
+    pub(super) fn lists(&mut self, heaters: &[Heater]) {
         let list = DeviceList { heaters: heaters.to_vec(), ..DeviceList::default() };
-        let new = self.bridge.set_heaters(&list, self.moment());
+        self.bridge.set_heaters(&list, self.moment());
         self.drain();
-        new
     }
 
     /// A user lets a heater be forgotten.
@@ -123,6 +123,7 @@ impl World {
 
     pub(super) fn begin_session(&mut self) {
         self.bridge.start_periodic();
+        self.bridge.cloud_filters();
         self.bridge.session_begun(self.now);
         self.bridge.handle_timeout(self.moment());
         self.drain();

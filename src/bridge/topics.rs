@@ -1,6 +1,6 @@
 //! The topics of the local broker (contract, section 4).
 
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
 pub const OF_DEVICE: [&str; 9] =

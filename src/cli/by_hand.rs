@@ -12,13 +12,13 @@ use crate::daemon;
 use crate::daemon::one_shot::{OneShotError, Way};
 use crate::exit::Exit;
 use crate::io::clock;
-use crate::io::mqtt::{Link, LinkEvent, Publication};
+use crate::io::mqtt::{Link, LinkEvent};
+use crate::model::{Mac, Message};
 use crate::navilink::devices::{DeviceList, Heater};
 use crate::navilink::message::{Body, read};
 use crate::navilink::request::Query;
 use crate::navilink::status::decode_status;
 use crate::navilink::topics;
-use crate::units::Mac;
 
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
@@ -128,8 +128,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
                 Some(LinkEvent::Up { .. }) => {
                     for heater in waiting.values() {
                         let message = Query::Status.message(heater, &identity);
-                        let publication =
-                            Publication { topic: message.topic, payload: message.payload, retained: false };
+                        let publication = Message { topic: message.topic, payload: message.payload, retained: false };
                         link.publish(1, publication);
                     }
                 }

@@ -20,7 +20,8 @@ use crate::config::{Config, LogLevel, Problem, Surroundings};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{journal, tls};
-use crate::units::{Mac, UnitsChoice};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
 /// After the work is done, what is left on the runtime (a name lookup that nobody waits for) gets so long.

@@ -13,7 +13,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::units::{Mac, UnitsChoice};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 pub use reader::Problem;
 pub use sections::LEVELS as LOG_LEVELS;

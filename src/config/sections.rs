@@ -17,7 +17,8 @@ use super::{
     Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget,
     OnFailure, Pem, Reachability, Recovery, Strategy, Surroundings,
 };
-use crate::units::{Mac, UnitsChoice};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -8,11 +8,11 @@ use tracing::{info, warn};
 
 use super::steps::Steps;
 use super::{Daemon, Step, report};
-use crate::bridge::Moment;
 use crate::bridge::administration::Order;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
 use crate::io::journal;
+use crate::model::Moment;
 use crate::supervisor::{Effect, Input};
 
 /// How the daemon has ended.

@@ -8,12 +8,12 @@ use tracing::{debug, info, trace, warn};
 use super::{Daemon, SAID, Step, classify, settings};
 use crate::bridge::Verdict;
 use crate::io::clock;
-use crate::io::mqtt::{LinkEvent, Publication};
+use crate::io::mqtt::LinkEvent;
 use crate::io::rest::EnsureError;
 use crate::io::wire::UNREADABLE;
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::model::Message;
+use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
-use crate::navilink::topics;
 use crate::supervisor::{self, Generation, Input, Reason};
 
 /// So many texts about device lists are remembered.
@@ -61,7 +61,7 @@ impl Daemon {
                 }
                 let recent = self.unsaid.drain(..).rev().filter(|(at, _)| *at + NEWS >= moment.now);
                 for message in messages.into_iter().chain(recent.map(|(_, message)| message)) {
-                    self.local.publish(session, settings::publication(message));
+                    self.local.publish(session, message);
                 }
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
@@ -106,18 +106,12 @@ impl Daemon {
             Step::Listed(g, Ok(list)) => {
                 info!(heaters = list.heaters.len(), "The account's heaters are listed");
                 self.take_list(&list);
-                Input::HeatersListed(g, self.bridge.heaters().count())
+                // A heater that this list leaves out may be there all the same.
+                let known = self.bridge.heaters().next().map(|_| ());
+                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
             }
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
-            Step::Relisted(Ok(list)) => {
-                if !self.take_list(&list) {
-                    return;
-                }
-                Input::ReconnectRequested(Reason::new(
-                    "new-heater",
-                    "the account has a heater that the session does not serve",
-                ))
-            }
+            Step::Relisted(Ok(list)) => return self.take_list(&list),
             Step::Relisted(Err(error)) => {
                 warn!("The account's device list cannot be read: {error}");
                 return;
@@ -134,9 +128,8 @@ impl Daemon {
         self.tell(input, now);
     }
 
-    /// Takes the account's device list, and says what is odd about it, once. Returns whether there is a heater that the
-    /// session does not serve.
-    fn take_list(&mut self, list: &DeviceList) -> bool {
+    /// Takes the account's device list, and says what is odd about it, once.
+    fn take_list(&mut self, list: &DeviceList) {
         for complaint in &list.complaints {
             if self.is_news(complaint) {
                 warn!("In the account's device list, {complaint}");
@@ -154,7 +147,7 @@ impl Daemon {
                 warn!(device = %mac, "The configuration names a heater that is not in the account's device list");
             }
         }
-        self.bridge.set_heaters(list, self.moment())
+        self.bridge.set_heaters(list, self.moment());
     }
 
     /// Returns whether a text has not been seen before; a great many of them are forgotten again.
@@ -180,14 +173,10 @@ impl Daemon {
                 return self.tell(Input::LinkDown(g, failure), clock::now());
             }
         };
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
         let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
-        dial.filters = topics::filters(&heaters, &self.identity.client);
-        dial.will = self.bridge.cloud_will().map(|will| Publication {
-            topic: will.topic,
-            payload: will.payload,
-            retained: false,
-        });
+        dial.filters = self.bridge.cloud_filters();
+        dial.will =
+            self.bridge.cloud_will().map(|will| Message { topic: will.topic, payload: will.payload, retained: false });
         self.cloud.dial(g.0, dial);
     }
 }

@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use administration::Administration;
 pub use administration::{Ended, MayRestart};
 
-use crate::bridge::{self, Bridge, Moment};
+use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
@@ -37,11 +37,11 @@ use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, network, notify, task, tls};
+use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::supervisor::{Ending, Generation, Input, Redial, SignInBudget, Supervisor};
-use crate::units::Mac;
 
 /// How many events of one link may wait for the loop.
 const MAX_EVENTS: usize = 1024;
@@ -137,7 +137,6 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
 
 struct Daemon {
     config: Config,
-    identity: Identity,
     state: StateDirectory,
     account: Arc<Account>,
     cloud_tls: Arc<ClientConfig>,
@@ -164,7 +163,7 @@ struct Daemon {
     /// Whether the cloud's session is up.
     cloud_is_up: bool,
     /// Events of the last moments that the local broker was not there to take, the newest first.
-    unsaid: VecDeque<(Instant, bridge::Message)>,
+    unsaid: VecDeque<(Instant, Message)>,
     alarm: alarm::Alarm,
     alerter: Option<Alerter>,
     administration: Administration,
@@ -214,17 +213,17 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let mut bridge = Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about);
+        let cloud = Link::new(identity.client.as_str(), cloud_sender)?;
+        let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
             bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
-            cloud: Link::new(identity.client.as_str(), cloud_sender)?,
+            cloud,
             local: Link::new(&config.broker.client_id, local_sender)?,
             account: Arc::new(account),
             config,
-            identity,
             state,
             cloud_tls,
             local_tls,

@@ -13,11 +13,11 @@ use crate::io::mqtt::{Dial, LinkError};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, tls};
+use crate::model::Mac;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::supervisor::{Decision, SignInBudget, seconds};
-use crate::units::Mac;
 
 /// Why a command that goes to the cloud failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,11 +6,11 @@ use tokio::task::JoinHandle;
 use tracing::{info, trace, warn};
 
 use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
-use crate::bridge::{self, Moment};
+use crate::bridge;
 use crate::io::alert::Alert;
-use crate::io::mqtt::Publication;
 use crate::io::rest::{EnsureError, Renewal};
 use crate::io::{clock, network, notify, task};
+use crate::model::Moment;
 use crate::navilink::devices::Heater;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
@@ -89,7 +89,7 @@ impl Daemon {
         match effect {
             bridge::Effect::Publish(message) => {
                 if self.redial.is_up() {
-                    self.local.publish(self.redial.generation().0, settings::publication(message));
+                    self.local.publish(self.redial.generation().0, message);
                 } else if !message.retained {
                     self.unsaid.truncate(MAX_UNSAID - 1);
                     self.unsaid.push_front((clock::now(), message));
@@ -98,8 +98,7 @@ impl Daemon {
             bridge::Effect::Request { message, answered } => {
                 let g = self.supervisor.generation();
                 trace!(topic = message.topic, "To the cloud");
-                self.cloud
-                    .publish(g.0, Publication { topic: message.topic, payload: message.payload, retained: false });
+                self.cloud.publish(g.0, message);
                 if answered {
                     self.tell(Input::RequestSent(g), clock::now());
                 }
@@ -108,6 +107,10 @@ impl Daemon {
                 let Some(heater) = self.bridge.heaters().find(|heater| heater.mac == mac).cloned() else { return };
                 let account = Arc::clone(&self.account);
                 self.start(async move { Step::Tou(mac, account.tou(&heater, &controller_serial).await) });
+            }
+            bridge::Effect::RenewSession => {
+                let reason = Reason::new("new-heater", "the account has a heater that the session does not serve");
+                self.tell(Input::RenewSession(reason), clock::now());
             }
             bridge::Effect::Reconnect => {
                 info!("A reconnect is asked for on the local broker");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use crate::bridge::Moment;
+use crate::model::Moment;
 use crate::supervisor::{Event, State, View, seconds};
 
 /// Returns the wall-clock time of `at`.

@@ -7,12 +7,13 @@ use rustls::ClientConfig;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::bridge;
 use crate::bridge::polling::Intervals;
 use crate::bridge::topics::Topics;
-use crate::bridge::{self, Message};
 use crate::config::{Attempts, Config, OnFailure, Strategy};
-use crate::io::mqtt::{Dial, Publication};
+use crate::io::mqtt::Dial;
 use crate::io::wire::{Target, Transport};
+use crate::model::Message;
 use crate::supervisor::{self, Backoff, Line};
 
 /// The keep-alive of the local link: a broker next door that stops answering is noticed within 45 seconds.
@@ -124,12 +125,7 @@ pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Messag
         operation_timeout: config.cloud.operation_timeout,
         username: broker.username.clone(),
         password: broker.password.clone(),
-        will: Some(publication(will)),
+        will: Some(will),
         filters,
     }
-}
-
-/// Turns a message of the bridge into one of the link.
-pub fn publication(message: Message) -> Publication {
-    Publication { topic: message.topic, payload: message.payload, retained: message.retained }
 }

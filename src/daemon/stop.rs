@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Daemon, settings};
-use crate::io::mqtt::{LinkEvent, Publication};
+use super::Daemon;
+use crate::io::mqtt::LinkEvent;
 use crate::io::{clock, notify};
+use crate::model::Message;
 use crate::supervisor::Input;
 
 /// Both farewells together; the process is gone within five seconds.
@@ -27,12 +28,12 @@ impl Daemon {
         let (cloud, local) = (self.supervisor.generation().0, self.redial.generation().0);
         if self.cloud_is_up {
             for message in self.bridge.leave_cloud() {
-                let publication = Publication { topic: message.topic, payload: message.payload, retained: false };
+                let publication = Message { topic: message.topic, payload: message.payload, retained: false };
                 self.cloud.publish(cloud, publication);
             }
         }
         for message in self.bridge.farewell(self.moment()) {
-            self.local.publish(local, settings::publication(message));
+            self.local.publish(local, message);
         }
         let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
         self.cloud.close(cloud);

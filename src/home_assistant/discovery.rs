@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::Place;
 use super::entities::{self, BRIDGE, Component, Entity, Need, Range, Reading, STATUS, Section, Topic};
 use super::measure::{Kind, Measure};
+use crate::model::Mac;
 use crate::navilink::encoding::Object;
-use crate::units::{Mac, UnitSystem};
+use crate::units::UnitSystem;
 
 /// The target temperatures of a heater that does not tell its limits, in half °C.
 const LIMITS: [f64; 2] = [70.0, 131.0];

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use crate::bridge::Memories;
 use crate::navilink::devices::{DeviceList, Heater, write_heaters};
 
 const TOKENS: &str = "tokens.json";
@@ -136,12 +135,12 @@ impl StateDirectory {
     }
 
     /// Returns what an earlier run knew of the heaters.
-    pub fn memories(&self) -> Memories {
+    pub fn memories<T: DeserializeOwned + Default>(&self) -> T {
         self.read(MEMORY).unwrap_or_default()
     }
 
     /// Keeps what is known of the heaters.
-    pub async fn keep_memories(&self, memories: Memories) {
+    pub async fn keep_memories<T: Serialize + Send + 'static>(&self, memories: T) {
         self.write(MEMORY, memories).await;
     }
 

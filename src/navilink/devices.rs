@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::account::integer;
 use super::error_codes::error_text;
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// `deviceType` of the NWP500.
 pub const NWP500: u32 = 52;

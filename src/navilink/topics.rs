@@ -2,7 +2,7 @@
 
 use super::devices::Heater;
 use super::session::ClientId;
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// Returns where a request or control for `heater` goes.
 pub fn request(heater: &Heater, suffix: &str) -> String {

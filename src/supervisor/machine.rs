@@ -160,7 +160,8 @@ impl Supervisor {
             Input::Stop => self.stop(now),
             Input::CredentialsReady(g, life) if self.is_current(g) => self.credentials_ready(life, now),
             Input::SignInNeeded(g, reason) if self.is_current(g) => self.sign_in_needed(reason, now),
-            Input::HeatersListed(g, count) if self.is_current(g) => self.heaters_listed(count, now),
+            Input::HeatersListed(g, outcome) if self.is_current(g) => self.heaters_listed(outcome, now),
+            Input::RenewSession(reason) if self.is_up() => self.renew_session(reason, now),
             Input::StepFailed(g, failure) if self.is_current(g) || failure.decision.is_final() => {
                 self.step_failed(failure, now);
             }
@@ -205,7 +206,9 @@ impl Supervisor {
             Phase::Up { answer_by: Some(at), .. } if now >= at => {
                 self.interrupted(Failure::transient("no-answer", "a request was not answered in time"), now);
             }
-            Phase::Up { ends_at, .. } if now >= ends_at => self.renew_session(now),
+            Phase::Up { ends_at, .. } if now >= ends_at => {
+                self.renew_session(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
+            }
             Phase::Up { .. } => {
                 self.renew_at = Some(now + RENEWAL_RETRY);
                 self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::IfExpiring));
@@ -347,12 +350,12 @@ impl Supervisor {
         self.effects.push_back(Effect::SignIn(self.generation));
     }
 
-    fn heaters_listed(&mut self, count: usize, now: Instant) {
+    fn heaters_listed(&mut self, outcome: Result<(), String>, now: Instant) {
         if !matches!(self.phase, Phase::Listing { .. }) {
             return;
         }
-        if count == 0 {
-            self.reason = Some(Reason::new("no-heaters", "the account has no heater"));
+        if let Err(detail) = outcome {
+            self.reason = Some(Reason::new("no-heaters", detail));
             self.wait(now + NO_HEATERS_WAIT, Wait::NoHeaters);
             return;
         }
@@ -445,13 +448,19 @@ impl Supervisor {
         }
     }
 
-    /// Builds a new session before the cloud ends the old one. It is an outage only if that does not work at once.
-    fn renew_session(&mut self, now: Instant) {
+    fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. })
+    }
+
+    /// Replaces the session by a new one, as planned. It is an outage only if that does not work at once.
+    fn renew_session(&mut self, reason: Reason, now: Instant) {
         self.announce(Event::SessionRenewing);
-        self.planned = true;
-        self.missing_since = Some(now);
+        if self.missing_since.is_none() {
+            self.planned = true;
+            self.missing_since = Some(now);
+        }
         self.close_link();
-        self.reason = Some(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"));
+        self.reason = Some(reason);
         self.enter(State::Reconnecting, now);
         self.begin_attempt(now);
     }

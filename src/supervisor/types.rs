@@ -210,8 +210,8 @@ pub enum Input {
     CredentialsReady(Generation, Duration),
     /// Only the password can get credentials.
     SignInNeeded(Generation, Reason),
-    /// The cloud listed so many heaters.
-    HeatersListed(Generation, usize),
+    /// There are heaters to connect for, or there are none, for this reason.
+    HeatersListed(Generation, Result<(), String>),
     /// A step before the link was up failed.
     StepFailed(Generation, Failure),
     /// CONNACK and every needed SUBACK arrived.
@@ -228,6 +228,8 @@ pub enum Input {
     NetworkChanged,
     /// The probe of this number reached the cloud, or did not.
     Probed(u64, bool),
+    /// The session is to be replaced by another one, for this reason; only one that is up is.
+    RenewSession(Reason),
     /// Somebody asked to connect afresh, now.
     ReconnectRequested(Reason),
     /// The process is asked to stop.

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use navien2mqtt::bridge::polling::Intervals;
 use navien2mqtt::bridge::topics::Topics;
-use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings, commands};
+use navien2mqtt::bridge::{Bridge, HomeAssistant, Settings, commands};
 use navien2mqtt::home_assistant;
 use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::model::{Mac, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::feature::decode_feature;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
-use navien2mqtt::units::{Mac, UnitSystem, UnitsChoice};
+use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 
 const MAC: &str = "04786332fca0";

@@ -352,7 +352,7 @@ impl World {
                 }
                 self.report(Input::CredentialsReady(g, LIFE - AHEAD));
             }
-            Effect::ListHeaters(g) => self.report(Input::HeatersListed(g, 1)),
+            Effect::ListHeaters(g) => self.report(Input::HeatersListed(g, Ok(()))),
             Effect::Dial(g) => {
                 self.report(Input::LinkUp(g));
                 if self.cloud == Cloud::Fought {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent, Publication};
+use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent};
 use navien2mqtt::io::wire::{Target, Transport};
+use navien2mqtt::model::Message;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -120,6 +121,6 @@ impl Observer {
 
     pub fn publish(&self, topic: &str, payload: &str) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.link.publish(1, Publication { topic: topic.into(), payload, retained: false });
+        self.link.publish(1, Message { topic: topic.into(), payload, retained: false });
     }
 }

@@ -8,7 +8,8 @@ use paho_mqtt as paho;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication, Refusal};
+use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
+use crate::model::Message;
 
 /// How many bytes of received messages may wait for the daemon.
 const MAX_HELD: usize = 8 << 20;
@@ -140,7 +141,7 @@ impl Engine {
         Ok(())
     }
 
-    pub async fn publish(&self, batch: Vec<Publication>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
+    pub async fn publish(&self, batch: Vec<Message>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
         self.call(move |client| batch.iter().map(|one| client.try_publish(message(one))).collect::<Result<_, _>>())
             .await?
             .map_err(failed)
@@ -203,7 +204,7 @@ fn hand_on(
     events.try_send(event).is_ok()
 }
 
-fn message(publication: &Publication) -> paho::Message {
+fn message(publication: &Message) -> paho::Message {
     paho::MessageBuilder::new()
         .topic(&publication.topic)
         .payload(publication.payload.as_ref())

@@ -23,6 +23,7 @@ use super::wire::{Loss, Target, WireError};
 pub use engine::Weight;
 pub use health::Health;
 
+use crate::model::Message;
 use engine::Engine;
 use session::Actor;
 
@@ -30,17 +31,6 @@ use session::Actor;
 const MAX_UNACKNOWLEDGED: usize = 50;
 /// How many messages may wait to be sent; more than all that is ever retained for a few heaters.
 const MAX_WAITING: usize = 4096;
-
-/// A message to be published, with QoS 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// The topic.
-    pub topic: String,
-    /// The payload.
-    pub payload: Bytes,
-    /// Whether the broker is to keep it.
-    pub retained: bool,
-}
 
 /// What one session needs.
 #[derive(Debug, Clone)]
@@ -58,7 +48,7 @@ pub struct Dial {
     /// Password, when the broker wants one.
     pub password: Option<SecretString>,
     /// The last will.
-    pub will: Option<Publication>,
+    pub will: Option<Message>,
     /// Topic filters, subscribed with QoS 1 and all of them confirmed before the session counts as up.
     pub filters: Vec<String>,
 }
@@ -158,7 +148,7 @@ enum Control {
 #[derive(Debug)]
 pub struct Link {
     control: mpsc::UnboundedSender<Control>,
-    publications: mpsc::Sender<(u64, Publication)>,
+    publications: mpsc::Sender<(u64, Message)>,
     health: Arc<Health>,
 }
 
@@ -195,7 +185,7 @@ impl Link {
 
     /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
     /// session: the far side has stopped to acknowledge.
-    pub fn publish(&self, session: u64, publication: Publication) {
+    pub fn publish(&self, session: u64, publication: Message) {
         if self.publications.try_send((session, publication)).is_err() {
             let _ = self.control.send(Control::Overflow(session));
         }

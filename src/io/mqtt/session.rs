@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use super::engine::Engine;
-use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication};
+use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED};
 use crate::io::clock::{self, TimedOut};
 use crate::io::wire::{End, Fence, Loss, OneShot, Pump, Wire};
+use crate::model::Message;
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
@@ -34,7 +35,7 @@ type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, Time
 pub struct Actor {
     engine: Engine,
     orders: Orders,
-    waiting: mpsc::Receiver<(u64, Publication)>,
+    waiting: mpsc::Receiver<(u64, Message)>,
     events: mpsc::Sender<LinkEvent>,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
     broken: bool,
@@ -44,7 +45,7 @@ impl Actor {
     pub fn new(
         engine: Engine,
         controls: mpsc::UnboundedReceiver<Control>,
-        waiting: mpsc::Receiver<(u64, Publication)>,
+        waiting: mpsc::Receiver<(u64, Message)>,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
         Self { engine, orders: Orders { controls, next: None }, waiting, events, broken: false }
@@ -214,7 +215,7 @@ impl Actor {
     async fn send(
         &self,
         session: u64,
-        batch: &mut Vec<(u64, Publication)>,
+        batch: &mut Vec<(u64, Message)>,
         on_the_way: &mut FuturesUnordered<Delivery>,
         limit: Duration,
     ) -> Result<(), LinkError> {
