@@ -6,6 +6,7 @@ pub mod journal;
 pub mod mqtt;
 pub mod network;
 pub mod notify;
+pub mod record;
 pub mod rest;
 mod retry_after;
 pub mod state;

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::RestError;
 use crate::io::clock;
+use crate::io::record::SharedRecorder;
 use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
 use crate::navilink::devices::{DeviceList, Heater};
@@ -34,6 +35,7 @@ pub struct RestClient {
     tries: Vec<Client>,
     base: String,
     total: Duration,
+    recorder: SharedRecorder,
 }
 
 /// What a call carries.
@@ -68,7 +70,17 @@ impl RestClient {
                 .map_err(|error| RestError::Unreachable(innermost(&error)))
         };
         let tries = limits.into_iter().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { tries, base: api_url.as_str().trim_end_matches('/').to_owned(), total })
+        Ok(Self {
+            tries,
+            base: api_url.as_str().trim_end_matches('/').to_owned(),
+            total,
+            recorder: SharedRecorder::default(),
+        })
+    }
+
+    /// Returns where the last answers are recorded, for the diagnostics.
+    pub fn recorder(&self) -> &SharedRecorder {
+        &self.recorder
     }
 
     /// `POST /user/sign-in`
@@ -149,11 +161,16 @@ impl RestClient {
         self.call("/device/tou", Some(access), Content::Query(query)).await
     }
 
-    async fn post(&self, path: &str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
+    async fn post(&self, path: &'static str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
         self.call(path, access, Content::Body(body)).await
     }
 
-    async fn call(&self, path: &str, access: Option<&SecretString>, content: Content) -> Result<Value, RestError> {
+    async fn call(
+        &self,
+        path: &'static str,
+        access: Option<&SecretString>,
+        content: Content,
+    ) -> Result<Value, RestError> {
         let url = format!("{}{path}", self.base);
         let mut request = match content {
             Content::Body(body) => self.tries[0].request(Method::POST, url).json(&body),
@@ -166,13 +183,13 @@ impl RestClient {
             request = request.header(AUTHORIZATION, value);
         }
         // The library's own limit does not cover a body that trickles in after it was set up; this one does.
-        match clock::within(self.total, self.exchange(request)).await {
+        match clock::within(self.total, self.exchange(path, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RestError::TimedOut(self.total)),
         }
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Value, RestError> {
+    async fn exchange(&self, path: &'static str, request: RequestBuilder) -> Result<Value, RestError> {
         let mut answer = self.send(request).await.map_err(|error| self.classify(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), clock::wall());
@@ -183,6 +200,7 @@ impl RestClient {
             }
             body.extend_from_slice(&piece);
         }
+        self.recorder.with(|recorder| recorder.answer(path, status, &body, clock::wall()));
         Ok(open_envelope(status, retry_after, &body)?)
     }
 
