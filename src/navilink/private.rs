@@ -1,5 +1,6 @@
 //! What is private in messages of the cloud: by the name of its member, by its place in a topic, or by its form.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -26,7 +27,7 @@ pub enum Class {
 }
 
 /// What stands in place of a secret that was struck out.
-pub const STRUCK: &str = "***";
+const STRUCK: &str = "***";
 
 static EMAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\w.+-]+(?:@|%40)[\w-]+(?:[.][\w-]+)*"));
 static MAC: LazyLock<Regex> =
@@ -111,7 +112,7 @@ pub fn in_members(text: &str) -> impl Iterator<Item = (Range<usize>, Class)> {
     MEMBER.captures_iter(text).filter_map(|found| {
         let name = found.get(1).or(found.get(4))?;
         let value = found.get(2).or(found.get(3)).or(found.get(5)).or(found.get(6))?;
-        let class = class_of(name.as_str()).filter(|_| !value.is_empty() && value.as_str() != STRUCK)?;
+        let class = class_of(name.as_str()).filter(|_| !value.is_empty() && !is_struck(value.as_str()))?;
         Some((value.range(), class))
     })
 }
@@ -135,6 +136,16 @@ pub fn is_mac(text: &str) -> bool {
 /// Parses JSON in a text.
 pub fn nested(text: &str) -> Option<Value> {
     text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok())?
+}
+
+/// Returns what stands in place of a value of which only this is told.
+pub fn struck(told: impl fmt::Display) -> String {
+    format!("{STRUCK} ({told})")
+}
+
+/// Returns whether `text` stands in place of a value.
+pub fn is_struck(text: &str) -> bool {
+    text.strip_prefix(STRUCK).is_some_and(|told| told.is_empty() || (told.starts_with(" (") && told.ends_with(')')))
 }
 
 /// Strikes passwords, tokens and keys out of a message.

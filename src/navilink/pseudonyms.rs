@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use super::private::Class;
 
 use super::feature::FEATURE;
-use super::private::{STRUCK, by_form, class_of, in_members, in_topic, is_mac, nested};
+use super::private::{by_form, class_of, in_members, in_topic, is_mac, is_struck, nested};
 use super::status::STATUS;
 
 /// Shorter values are replaced only where they are expected, in characters.
@@ -42,7 +42,7 @@ impl Pseudonyms {
     pub fn learn(&mut self, class: Class, value: &str) {
         let value = value.trim();
         let value = value.strip_prefix("navilink-").unwrap_or(value);
-        if value.is_empty() || value == STRUCK {
+        if value.is_empty() || is_struck(value) {
             return;
         }
         let canonical = self.values.add(class, value);
@@ -63,7 +63,7 @@ impl Pseudonyms {
     fn walk(&mut self, value: &Value, class: Option<Class>) {
         match (value, class) {
             (Value::Object(members), _) => {
-                members.iter().for_each(|(key, value)| self.walk(value, class_of(key).or(class)));
+                members.iter().for_each(|(key, value)| self.walk(value, inherited(key, class)));
             }
             (Value::Array(items), _) => items.iter().for_each(|item| self.walk(item, class)),
             (Value::String(text), Some(class)) => self.learn(class, text),
@@ -112,7 +112,7 @@ impl Replacer {
         match value {
             Value::Object(members) => {
                 for (key, mut value) in std::mem::take(members) {
-                    let class = if by_name { class_of(&key).or(class) } else { None };
+                    let class = if by_name { inherited(&key, class) } else { None };
                     match &mut value {
                         // The six bytes of an entry look like a MAC address.
                         Value::String(hex) if key == "reservation" && is_hex(hex) => {}
@@ -137,7 +137,7 @@ impl Replacer {
 
     fn string(&mut self, text: &str, by_name: bool, class: Option<Class>) -> String {
         let value = text.trim();
-        if value.is_empty() || value == STRUCK {
+        if value.is_empty() || is_struck(value) {
             return text.to_owned();
         }
         if let Some(class) = class {
@@ -223,6 +223,11 @@ impl Values {
             Class::Secret => format!("token-{number}"),
         }
     }
+}
+
+/// Returns the class of a member of an object that is itself of a class; in an object of tokens only these are secrets.
+fn inherited(key: &str, of_object: Option<Class>) -> Option<Class> {
+    class_of(key).or(of_object.filter(|class| *class != Class::Secret))
 }
 
 fn canonical(value: &str) -> String {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::encoding::Object;
-use super::private::{in_topic, strike, strike_text};
+use super::private::{in_topic, strike, strike_text, struck};
 use super::topics;
 
 /// A longer message is cut, in bytes.
@@ -239,9 +239,9 @@ fn shape_of(key: &str, value: Value) -> Value {
             members.into_iter().map(|(key, value)| (key.clone(), shape_of(&key, value))).collect::<Object>().into()
         }
         Value::Array(items) => items.into_iter().map(|item| shape_of(key, item)).collect(),
-        Value::String(text) => format!("a text of {} characters", text.chars().count()).into(),
+        Value::String(text) => struck(format_args!("{} characters", text.chars().count())).into(),
         Value::Number(number) if key.ends_with("ExpiresIn") => number.into(),
-        Value::Number(_) => "a number".into(),
+        Value::Number(_) => struck("a number").into(),
         other => other,
     }
 }

@@ -97,9 +97,9 @@ fn of_a_sign_in_only_its_shape_is_recorded() {
     }});
     recorder.answer("/user/sign-in", 200, answer.to_string().as_bytes(), at(1));
     let shape = json!({"code": 200, "msg": "SUCCESS", "data": {
-        "userInfo": {"userFirstName": "a text of 6 characters", "userSeq": "a number", "legal": null},
-        "token": {"idToken": "a text of 6 characters", "authenticationExpiresIn": 3600,
-            "secretKey": ["a text of 6 characters"]},
+        "userInfo": {"userFirstName": "*** (6 characters)", "userSeq": "*** (a number)", "legal": null},
+        "token": {"idToken": "*** (6 characters)", "authenticationExpiresIn": 3600,
+            "secretKey": ["*** (6 characters)"]},
     }});
     assert_eq!(shown(&recorder)[0]["payload"], shape);
     recorder.answer("/user/sign-in", 401, br#"{"message": "Unauthorized"}"#, at(2));
