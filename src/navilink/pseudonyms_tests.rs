@@ -141,7 +141,8 @@ fn place(value: &str, between: &str, how: u8) -> Value {
         7 => json!(format!("{{\"broken\": {}, NaN", json!(value))),
         8 => json!(value.to_uppercase()),
         _ => {
-            json!({ "number": value.parse::<f64>().map_or_else(|_| json!(value.to_lowercase()), |_| serde_json::from_str(value).unwrap()) })
+            let number = serde_json::from_str::<Value>(value).ok().filter(Value::is_number);
+            number.map_or_else(|| json!(value.to_lowercase()), |number| json!({ "number": number }))
         }
     }
 }
