@@ -67,6 +67,7 @@ fn skewed(theirs: SystemTime, ours: SystemTime) -> bool {
 /// Classifies a call of the REST API.
 pub fn rest(error: &RestError) -> Failure {
     let (decision, code) = match error {
+        RestError::Lookup { .. } => (Decision::Transient, "dns"),
         RestError::Unreachable(_) => (Decision::Transient, "unreachable"),
         RestError::Certificate(error) if tls::is_of_the_future(error) => (Decision::ClockSkew, CLOCK_SKEW),
         RestError::Certificate(_) => (Decision::Transient, "certificate"),
@@ -81,7 +82,7 @@ pub fn rest(error: &RestError) -> Failure {
         RestError::Api(ApiError::NotJson(_) | ApiError::Missing(_)) => (Decision::Transient, "bad-answer"),
     };
     let reach = match error {
-        RestError::Unreachable(_) => Reach::Nothing,
+        RestError::Lookup { .. } | RestError::Unreachable(_) => Reach::Nothing,
         _ if !error.reached_cloud() => Reach::Host,
         _ => Reach::Cloud,
     };
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(link(&upgrade(429, None, None), now).decision, minute);
         assert_eq!(link(&upgrade(503, Some(60), None), now).decision, minute);
         assert_eq!(link(&upgrade(503, None, None), now).decision, Decision::Transient);
-        let error = ApiError::Http { status: 503, message: String::new(), retry_after: Some(Duration::from_secs(60)) };
+        let error = ApiError::Http { status: 503, code: None, message: String::new(), retry_after: Some(Duration::from_secs(60)) };
         assert_eq!(rest(&error.into()).decision, minute);
     }
 

@@ -5,11 +5,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tokio::net::lookup_host;
 use url::Url;
 
 use super::RestError;
@@ -51,7 +53,8 @@ impl RestClient {
     ///
     /// When the HTTP library cannot be set up.
     pub fn new(api_url: &Url, tls: &Arc<ClientConfig>, connect: Duration, total: Duration) -> Result<Self, RestError> {
-        let connect = connect.min(total);
+        // The way to the server ends before the whole call does: what got no further has not shown the password.
+        let connect = connect.min(total.mul_f64(0.9));
         let short: Duration = SHORT_TRIES.iter().sum();
         let limits = match connect.checked_sub(short).filter(|rest| *rest >= SHORT_TRIES[0]) {
             Some(rest) => [SHORT_TRIES.as_slice(), &[rest]].concat(),
@@ -62,6 +65,7 @@ impl RestClient {
                 .tls_backend_preconfigured(ClientConfig::clone(tls))
                 .https_only(true)
                 .no_proxy()
+                .dns_resolver(Arc::new(Resolver))
                 .redirect(redirect::Policy::none())
                 .connect_timeout(connect)
                 .timeout(total)
@@ -219,8 +223,10 @@ impl RestClient {
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {
-        if let Some(what) = refused_certificate(error) {
-            RestError::Certificate(what)
+        if let Some(LookupFailed { host, error }) = cause(error) {
+            RestError::Lookup { host: host.clone(), error: error.clone() }
+        } else if let Some(what @ rustls::Error::InvalidCertificate(_)) = cause(error) {
+            RestError::Certificate(what.clone())
         } else if error.is_connect() {
             RestError::Unreachable(innermost(error))
         } else if error.is_timeout() {
@@ -231,12 +237,33 @@ impl RestClient {
     }
 }
 
-/// Looks for a certificate that was not accepted among the causes.
-fn refused_certificate(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+/// Looks names up with the system's resolver, and says so in an error of its own when that fails.
+#[derive(Debug)]
+struct Resolver;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name {host} cannot be looked up: {error}")]
+struct LookupFailed {
+    host: String,
+    error: String,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = lookup_host((name.as_str(), 0)).await;
+            let found = found.map_err(|error| LookupFailed { host: name.as_str().into(), error: error.to_string() })?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Looks for an error of type `T` among the causes.
+fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(error @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return Some(error.clone());
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         // An I/O error that wraps another one names as its source only that one's source.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

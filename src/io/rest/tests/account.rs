@@ -251,10 +251,13 @@ async fn an_access_token_that_the_session_call_refuses_is_renewed_once() {
 
 #[tokio::test]
 async fn only_a_wrong_password_is_a_rejection() {
-    let answers: [(fn() -> Reply, bool); 6] = [
+    let answers: [(fn() -> Reply, bool); 9] = [
         (|| Reply::raw(401, "", r#"{"code":401,"msg":"INVALID_CREDENTIALS"}"#), true),
         (|| Reply::code(401, "", &Value::Null), true),
-        (|| Reply::code(400, "Invalid user id or password", &Value::Null), true),
+        (|| Reply::code(1001, "INVALID_USER_PASSWORD", &Value::Null), true),
+        (|| Reply::code(1002, "USER_NOT_FOUND", &Value::Null), true),
+        (|| Reply::raw(401, "", r#"{"message":"Unauthorized"}"#), false),
+        (|| Reply::raw(403, "", r#"{"message":"Missing Authentication Token"}"#), false),
         (|| Reply::raw(500, "", ""), false),
         (|| Reply::raw(403, "", "<html>Forbidden</html>"), false),
         (|| Reply::good(&json!({ "token": {} })), false),

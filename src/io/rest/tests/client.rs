@@ -60,7 +60,7 @@ async fn what_is_no_envelope_is_told_apart() {
     assert_eq!(api_error(|| Reply::raw(200, "", "<html>Maintenance</html>")).await, ApiError::NotJson("HTML"));
     assert_eq!(api_error(|| Reply::raw(200, "", "")).await, ApiError::NotJson("an empty body"));
     let error = api_error(|| Reply::raw(502, "", "<html>Bad gateway</html>")).await;
-    assert_eq!(error, ApiError::Http { status: 502, message: String::new(), retry_after: None });
+    assert_eq!(error, ApiError::Http { status: 502, code: None, message: String::new(), retry_after: None });
 }
 
 #[tokio::test]
@@ -133,12 +133,18 @@ async fn a_server_that_cannot_be_spoken_to_has_seen_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
     // The kernel accepts, nobody shakes hands.
-    let error = refused(url.clone(), Duration::from_millis(300)).await;
-    assert!(!error.reached_cloud(), "{error:?}");
+    for connect in [Duration::from_millis(300), LIMIT] {
+        let error = refused(url.clone(), connect).await;
+        assert!(!error.reached_cloud(), "{error:?}");
+    }
 
     drop(listener);
     let error = refused(url, LIMIT).await;
     assert!(!error.reached_cloud(), "{error:?}");
+
+    let error = refused("https://cloud.invalid/".parse().unwrap(), LIMIT).await;
+    assert!(matches!(&error, RestError::Lookup { host, .. } if host == "cloud.invalid"), "{error:?}");
+    assert!(!error.reached_cloud());
 }
 
 #[tokio::test]
