@@ -171,6 +171,31 @@ mac = "12345"
 }
 
 #[test]
+fn a_key_is_suggested_only_when_it_is_near() {
+    for (section, written, suggested) in [
+        ("broker", "ulr", None),
+        ("broker", "urll", Some("url")),
+        ("broker", "ur", Some("url")),
+        ("broker", "rul", None),
+        ("log", "lvel", Some("level")),
+        ("log", "llvel", Some("level")),
+        ("log", "llllvel", None),
+        ("cloud", "keepalive", Some("keep_alive")),
+        ("cloud", "keepalife", Some("keep_alive")),
+        ("cloud", "kep-alife", Some("keep_alive")),
+        ("cloud", "kep-alif", None),
+        ("home_assistant", "discovery", None),
+    ] {
+        let problem = bad(&format!("[{section}]\n{written} = 1\n")).remove(0);
+        let wanted = match suggested {
+            Some(right) => format!("{section}.{written}: there is no such key; did you mean `{right}`?"),
+            None => format!("{section}.{written}: there is no such key; known here: "),
+        };
+        assert!(problem.contains(&wanted), "{problem}");
+    }
+}
+
+#[test]
 fn broken_syntax_does_not_hide_the_other_problems() {
     let problems = bad("[cloud]\nkeep_alive = = \"30s\"\nregion = 5\n");
     assert!(problems[0].starts_with("test.toml:4:"), "{problems:?}");
