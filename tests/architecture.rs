@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("home_assistant", &["home_assistant", "navilink", "model", "units"]),
     ("bridge", &["bridge", "navilink", "home_assistant", "model", "units"]),
     ("config", &["config", "model", "units"]),
-    ("io", &["io", "navilink", "config", "model", "units"]),
+    ("io", &["io", "navilink", "supervisor", "config", "model", "units"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {

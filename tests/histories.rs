@@ -267,6 +267,9 @@ fn random_weeks_keep_the_invariants_and_always_end_connected() {
     }
 }
 
+/// So many inputs in a row are tried in every order.
+const DEPTH: u32 = 7;
+
 #[test]
 fn every_state_that_can_be_reached_has_a_way_back() {
     let begun = Instant::now();
@@ -278,7 +281,7 @@ fn every_state_that_can_be_reached_has_a_way_back() {
     let mut seen = HashSet::new();
     let mut edge = vec![Driver::new(settings, Instant::now())];
     let (mut depth, mut longest) = (0, Duration::ZERO);
-    while begun.elapsed() < Duration::from_secs(8) && !edge.is_empty() {
+    while depth < DEPTH {
         let mut next = Vec::new();
         for driver in &edge {
             for number in 0..MOVES {
@@ -299,5 +302,4 @@ fn every_state_that_can_be_reached_has_a_way_back() {
             begun.elapsed()
         );
     }
-    assert!(depth >= 5, "{depth}");
 }

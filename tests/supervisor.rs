@@ -55,7 +55,7 @@ fn tokens_are_renewed_at_the_third_sixth_and_ninth_recovery_attempt() {
 }
 
 #[test]
-fn an_answer_sets_every_counter_back_to_zero() {
+fn a_session_that_has_lived_for_a_minute_sets_every_counter_back_and_none_before() {
     let mut world = World::connected(settings());
     world.cloud = Cloud::Unreachable;
     world.lose_link();
@@ -72,7 +72,163 @@ fn an_answer_sets_every_counter_back_to_zero() {
     world.cloud = Cloud::Unreachable;
     world.lose_link();
     world.run_for(Duration::from_secs(6));
+    assert_eq!(waits(&world), [240], "the third attempt of recovery");
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(240 + 70));
+    assert_eq!(world.state(), State::Connected);
+    world.effects.clear();
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(6));
     assert_eq!(waits(&world), [1, 2, 4]);
+}
+
+/// Lets sessions end again and again so soon after they were up; returns when the first hundred dials began.
+fn dials_of_short_sessions(lives: Duration, end: fn() -> Failure, world: &mut World) -> Vec<f64> {
+    world.lose_link_by(end());
+    while world.count(|e| matches!(e, Effect::Dial(_))) < 12 {
+        while world.state() != State::Connected {
+            assert!(world.step(world.now + Duration::from_secs(1000)), "it comes back");
+        }
+        world.run_for(lives);
+        world.lose_link_by(end());
+    }
+    world.times_of(|e| matches!(e, Effect::Dial(_)))
+}
+
+#[test]
+fn short_sessions_in_a_row_are_named_and_waited_out_however_they_end() {
+    type End = fn() -> Failure;
+    let closed: End = || Failure { decision: Decision::ClosedByCloud, ..Failure::transient("connection-closed", "") };
+    let broken: End = || Failure::transient("connection-lost", "the connection broke: reset");
+    for (end, code) in [(closed, "taken-over"), (broken, "unstable")] {
+        for lives in [1, 5, 50] {
+            let mut world = World::connected(watchful());
+            let begin = (world.now - world.begin).as_secs_f64();
+            let dials = dials_of_short_sessions(Duration::from_secs(lives), end, &mut world);
+            let first = dials.iter().filter(|at| **at < begin + 90.0).count();
+            assert!(first <= 4, "{lives} {dials:?}");
+            let pauses: Vec<f64> = dials.windows(2).map(|two| two[1] - two[0]).collect();
+            assert!(pauses[3..].iter().all(|pause| *pause >= 60.0), "{pauses:?}");
+            assert!(pauses[8..].iter().all(|pause| *pause >= 300.0), "the waits grow: {pauses:?}");
+            let reason = world.supervisor.view().reason.unwrap();
+            assert_eq!(reason.code, code);
+            let named = |e: &&&Event| matches!(e, Event::TakenOver { .. } | Event::Unstable { .. });
+            assert_eq!(world.events().iter().filter(named).count(), 1);
+            world.run_for(Duration::from_secs(1000));
+            assert_eq!(world.state(), State::Connected);
+            world.effects.clear();
+            world.lose_link_by(end());
+            world.run_for(Duration::from_secs(3));
+            assert_eq!(world.state(), State::Connected, "one loss after a long session is no reason to wait");
+        }
+    }
+}
+
+#[test]
+fn fresh_keys_that_are_refused_twice_call_for_the_password_whatever_the_strategy() {
+    for strategy in
+        [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff]
+    {
+        let mut world = World::connected(Settings { strategy, ..settings() });
+        world.cloud = Cloud::KeysRefused;
+        world.lose_link();
+        world.run_for(Duration::from_secs(30));
+        assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(_, Renewal::Refused))), 2);
+        assert_eq!(world.sign_ins.len(), 1);
+        assert_eq!(world.state(), State::Connected);
+        world.assert_sign_ins_within_budget();
+    }
+}
+
+#[test]
+fn refused_keys_are_counted_over_restarts_of_a_process_that_gives_up_early() {
+    let mut settings = settings();
+    settings.reconnect.enabled = false;
+    settings.recovery.max_attempts = Some(1);
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    for seed in 0..4 {
+        world.run_for(Duration::from_secs(300));
+        if world.ended {
+            world.restart(settings, seed, 0.0);
+        }
+    }
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+}
+
+#[test]
+fn a_probe_that_fails_half_the_time_does_not_keep_the_end_of_the_attempts_away() {
+    for seed in 1..=20 {
+        let mut world = World::new(watchful(), seed);
+        world.input(Input::Start);
+        world.run_for(Duration::from_secs(120));
+        world.effects.clear();
+        let begin = world.now;
+        world.cloud = Cloud::HalfReachable;
+        world.lose_link();
+        while !world.events().iter().any(|e| matches!(e, Event::ReconnectionFailed { .. })) {
+            assert!(world.step(begin + Duration::from_secs(3600)), "{seed}");
+        }
+        let (dials, minutes) =
+            (world.count(|e| matches!(e, Effect::Dial(_))), (world.now - begin).as_secs_f64() / 60.0);
+        assert!(dials <= 21 && minutes <= 12.0, "seed {seed}: {dials} dials in {minutes:.1} minutes");
+    }
+}
+
+#[test]
+fn an_outage_begins_at_the_last_word_heard_and_goes_on_over_restarts_of_the_process() {
+    let mut world = World::connected(settings());
+    world.run_for(Duration::from_secs(300));
+    let generation = world.supervisor.generation();
+    world.request(generation);
+    world.run_for(Duration::from_secs(1));
+    let heard = world.now;
+    world.cloud = Cloud::Silent;
+    world.run_for(Duration::from_secs(59));
+    world.request(generation);
+    world.run_for(Duration::from_secs(31));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Reconnecting, 1));
+    world.run_for(Duration::from_secs(24 * 3600));
+    assert!(world.ended);
+    for seed in 0..5 {
+        world.restart(settings(), seed, 0.0);
+        world.run_for(Duration::from_secs(3600));
+    }
+    world.cloud = Cloud::Good;
+    world.restart(settings(), 9, 0.0);
+    world.run_for(Duration::from_secs(100));
+    let connected = *world.times_of(|e| matches!(e, Effect::Announce(Event::Connected { .. }))).last().unwrap();
+    let whole = Duration::from_secs_f64(connected - (heard - world.begin).as_secs_f64());
+    let view = world.supervisor.view();
+    assert_eq!((view.state, view.outages), (State::Connected, 1), "one outage, however often the process ended");
+    let told = view.last_outage.unwrap();
+    assert!(whole.abs_diff(told) < Duration::from_secs(2), "{told:?} of {whole:?}");
+    world.restart(settings(), 10, 0.0);
+    world.run_for(Duration::from_secs(10));
+    let view = world.supervisor.view();
+    assert_eq!((view.outages, view.last_outage), (1, Some(told)), "a restart without an outage is none");
+}
+
+#[test]
+fn a_request_cuts_no_pause_of_the_cloud_short_and_comes_once_in_ten_seconds() {
+    let request = || Input::ReconnectRequested(Reason::new("requested", ""));
+    let mut world = World::connected(settings());
+    for _ in 0..50 {
+        world.input(request());
+        world.run_for(Duration::from_millis(200));
+    }
+    assert_eq!(world.count(|e| matches!(e, Effect::Dial(_))), 1);
+    assert!(world.supervisor.request_wait(world.now) <= Duration::from_millis(1));
+    world.run_for(Duration::from_secs(100));
+    let pause = Decision::RetryAfter(Duration::from_secs(900));
+    world.lose_link_by(Failure { decision: pause, ..Failure::transient("http-429", "") });
+    world.effects.clear();
+    world.input(request());
+    world.run_for(Duration::from_secs(899));
+    assert_eq!(world.count(|e| matches!(e, Effect::Dial(_))), 0);
+    assert_eq!(world.supervisor.request_wait(world.now), Duration::from_secs(1));
 }
 
 #[test]
@@ -126,7 +282,7 @@ fn a_password_is_rejected_even_when_the_word_comes_late() {
     world.lose_link();
     world.run_for(Duration::from_secs(2));
     let generation = world.supervisor.generation();
-    world.input(Input::SignInNeeded(generation, Reason::new("sign-in", "")));
+    world.input(Input::SignInNeeded(generation, None));
     world.input(Input::ReconnectRequested(Reason::new("requested", "")));
     let rejected = Failure { decision: Decision::CredentialsRejected, ..Failure::transient("rejected", "") };
     world.input(Input::StepFailed(generation, rejected));
@@ -178,13 +334,19 @@ fn a_403_renews_the_credentials_before_the_next_attempt() {
 }
 
 #[test]
-fn a_sign_in_that_never_reached_the_cloud_does_not_count() {
-    let mut world = World::started(settings(), Cloud::TokensGone);
+fn while_the_budget_makes_it_wait_the_last_words_of_the_cloud_stay() {
+    let mut world = World::started(settings(), Cloud::Error500);
     let generation = world.supervisor.generation();
-    world.input(Input::SignInNeeded(generation, Reason::new("tokens-expired", "")));
-    let unreachable = Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
-    world.input(Input::StepFailed(generation, unreachable));
-    assert!(world.supervisor.sign_ins().is_empty());
+    world.input(Input::StepFailed(generation, Failure::transient("http-503", "the cloud answered HTTP 503")));
+    while !matches!(world.supervisor.poll_timeout(world.now).why, Wait::Step) {
+        assert!(world.step(world.now + Duration::from_secs(10)));
+    }
+    let generation = world.supervisor.generation();
+    world.input(Input::SignInNeeded(generation, None));
+    world.input(Input::SignInPostponed(generation, Duration::from_secs(42)));
+    let due = world.supervisor.poll_timeout(world.now);
+    assert_eq!((due.at - world.now, due.why), (Duration::from_secs(42), Wait::SignInBudget));
+    assert_eq!(world.supervisor.view().reason.unwrap().detail, "the cloud answered HTTP 503");
 }
 
 #[test]
@@ -497,7 +659,6 @@ fn attempts_without_a_network_spend_no_sign_in() {
     world.forget_tokens();
     world.lose_link();
     world.run_for(Duration::from_secs(3 * 3600));
-    assert!(world.supervisor.sign_ins().is_empty());
     assert!(world.sign_ins.is_empty());
 }
 
@@ -583,4 +744,83 @@ fn the_summary_says_state_attempt_wait_and_reason() {
 fn foreign_words_cannot_add_lines_to_what_systemd_is_told() {
     let reason = Reason::new("connection-closed", "bye\nWATCHDOG=trigger\u{0}".to_owned());
     assert_eq!(reason.to_string(), "connection-closed: bye WATCHDOG=trigger ");
+}
+
+#[test]
+fn what_belongs_to_an_older_session_changes_nothing_in_any_phase() {
+    let transient = || Failure::transient("any", "");
+    let stale: [fn(Generation, Failure) -> Input; 10] = [
+        |g, _| Input::CredentialsReady(g, Duration::from_secs(1)),
+        |g, _| Input::SignInNeeded(g, None),
+        |g, _| Input::SignInPostponed(g, Duration::from_secs(1)),
+        |g, _| Input::HeatersListed(g, Ok(())),
+        |g, _| Input::HeatersListed(g, Err("none".into())),
+        Input::StepFailed,
+        |g, _| Input::LinkUp(g),
+        Input::LinkDown,
+        |g, _| Input::Heard(g),
+        |g, _| Input::Answered(g),
+    ];
+    let now = World::new(settings(), 1).now;
+    let begin: [&[Input]; 6] = [
+        &[],
+        &[Input::SignInNeeded(Generation(1), None)],
+        &[Input::CredentialsReady(Generation(1), Duration::from_secs(3300))],
+        &[
+            Input::CredentialsReady(Generation(1), Duration::from_secs(3300)),
+            Input::HeatersListed(Generation(1), Ok(())),
+        ],
+        &[
+            Input::CredentialsReady(Generation(1), Duration::from_secs(3300)),
+            Input::HeatersListed(Generation(1), Ok(())),
+            Input::LinkUp(Generation(1)),
+        ],
+        &[Input::StepFailed(Generation(1), transient())],
+    ];
+    for phase in begin {
+        let mut supervisor = Supervisor::new(settings(), Carried::default(), 1, now);
+        supervisor.handle_input(Input::Start, now);
+        phase.iter().for_each(|input| supervisor.handle_input(input.clone(), now));
+        while supervisor.poll_effect().is_some() {}
+        let before = format!("{supervisor:?}");
+        for make in stale {
+            for other in [Generation(0), Generation(2)] {
+                let input = make(other, transient());
+                supervisor.handle_input(input.clone(), now);
+                assert_eq!(supervisor.poll_effect(), None, "{input:?} after {phase:?}");
+                assert_eq!(format!("{supervisor:?}"), before, "{input:?} after {phase:?}");
+            }
+        }
+        supervisor.handle_input(Input::Start, now);
+        assert_eq!(format!("{supervisor:?}"), before, "a second start after {phase:?}");
+    }
+}
+
+#[test]
+fn a_late_rejection_of_the_password_ends_it_while_waiting_and_while_up() {
+    let rejected = || Failure { decision: Decision::CredentialsRejected, ..Failure::transient("credentials", "wrong") };
+    let mut waiting = World::connected(settings());
+    waiting.cloud = Cloud::Unreachable;
+    waiting.lose_link();
+    let mut up = World::connected(settings());
+    for world in [&mut waiting, &mut up] {
+        let older = Generation(world.supervisor.generation().0 - 1);
+        world.input(Input::StepFailed(older, rejected()));
+        assert_eq!(world.state(), State::Failed);
+        assert!(world.ended && world.link.is_none());
+        assert_eq!(world.count(|e| matches!(e, Effect::Exit(Ending::CredentialsRejected))), 1);
+    }
+}
+
+#[test]
+fn simple_retry_without_reconnection_tries_again_after_each_wait() {
+    let mut settings = settings();
+    settings.strategy = Strategy::SimpleRetry;
+    settings.reconnect.enabled = false;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(60 * 10 + 30));
+    assert_eq!(waits(&world), [60; 10]);
+    assert!(world.ended);
 }

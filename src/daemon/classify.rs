@@ -94,7 +94,11 @@ pub fn sign_in(error: &SignInError) -> Failure {
     if error.rejected() {
         return failure(Decision::CredentialsRejected, "credentials", error.to_string(), Reach::Cloud);
     }
-    rest(&error.0)
+    match error {
+        SignInError::Failed(error) => rest(error),
+        // The daemon waits for it instead.
+        SignInError::TooSoon(error) => failure(Decision::Transient, "sign-in", error.to_string(), Reach::Host),
+    }
 }
 
 fn pause(status: u16, retry_after: Option<Duration>) -> Decision {
@@ -153,7 +157,12 @@ mod tests {
         assert_eq!(link(&upgrade(429, None, None), now).decision, minute);
         assert_eq!(link(&upgrade(503, Some(60), None), now).decision, minute);
         assert_eq!(link(&upgrade(503, None, None), now).decision, Decision::Transient);
-        let error = ApiError::Http { status: 503, code: None, message: String::new(), retry_after: Some(Duration::from_secs(60)) };
+        let error = ApiError::Http {
+            status: 503,
+            code: None,
+            message: String::new(),
+            retry_after: Some(Duration::from_secs(60)),
+        };
         assert_eq!(rest(&error.into()).decision, minute);
     }
 
@@ -186,8 +195,8 @@ mod tests {
     #[test]
     fn only_a_rejection_at_sign_in_is_a_rejection() {
         let wrong = || RestError::from(ApiError::Code { code: 401, message: "wrong".into() });
-        assert_eq!(sign_in(&SignInError(wrong())).decision, Decision::CredentialsRejected);
+        assert_eq!(sign_in(&SignInError::Failed(wrong())).decision, Decision::CredentialsRejected);
         assert_eq!(rest(&wrong()).decision, Decision::Transient);
-        assert_eq!(sign_in(&SignInError(RestError::Unreachable(String::new()))).decision, Decision::Transient);
+        assert_eq!(sign_in(&SignInError::Failed(RestError::Unreachable(String::new()))).decision, Decision::Transient);
     }
 }

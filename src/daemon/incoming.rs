@@ -9,7 +9,7 @@ use super::{Daemon, SAID, Step, classify, settings};
 use crate::bridge::Verdict;
 use crate::io::clock;
 use crate::io::mqtt::LinkEvent;
-use crate::io::rest::EnsureError;
+use crate::io::rest::{EnsureError, SignInError};
 use crate::io::wire::UNREADABLE;
 use crate::model::Message;
 use crate::navilink::devices::DeviceList;
@@ -96,13 +96,14 @@ impl Daemon {
         let input = match step {
             Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
             Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
-                Input::SignInNeeded(g, Reason::new("sign-in", why))
+                Input::SignInNeeded(g, why.map(|why| Reason::new("sign-in", why)))
             }
             Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
             Step::SignedIn(g, Ok(life)) => {
                 info!("Signed in to the cloud");
                 Input::CredentialsReady(g, life)
             }
+            Step::SignedIn(g, Err(SignInError::TooSoon(too_soon))) => Input::SignInPostponed(g, too_soon.wait()),
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
             Step::Listed(g, Ok(list)) => {
                 info!(heaters = list.heaters.len(), "The account's heaters are listed");

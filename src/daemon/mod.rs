@@ -41,7 +41,7 @@ use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::supervisor::{Ending, Generation, Input, Redial, SignInBudget, Supervisor};
+use crate::supervisor::{Carried, Ending, Generation, Input, Redial, Supervisor};
 
 /// How many events of one link may wait for the loop.
 const MAX_EVENTS: usize = 1024;
@@ -150,8 +150,6 @@ struct Daemon {
     supervisor: Supervisor,
     bridge: Bridge,
     redial: Redial,
-    /// The times of the sign-ins being written; the next sign-in waits for it.
-    saving: Option<JoinHandle<()>>,
     /// What is known of the heaters being written.
     keeping: Option<JoinHandle<()>>,
     /// What was said of device lists, so that it is said once.
@@ -196,9 +194,6 @@ impl Daemon {
         };
         let rest = RestClient::new(&cloud.api_url, &cloud_tls, cloud.connect_timeout, cloud.operation_timeout)?;
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
-        let earlier = state.sign_ins(wall).into_iter();
-        let earlier = earlier.filter_map(|at| now.checked_sub(wall.duration_since(at).unwrap_or_default()));
-        let budget = SignInBudget::restore(earlier.collect());
         let administration = Administration::new(may_restart, report::rfc3339(wall));
         let about = administration::about(&config, &administration.started_at);
         let (cloud_sender, cloud_events) = mpsc::channel(MAX_EVENTS);
@@ -217,7 +212,7 @@ impl Daemon {
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
-            supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
+            supervisor: Supervisor::new(settings::supervisor(&config), Carried::default(), word(24), now),
             bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
             cloud,
@@ -231,7 +226,6 @@ impl Daemon {
             local_events,
             steps,
             step_done,
-            saving: None,
             keeping: None,
             said: BTreeSet::new(),
             probing: None,

@@ -10,7 +10,6 @@ use crate::bridge;
 use crate::io::alert::Alert;
 use crate::io::rest::{EnsureError, Renewal};
 use crate::io::{clock, network, notify, task};
-use crate::model::Moment;
 use crate::navilink::devices::Heater;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
@@ -42,13 +41,9 @@ impl Daemon {
                     Step::Credentials(g, outcome.map(|()| life))
                 });
             }
-            Effect::SaveSignIns => self.save_sign_ins(),
             Effect::SignIn(g) => {
-                let (account, saving) = (Arc::clone(&self.account), self.saving.take());
+                let account = Arc::clone(&self.account);
                 self.start(async move {
-                    if let Some(saving) = saving {
-                        let _ = saving.await;
-                    }
                     let outcome = account.sign_in().await;
                     let life = account.renew_in().await;
                     Step::SignedIn(g, outcome.map(|()| life))
@@ -114,7 +109,6 @@ impl Daemon {
             }
             bridge::Effect::Reconnect => {
                 info!("A reconnect is asked for on the local broker");
-                self.account.insist();
                 let reason = Reason::new("requested", "a reconnect was requested");
                 self.tell(Input::ReconnectRequested(reason), clock::now());
             }
@@ -154,20 +148,6 @@ impl Daemon {
         })
     }
 
-    fn save_sign_ins(&mut self) {
-        let Moment { now, wall } = self.moment();
-        let used = self.supervisor.sign_ins().iter();
-        let times = used.filter_map(|at| wall.checked_sub(now.saturating_duration_since(*at))).collect();
-        let state = self.state.clone();
-        let earlier = self.saving.take();
-        self.saving = Some(task::spawn(async move {
-            if let Some(earlier) = earlier {
-                let _ = earlier.await;
-            }
-            state.keep_sign_ins(times).await;
-        }));
-    }
-
     /// Keeps what is known of the heaters; one after the other, so that the newest is what stays.
     pub(super) fn keep(&mut self) {
         let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
@@ -187,7 +167,7 @@ impl Daemon {
         let (url, region) = (self.config.cloud.mqtt_url.clone(), self.config.cloud.region.clone());
         self.start(async move {
             let Some(credentials) = account.aws_credentials().await else {
-                return Step::Credentials(g, Err(EnsureError::SignInNeeded("the credentials are gone".into())));
+                return Step::Credentials(g, Err(EnsureError::SignInNeeded(None)));
             };
             Step::Signed(g, presign(&url, &region, &credentials, clock::wall()))
         });

@@ -73,6 +73,7 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
         Event::NetworkReturned { delay } => ("network_returned", json!({ "delay_ms": millis(*delay) })),
         Event::SessionRenewing => ("session_renewing", json!({})),
         Event::TakenOver { times } => ("taken_over", json!({ "times": times })),
+        Event::Unstable { times } => ("unstable", json!({ "times": times })),
         Event::Failed(reason) => ("failed", json!({ "reason": reason.code, "detail": reason.detail })),
     };
     let mut payload = json!({ "event": name, "at": rfc3339(wall) });
@@ -138,6 +139,9 @@ pub fn log(event: &Event, state: State) {
             attempt = times,
             "The cloud closed {times} sessions in a row soon after they were up: another instance uses this client id"
         ),
+        Event::Unstable { times } => {
+            warn!(state, attempt = times, "{times} sessions in a row ended soon after they were up: waiting longer");
+        }
         Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
     }
 }

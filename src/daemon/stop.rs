@@ -16,7 +16,7 @@ const ALERT_LIMIT: Duration = Duration::from_secs(8);
 
 impl Daemon {
     /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
-    /// so nothing is left to be saved but a sign-in just counted and the counters.
+    /// so nothing is left to be saved but what is known of the heaters.
     pub(super) async fn stop(&mut self) {
         if self.administration.restarting {
             notify::reloading();
@@ -48,9 +48,6 @@ impl Daemon {
             }
             if let Some(keeping) = self.keeping.take() {
                 let _ = keeping.await;
-            }
-            if let Some(saving) = self.saving.take() {
-                let _ = saving.await;
             }
         };
         let alerted = self.alerter.take();

@@ -9,6 +9,7 @@ pub mod notify;
 pub mod record;
 pub mod rest;
 mod retry_after;
+pub mod sign_ins;
 pub mod state;
 pub mod task;
 pub mod tls;

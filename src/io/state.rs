@@ -3,7 +3,7 @@
 //! Nothing here is needed to run: what is missing or damaged is treated as absent, and a directory that cannot be
 //! written costs a warning and the memory of the next run.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::navilink::devices::{DeviceList, Heater, write_heaters};
+use crate::supervisor::SignInBudget;
 
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
@@ -25,6 +26,9 @@ const HEATERS: &str = "heaters.json";
 const MEMORY: &str = "memory.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
+/// How often, and after what pause, the lock is asked for.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// None of the files is nearly as long.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -92,15 +96,36 @@ impl StateDirectory {
         self.write(TOKENS, tokens).await;
     }
 
-    /// Returns the times of earlier sign-ins; those of a future that a clock step made up count as `now`.
-    pub fn sign_ins(&self, now: SystemTime) -> Vec<SystemTime> {
-        let seconds: Vec<u64> = self.read(SIGN_INS).unwrap_or_default();
-        seconds.into_iter().filter_map(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))).map(|t| t.min(now)).collect()
+    /// Changes the budget of sign-ins that all processes share, and keeps it, while no other process can.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be kept.
+    pub async fn update_sign_ins<T: Send + 'static>(
+        &self,
+        now: Duration,
+        change: impl FnOnce(&mut SignInBudget) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let state = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || {
+            make_folder(&state.path)?;
+            let _locked = lock(&state.path)?;
+            let earlier: Vec<f64> = state.read(SIGN_INS).unwrap_or_default();
+            let earlier = earlier.into_iter().filter_map(|at| Duration::try_from_secs_f64(at).ok());
+            let mut budget = SignInBudget::restore(earlier, now);
+            let outcome = change(&mut budget);
+            let used: Vec<f64> = budget.used().iter().map(Duration::as_secs_f64).collect();
+            write_whole(&state.path, SIGN_INS, &serde_json::to_vec(&used).map_err(io::Error::other)?)?;
+            Ok(outcome)
+        });
+        let outcome = outcome.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.note(outcome.as_ref().err());
+        outcome
     }
 
-    /// Keeps the times of the sign-ins.
-    pub async fn keep_sign_ins(&self, times: Vec<SystemTime>) {
-        self.write(SIGN_INS, times.into_iter().map(unix).collect::<Vec<_>>()).await;
+    /// Returns whether the last attempt to write failed.
+    pub fn is_failing(&self) -> bool {
+        self.complained.load(Ordering::Relaxed)
     }
 
     /// Returns when the cloud rejected this email and password, and how long ago that is; a time in the future, which a
@@ -188,14 +213,15 @@ impl StateDirectory {
         })
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)));
-        match written {
-            Ok(()) => self.complained.store(false, Ordering::Relaxed),
-            Err(error) => {
-                if !self.complained.swap(true, Ordering::Relaxed) {
-                    let path = self.path.display();
-                    warn!("{path} cannot be written, so a restart will sign in afresh: {error}");
-                }
-            }
+        self.note(written.as_ref().err());
+    }
+
+    /// Says once that the directory cannot be written, until it can.
+    fn note(&self, error: Option<&io::Error>) {
+        let failed_before = self.complained.swap(error.is_some(), Ordering::Relaxed);
+        if let Some(error) = error.filter(|_| !failed_before) {
+            let path = self.path.display();
+            warn!("{path} cannot be written, so a restart will sign in afresh: {error}");
         }
     }
 }
@@ -205,9 +231,27 @@ pub fn unix(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Keeps other processes from changing what several of them use, until the returned handle is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    // Nobody holds it for longer than a file takes to be written.
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds its lock"))
+}
+
 /// Writes a file so that it is there whole or not at all, readable by its owner only.
 fn write_whole(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    make_folder(folder)?;
     let draft = folder.join(format!(".{name}.{}", std::process::id()));
     let outcome = write_draft(folder, &draft, text).and_then(|()| fs::rename(&draft, folder.join(name)));
     if outcome.is_err() {
@@ -299,9 +343,11 @@ mod tests {
             fs::write(folder.path().join(TOKENS), text).unwrap();
             assert!(state.tokens().is_none());
         }
-        fs::write(folder.path().join(SIGN_INS), "[1, 99999999999]").unwrap();
-        let now = UNIX_EPOCH + Duration::from_secs(1000);
-        assert_eq!(state.sign_ins(now), [UNIX_EPOCH + Duration::from_secs(1), now]);
+        for text in ["nonsense", "[-1, 1e300]", "{}"] {
+            fs::write(folder.path().join(SIGN_INS), text).unwrap();
+            let used = state.update_sign_ins(Duration::from_secs(1000), |budget| budget.used().to_vec()).await;
+            assert!(used.unwrap().is_empty());
+        }
     }
 
     #[tokio::test]
@@ -328,7 +374,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heaters_and_sign_ins_are_there_for_the_next_run() {
+    async fn heaters_are_there_for_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
         let mut listed = DeviceList::default();
@@ -336,9 +382,6 @@ mod tests {
         let heaters = listed.heaters;
         assert_eq!(heaters.len(), 1);
         state.keep_heaters(&heaters).await;
-        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        state.keep_sign_ins(vec![at]).await;
-        let next = StateDirectory::new(folder.path());
-        assert_eq!((next.heaters(), next.sign_ins(at)), (heaters, vec![at]));
+        assert_eq!(StateDirectory::new(folder.path()).heaters(), heaters);
     }
 }

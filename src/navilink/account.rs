@@ -208,7 +208,10 @@ mod tests {
             open(200, r#"{"code":401,"msg":"Invalid credentials for a@b.c"}"#),
             Err(ApiError::Code { code: 401, message: "Invalid credentials for a at b.c".into() })
         );
-        assert_eq!(open(503, "<html>"), Err(ApiError::Http { status: 503, code: None, message: String::new(), retry_after: None }));
+        assert_eq!(
+            open(503, "<html>"),
+            Err(ApiError::Http { status: 503, code: None, message: String::new(), retry_after: None })
+        );
         assert_eq!(open(200, "<html>"), Err(ApiError::NotJson("HTML")));
         assert_eq!(open(200, " \n"), Err(ApiError::NotJson("an empty body")));
         assert_eq!(open(200, "{}"), Err(ApiError::NotJson("something else")));

@@ -5,13 +5,18 @@ mod failure;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::budget::SignInBudget;
 use super::random::Random;
 use super::reachability::Reachability;
-use super::types::{Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait};
+use super::types::{
+    Carried, Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait,
+};
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
+/// The counters go back when a session has lived so long (contract, section 3).
+pub(super) const SETTLED: Duration = Duration::from_secs(60);
+/// Fresh credentials that the cloud refused so often in a row are of no use: only the password is left.
+const REFUSALS: u32 = 2;
 /// An account without heaters is asked again so often.
 const NO_HEATERS_WAIT: Duration = Duration::from_secs(300);
 /// AWS ends every session after 24 hours; ours ends up to [`SESSION_AGE_SPREAD`] earlier than this (protocol
@@ -81,7 +86,6 @@ enum Stage {
 pub struct Supervisor {
     settings: Settings,
     random: Random,
-    budget: SignInBudget,
     reachability: Reachability,
     effects: VecDeque<Effect>,
     phase: Phase,
@@ -95,15 +99,29 @@ pub struct Supervisor {
     recoveries: u32,
     /// The same, but no return of the network and no request sets it back.
     recovering_for: u32,
-    /// Sessions in a row that the cloud closed soon after they were up.
-    evictions: u32,
-    /// The return of the network has begun an attempt since the last success.
+    /// Sessions in a row that ended soon after they were up.
+    short_sessions: u32,
+    /// Whether the cloud closed each of them.
+    all_closed: bool,
+    /// When the session came up.
+    up_since: Option<Instant>,
+    /// When the session will have lived long enough for the counters to go back.
+    settles_at: Option<Instant>,
+    /// When anything was heard from the cloud last.
+    last_heard: Option<Instant>,
+    /// The return of the network has set the counters back since the last success.
     woken: bool,
+    /// When somebody asked for a reconnect last.
+    requested_at: Option<Instant>,
     /// When the credentials are to be renewed, though the session lives.
     renew_at: Option<Instant>,
     reason: Option<Reason>,
     /// The cloud refused the credentials that we hold.
     refused: bool,
+    /// The credentials of this attempt were renewed for it.
+    fresh: bool,
+    /// How often in a row the cloud refused fresh credentials.
+    refusals: u32,
     /// The strategy asks for fresh tokens before the next dial.
     renew_all: bool,
     heaters_listed: bool,
@@ -117,12 +135,11 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Makes a machine that waits for [`Input::Start`].
-    pub fn new(settings: Settings, budget: SignInBudget, seed: u64, now: Instant) -> Self {
+    /// Makes a machine that waits for [`Input::Start`]; `carried` comes from an earlier run of the process.
+    pub fn new(settings: Settings, carried: Carried, seed: u64, now: Instant) -> Self {
         Self {
             settings,
             random: Random::new(seed),
-            budget,
             reachability: Reachability::new(settings.probe_interval),
             effects: VecDeque::new(),
             phase: Phase::Idle,
@@ -133,18 +150,25 @@ impl Supervisor {
             reconnects: 0,
             recoveries: 0,
             recovering_for: 0,
-            evictions: 0,
+            short_sessions: 0,
+            all_closed: true,
+            up_since: None,
+            settles_at: None,
+            last_heard: None,
             woken: false,
+            requested_at: None,
             renew_at: None,
             reason: None,
             refused: false,
+            fresh: false,
+            refusals: carried.refusals,
             renew_all: false,
             heaters_listed: false,
             periodic: false,
-            missing_since: None,
+            missing_since: carried.outage_since,
             planned: false,
-            outages: 0,
-            last_outage: None,
+            outages: carried.outages,
+            last_outage: carried.last_outage,
         }
     }
 
@@ -160,6 +184,7 @@ impl Supervisor {
             Input::Stop => self.stop(now),
             Input::CredentialsReady(g, life) if self.is_current(g) => self.credentials_ready(life, now),
             Input::SignInNeeded(g, reason) if self.is_current(g) => self.sign_in_needed(reason, now),
+            Input::SignInPostponed(g, delay) if self.is_current(g) => self.sign_in_postponed(delay, now),
             Input::HeatersListed(g, outcome) if self.is_current(g) => self.heaters_listed(outcome, now),
             Input::RenewSession(reason) if self.is_up() => self.renew_session(reason, now),
             Input::StepFailed(g, failure) if self.is_current(g) || failure.decision.is_final() => {
@@ -168,7 +193,7 @@ impl Supervisor {
             Input::LinkUp(g) if self.is_current(g) => self.link_up(now),
             Input::LinkDown(g, failure) if self.is_current(g) => self.link_down(failure, now),
             Input::RequestSent(g) if self.is_current(g) => self.request_sent(now),
-            Input::Heard(g) if self.is_current(g) => self.heard(),
+            Input::Heard(g) if self.is_current(g) => self.heard(now),
             Input::Answered(g) if self.is_current(g) => self.answered(now),
             Input::NetworkChanged => self.network_changed(now),
             Input::Probed(probe, reached) => self.probed(probe, reached, now),
@@ -178,6 +203,10 @@ impl Supervisor {
 
     /// Lets pass what is due; too early, it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.settles_at.take_if(|at| now >= *at).is_some() {
+            self.reset_counters();
+            self.woken = false;
+        }
         if now >= self.phase_due(now).at {
             self.phase_is_over(now);
         }
@@ -244,7 +273,8 @@ impl Supervisor {
             Phase::Up { answer_by, ends_at, .. } => {
                 let answer = answer_by.map(|at| (at, Wait::Answer));
                 let renewal = self.renew_at.map(|at| (at, Wait::Renewal));
-                [answer, renewal]
+                let settled = self.settles_at.map(|at| (at, Wait::Settled));
+                [answer, renewal, settled]
                     .into_iter()
                     .flatten()
                     .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
@@ -256,6 +286,7 @@ impl Supervisor {
     /// Returns what the world may see.
     pub fn view(&self) -> View {
         let (attempt, max_attempts) = match (self.state, self.stage) {
+            (State::Connected, _) => (0, self.settings.reconnect.max_attempts),
             (State::Recovering, _) | (State::Failed, Stage::Recover) => {
                 (self.recoveries, self.settings.recovery.max_attempts)
             }
@@ -288,9 +319,14 @@ impl Supervisor {
         self.is_current(generation) && matches!(self.phase, Phase::Dialling { .. })
     }
 
-    /// Returns the sign-ins that count, for the next run.
-    pub fn sign_ins(&self) -> &[Instant] {
-        self.budget.used()
+    /// Returns what is to be carried over a restart of the process.
+    pub fn carried(&self) -> Carried {
+        Carried {
+            outages: self.outages,
+            last_outage: self.last_outage,
+            outage_since: self.missing_since.filter(|_| !self.planned),
+            refusals: self.refusals,
+        }
     }
 
     fn is_current(&self, generation: Generation) -> bool {
@@ -311,6 +347,12 @@ impl Supervisor {
         if renewal == Renewal::All {
             self.announce(Event::RefreshingTokens);
         }
+        self.fresh = renewal != Renewal::IfExpiring;
+        if self.refusals >= REFUSALS {
+            self.sign_in(now);
+            self.effects.push_back(Effect::ViewChanged);
+            return;
+        }
         self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
         self.effects.push_back(Effect::EnsureCredentials(self.generation, renewal));
         self.effects.push_back(Effect::ViewChanged);
@@ -320,6 +362,10 @@ impl Supervisor {
         self.renew_at = Some(now + life);
         if !matches!(self.phase, Phase::Authenticating { .. } | Phase::SigningIn { .. }) {
             return;
+        }
+        if matches!(self.phase, Phase::SigningIn { .. }) {
+            self.fresh = true;
+            self.refusals = 0;
         }
         self.refused = false;
         self.renew_all = false;
@@ -331,23 +377,29 @@ impl Supervisor {
         }
     }
 
-    fn sign_in_needed(&mut self, reason: Reason, now: Instant) {
+    fn sign_in_needed(&mut self, reason: Option<Reason>, now: Instant) {
         // A living session needs no credentials; the password is for the next attempt.
         self.renew_at = None;
         if !matches!(self.phase, Phase::Authenticating { .. }) {
             return;
         }
-        let allowed = self.budget.next_allowed(now);
-        if allowed > now {
-            self.reason = Some(reason);
-            self.announce(Event::SignInPostponed { delay: allowed - now });
-            self.wait(allowed, Wait::SignInBudget);
-            return;
-        }
-        self.budget.record(now);
-        self.effects.push_back(Effect::SaveSignIns);
+        // Tokens that were never there explain nothing: the last words of the cloud stay.
+        self.reason = reason.or(self.reason.take());
+        self.sign_in(now);
+    }
+
+    fn sign_in(&mut self, now: Instant) {
         self.phase = Phase::SigningIn { deadline: self.step_deadline(now) };
         self.effects.push_back(Effect::SignIn(self.generation));
+    }
+
+    fn sign_in_postponed(&mut self, delay: Duration, now: Instant) {
+        if !matches!(self.phase, Phase::SigningIn { .. }) {
+            return;
+        }
+        self.reason.get_or_insert(Reason::new("sign-in", "the next sign-in is not allowed yet"));
+        self.announce(Event::SignInPostponed { delay });
+        self.wait(now + delay, Wait::SignInBudget);
     }
 
     fn heaters_listed(&mut self, outcome: Result<(), String>, now: Instant) {
@@ -372,6 +424,8 @@ impl Supervisor {
         if !matches!(self.phase, Phase::Dialling { .. }) {
             return;
         }
+        self.up_since = Some(now);
+        self.last_heard = Some(now);
         self.phase = Phase::Proving { deadline: now + self.settings.operation_timeout, heard: false };
         if self.missing_since.is_some() {
             self.announce(Event::SubscriptionsRestored);
@@ -385,18 +439,19 @@ impl Supervisor {
 
     fn answered(&mut self, now: Instant) {
         match self.phase {
-            Phase::Up { .. } => self.heard(),
+            Phase::Up { .. } => self.heard(now),
             Phase::Proving { .. } | Phase::Silent { .. } => self.connected(now),
             _ => {}
         }
     }
 
     fn connected(&mut self, now: Instant) {
+        self.last_heard = Some(now);
+        self.settles_at = Some(now + SETTLED);
+        self.refusals = 0;
         let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
         self.phase = Phase::Up { since: now, answer_by: None, ends_at };
-        self.reset_counters();
         let recoveries = std::mem::take(&mut self.recovering_for);
-        self.woken = false;
         self.reason = None;
         let planned = std::mem::take(&mut self.planned);
         let missing = self.missing_since.take().map(|at| now.saturating_duration_since(at));
@@ -436,7 +491,10 @@ impl Supervisor {
         }
     }
 
-    fn heard(&mut self) {
+    fn heard(&mut self, now: Instant) {
+        if self.is_up() {
+            self.last_heard = Some(now);
+        }
         match &mut self.phase {
             Phase::Proving { heard, .. } => *heard = true,
             Phase::Silent { answer_by } => *answer_by = None,

@@ -18,7 +18,7 @@ pub use machine::Supervisor;
 pub use random::Random;
 pub use redial::Redial;
 pub use types::{
-    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
+    Carried, Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
     Settings, State, Strategy, View, Wait, seconds,
 };
 

@@ -122,6 +122,8 @@ pub enum Decision {
     Transient,
     /// The cloud asked for a pause.
     RetryAfter(Duration),
+    /// Sessions in a row were short: wait at least so long.
+    BackOff(Duration),
     /// The credentials are stale: renew them before the next attempt.
     RenewCredentials,
     /// The cloud rejected email or password: never try them again.
@@ -208,8 +210,10 @@ pub enum Input {
     Start,
     /// Credentials that will do are at hand; they are to be renewed after so long.
     CredentialsReady(Generation, Duration),
-    /// Only the password can get credentials.
-    SignInNeeded(Generation, Reason),
+    /// Only the password can get credentials; why the cloud refused the tokens, if there were any.
+    SignInNeeded(Generation, Option<Reason>),
+    /// The budget of sign-ins allows the next one only after so long.
+    SignInPostponed(Generation, Duration),
     /// There are heaters to connect for, or there are none, for this reason.
     HeatersListed(Generation, Result<(), String>),
     /// A step before the link was up failed.
@@ -252,9 +256,8 @@ pub enum Renewal {
 pub enum Effect {
     /// Get credentials without the password; answer `CredentialsReady`, `SignInNeeded` or `StepFailed`.
     EnsureCredentials(Generation, Renewal),
-    /// Keep the times of the sign-ins for the next run; comes before [`Effect::SignIn`].
-    SaveSignIns,
-    /// Sign in with the password; answer `CredentialsReady` or `StepFailed`.
+    /// Sign in with the password, if the budget of sign-ins allows it; answer `CredentialsReady`, `SignInPostponed` or
+    /// `StepFailed`.
     SignIn(Generation),
     /// Ask the cloud for the account's heaters; answer `HeatersListed` or `StepFailed`.
     ListHeaters(Generation),
@@ -356,6 +359,11 @@ pub enum Event {
         /// How many.
         times: u32,
     },
+    /// So many sessions in a row ended soon after they were up, in different ways.
+    Unstable {
+        /// How many.
+        times: u32,
+    },
     /// Nothing more is tried.
     Failed(Reason),
 }
@@ -367,8 +375,10 @@ pub enum Wait {
     Nothing,
     /// The usual wait before an attempt.
     Backoff,
-    /// A pause that nothing shortens: the cloud asked for it, or another instance uses our client id.
+    /// A pause that the cloud asked for; nothing shortens it.
     RetryAfter,
+    /// The wait after short sessions; only a request shortens it.
+    ShortSessions,
     /// The budget of sign-ins.
     SignInBudget,
     /// The account has no heater; it is asked again now and then.
@@ -385,10 +395,25 @@ pub enum Wait {
     Answer,
     /// The renewal of the credentials, ahead of their end.
     Renewal,
+    /// The session has lived long enough for the counters to go back.
+    Settled,
     /// The planned end of the session.
     SessionAge,
     /// A human: reconnection was given up as configured.
     Human,
+}
+
+/// What is carried over restarts of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Carried {
+    /// Interruptions so far.
+    pub outages: u64,
+    /// How long the newest ended one took.
+    pub last_outage: Option<Duration>,
+    /// When the one that goes on began.
+    pub outage_since: Option<Instant>,
+    /// How often in a row the cloud refused credentials that were fresh.
+    pub refusals: u32,
 }
 
 /// When the supervisor wants to be called again.
@@ -419,7 +444,7 @@ pub struct View {
     pub reason: Option<Reason>,
     /// The configured strategy.
     pub strategy: Strategy,
-    /// Interruptions since the process started.
+    /// Interruptions so far, restarts of the process included.
     pub outages: u64,
     /// How long the newest ended one took.
     pub last_outage: Option<Duration>,

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::{RestClient, RestError};
 use crate::io::clock;
 use crate::io::record::SharedRecorder;
+use crate::io::sign_ins::{SignIns, TooSoon};
 use crate::io::state::{StateDirectory, TokenFile, unix};
 use crate::navilink::account::{ApiError, AwsCredentials, Jwt, read_aws, read_jwt, token_of};
 use crate::navilink::devices::{DeviceList, Heater};
@@ -37,9 +38,9 @@ pub enum Renewal {
 /// Why there are no credentials without the password.
 #[derive(Debug, thiserror::Error)]
 pub enum EnsureError {
-    /// Only signing in can help.
-    #[error("{0}")]
-    SignInNeeded(String),
+    /// Only signing in can help; why the tokens are of no use, if there were any.
+    #[error("{}", .0.as_deref().unwrap_or("there are no tokens yet"))]
+    SignInNeeded(Option<String>),
     /// The cloud could not be asked; signing in would not help either.
     #[error(transparent)]
     Failed(#[from] RestError),
@@ -47,15 +48,21 @@ pub enum EnsureError {
 
 /// Why signing in failed.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SignInError(#[from] pub RestError);
+pub enum SignInError {
+    /// The budget of sign-ins does not allow it yet; the cloud was not asked.
+    #[error(transparent)]
+    TooSoon(#[from] TooSoon),
+    /// The cloud said no, or could not be asked.
+    #[error(transparent)]
+    Failed(#[from] RestError),
+}
 
 impl SignInError {
     /// Returns whether the cloud rejected email or password, which must then not be tried again.
     pub fn rejected(&self) -> bool {
-        match &self.0 {
-            RestError::RejectedBefore { .. } => true,
-            RestError::Api(error) => error.rejects_credentials(),
+        match self {
+            SignInError::Failed(RestError::RejectedBefore { .. }) => true,
+            SignInError::Failed(RestError::Api(error)) => error.rejects_credentials(),
             _ => false,
         }
     }
@@ -66,6 +73,7 @@ pub struct Account {
     client: RestClient,
     email: String,
     password: SecretString,
+    sign_ins: SignIns,
     state: StateDirectory,
     tokens: Mutex<Option<Tokens>>,
     /// Somebody asked for the password to be tried, although it was rejected before.
@@ -128,6 +136,7 @@ impl Account {
             client,
             email: email.to_owned(),
             password,
+            sign_ins: SignIns::new(state.clone()),
             state,
             tokens: Mutex::new(kept.map(restore)),
             insisted: AtomicBool::new(false),
@@ -148,7 +157,7 @@ impl Account {
     pub async fn ensure(&self, renewal: Renewal) -> Result<(), EnsureError> {
         let mut slot = self.tokens.lock().await;
         let Some(tokens) = slot.as_mut() else {
-            return Err(EnsureError::SignInNeeded("there are no tokens yet".into()));
+            return Err(EnsureError::SignInNeeded(None));
         };
         let mut outcome = self.renew(tokens, renewal).await;
         if outcome.as_ref().is_err_and(RestError::refuses) {
@@ -187,7 +196,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// Says whether the cloud rejected the credentials, now or in the last hours.
+    /// Says whether the cloud rejected the credentials, now or in the last hours, or when the next sign-in is allowed.
     pub async fn sign_in(&self) -> Result<(), SignInError> {
         let mut slot = self.tokens.lock().await;
         let insisted = self.insisted.swap(false, Ordering::Relaxed);
@@ -196,11 +205,16 @@ impl Account {
             let at = humantime::format_rfc3339_seconds(at).to_string();
             return Err(RestError::RejectedBefore { at, again_in: whole(REJECTION_COUNTS - age) }.into());
         }
+        let claim = self.sign_ins.claim().await?;
         debug!("Signing in");
-        let data = match self.client.sign_in(&self.email, &self.password).await.map_err(SignInError) {
-            Err(error) if error.rejected() => {
+        let data = match self.client.sign_in(&self.email, &self.password).await {
+            Err(error) if !error.reached_cloud() => {
+                self.sign_ins.refund(claim).await;
+                return Err(error.into());
+            }
+            Err(RestError::Api(error)) if error.rejects_credentials() => {
                 self.state.keep_rejection(&self.email, &self.password, clock::wall()).await;
-                return Err(error);
+                return Err(RestError::from(error).into());
             }
             outcome => outcome?,
         };
@@ -343,7 +357,7 @@ fn whole(duration: Duration) -> Duration {
 /// Tells a refusal, which only signing in can overcome, from a cloud that could not be asked.
 fn without_password(error: RestError) -> EnsureError {
     if error.refuses() {
-        return EnsureError::SignInNeeded(format!("the tokens cannot be renewed: {error}"));
+        return EnsureError::SignInNeeded(Some(format!("the tokens cannot be renewed: {error}")));
     }
     error.into()
 }

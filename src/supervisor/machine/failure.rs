@@ -2,17 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Stage, Supervisor};
+use super::{Phase, SETTLED, Stage, Supervisor};
 use crate::supervisor::types::{
     Decision, Effect, Ending, Event, Failure, OnFailure, Reach, Reason, State, Strategy, Wait,
 };
 
 /// A cloud that asks for a longer pause than this is asked again all the same.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// So many sessions in a row, each closed by the cloud soon after it was up, are another instance's work.
-const EVICTIONS: u32 = 3;
-/// A session that lived longer was not evicted: no wait of another instance like us is as long by default.
-const SETTLED: Duration = Duration::from_secs(400);
+/// So many short sessions in a row are no accident.
+const SHORT_SESSIONS: u32 = 3;
+/// A session that the cloud closed is short up to this age: another instance like us that waits before it takes the
+/// client id back waits no longer by default.
+const EVICTED: Duration = Duration::from_secs(400);
+/// Between two reconnects on request.
+const REQUESTS_APART: Duration = Duration::from_secs(10);
 /// After the return of the network the next attempt begins within so long, at random.
 const WAKE_SPREAD: Duration = Duration::from_millis(500);
 
@@ -23,10 +26,6 @@ impl Supervisor {
 
     pub(super) fn step_failed(&mut self, failure: Failure, now: Instant) {
         match self.phase {
-            Phase::SigningIn { .. } if failure.reach != Reach::Cloud => {
-                self.budget.refund();
-                self.effects.push_back(Effect::SaveSignIns);
-            }
             Phase::Authenticating { .. } | Phase::SigningIn { .. } | Phase::Listing { .. } => {}
             // A late word on the password counts, whatever has been begun since.
             _ if failure.decision.is_final() && self.phase != Phase::Held => {}
@@ -35,35 +34,58 @@ impl Supervisor {
         self.attempt_failed(failure, now);
     }
 
-    pub(super) fn link_down(&mut self, mut failure: Failure, now: Instant) {
+    pub(super) fn link_down(&mut self, failure: Failure, now: Instant) {
         match self.phase {
-            Phase::Up { since, .. } => {
-                let evicted = failure.decision == Decision::ClosedByCloud && now.duration_since(since) < SETTLED;
-                self.evictions = if evicted { self.evictions.saturating_add(1) } else { 0 };
-                if self.evictions >= EVICTIONS {
-                    failure = self.taken_over();
-                }
-                self.interrupted(failure, now);
+            Phase::Up { .. } => self.interrupted(failure, now),
+            Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } => {
+                let failure = self.session_over(failure, now);
+                self.attempt_failed(failure, now);
             }
-            Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } => self.attempt_failed(failure, now),
             _ => {}
         }
     }
 
-    /// Backs off from another instance with our client id instead of evicting it in turn.
-    fn taken_over(&mut self) -> Failure {
-        if self.evictions == EVICTIONS {
-            self.announce(Event::TakenOver { times: self.evictions });
+    /// Counts a session that ended soon after it was up. Several in a row are waited out, longer each time: another
+    /// instance uses our client id, which is not to be evicted in turn, or the connection is of no use.
+    fn session_over(&mut self, failure: Failure, now: Instant) -> Failure {
+        let Some(up_since) = self.up_since.take() else { return failure };
+        let lived = now.saturating_duration_since(up_since);
+        let closed = failure.decision == Decision::ClosedByCloud;
+        if lived >= if closed { EVICTED } else { SETTLED } {
+            self.short_sessions = 0;
+            return failure;
         }
-        let pause = self.settings.recovery.backoff.delay(self.evictions - EVICTIONS + 1, &mut self.random);
-        Failure {
-            decision: Decision::RetryAfter(pause),
-            ..Failure::transient("taken-over", "another instance uses this client id")
+        self.all_closed = closed && (self.all_closed || self.short_sessions == 0);
+        self.short_sessions = self.short_sessions.saturating_add(1);
+        if self.short_sessions < SHORT_SESSIONS || matches!(failure.decision, Decision::RetryAfter(_)) {
+            return failure;
         }
+        let times = self.short_sessions;
+        if times == SHORT_SESSIONS {
+            self.announce(if self.all_closed { Event::TakenOver { times } } else { Event::Unstable { times } });
+        }
+        let pause = self.settings.recovery.backoff.delay(times - SHORT_SESSIONS + 1, &mut self.random);
+        let reason = match self.all_closed {
+            true => Reason::new("taken-over", "another instance uses this client id"),
+            false => Reason::new(
+                "unstable",
+                format!(
+                    "{times} sessions in a row ended soon after they were up, the last one with {}",
+                    failure.reason
+                ),
+            ),
+        };
+        Failure { decision: Decision::BackOff(pause), reason, ..failure }
     }
 
     pub(super) fn interrupted(&mut self, failure: Failure, now: Instant) {
-        self.count_outage(failure.reason.clone(), now);
+        // The close of a connection is a word of the cloud; otherwise the outage began with the silence.
+        let since = match failure.decision {
+            Decision::ClosedByCloud => now,
+            _ => self.last_heard.unwrap_or(now),
+        };
+        let failure = self.session_over(failure, now);
+        self.count_outage(failure.reason.clone(), since);
         self.attempt_failed(failure, now);
     }
 
@@ -74,6 +96,7 @@ impl Supervisor {
     }
 
     pub(super) fn attempt_failed(&mut self, failure: Failure, now: Instant) {
+        let backs_off = matches!(failure.decision, Decision::BackOff(_));
         self.close_link();
         if std::mem::take(&mut self.planned) {
             self.count_outage(failure.reason.clone(), self.missing_since.unwrap_or(now));
@@ -88,8 +111,11 @@ impl Supervisor {
                     now,
                 );
             }
-            Decision::RenewCredentials => self.refused = true,
-            Decision::RetryAfter(asked) => pause = asked.min(LONGEST_PAUSE),
+            Decision::RenewCredentials => {
+                self.refused = true;
+                self.refusals = self.refusals.saturating_add(u32::from(self.fresh));
+            }
+            Decision::RetryAfter(asked) | Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
             Decision::Transient | Decision::ClockSkew | Decision::ClosedByCloud | Decision::Bug => {}
         }
         // Once the return of the network did not help, only a probe may say that it is away again: probes and attempts
@@ -99,7 +125,7 @@ impl Supervisor {
         } else {
             self.reachability.watch(now);
         }
-        self.schedule_next(pause, now);
+        self.schedule_next(pause, if backs_off { Wait::ShortSessions } else { Wait::RetryAfter }, now);
     }
 
     pub(super) fn network_changed(&mut self, now: Instant) {
@@ -117,13 +143,15 @@ impl Supervisor {
             // A connection that lived through it would wait for its next retransmission, and mostly it did not.
             Phase::Up { .. } => {
                 self.close_link();
-                self.count_outage(reason.clone(), now);
+                self.count_outage(reason.clone(), self.last_heard.unwrap_or(now));
             }
             Phase::Waiting { why: Wait::Backoff, .. } => {}
             _ => return,
         }
-        self.reset_counters();
-        self.woken = true;
+        // Once since the last success: a network that comes and goes must not keep the end of the attempts away.
+        if !std::mem::replace(&mut self.woken, true) {
+            self.reset_counters();
+        }
         self.reason = Some(reason);
         if self.state != State::Starting {
             self.enter(State::Reconnecting, now);
@@ -133,10 +161,10 @@ impl Supervisor {
         self.wait(now + delay, Wait::NetworkBack);
     }
 
-    fn schedule_next(&mut self, pause: Duration, now: Instant) {
+    fn schedule_next(&mut self, pause: Duration, why: Wait, now: Instant) {
         if self.stage == Stage::Reconnect {
             if self.settings.reconnect.has_attempt_after(self.reconnects) {
-                return self.schedule_reconnect(pause, now);
+                return self.schedule_reconnect(pause, why, now);
             }
             if self.settings.reconnect.enabled {
                 self.announce(Event::ReconnectionFailed { attempts: self.reconnects });
@@ -145,13 +173,13 @@ impl Supervisor {
             self.stage = Stage::Recover;
         }
         if self.settings.recovery.has_attempt_after(self.recoveries) {
-            return self.schedule_recovery(pause, now);
+            return self.schedule_recovery(pause, why, now);
         }
         let reason = self.reason.clone().unwrap_or(Reason::new("exhausted", ""));
         self.give_up(reason, Ending::CloudUnavailable, now);
     }
 
-    fn schedule_reconnect(&mut self, pause: Duration, now: Instant) {
+    fn schedule_reconnect(&mut self, pause: Duration, why: Wait, now: Instant) {
         self.reconnects = self.reconnects.saturating_add(1);
         self.enter(State::Reconnecting, now);
         let delay = self.settings.reconnect.backoff.delay(self.reconnects, &mut self.random).max(pause);
@@ -161,10 +189,10 @@ impl Supervisor {
             delay,
             reason: self.reason.clone().unwrap_or(Reason::new("unknown", "")),
         });
-        self.wait_after_failure(delay, pause, now);
+        self.wait_after_failure(delay, pause, why, now);
     }
 
-    fn schedule_recovery(&mut self, pause: Duration, now: Instant) {
+    fn schedule_recovery(&mut self, pause: Duration, why: Wait, now: Instant) {
         self.recoveries = self.recoveries.saturating_add(1);
         self.recovering_for = self.recovering_for.saturating_add(1);
         self.enter(State::Recovering, now);
@@ -182,11 +210,12 @@ impl Supervisor {
             delay,
             strategy: self.settings.strategy,
         });
-        self.wait_after_failure(delay, pause, now);
+        self.wait_after_failure(delay, pause, why, now);
     }
 
-    fn wait_after_failure(&mut self, delay: Duration, pause: Duration, now: Instant) {
-        let why = if delay == pause { Wait::RetryAfter } else { Wait::Backoff };
+    /// Waits for `delay`; `why` says what for if that is the `pause`, which is zero when there is none.
+    fn wait_after_failure(&mut self, delay: Duration, pause: Duration, why: Wait, now: Instant) {
+        let why = if delay == pause { why } else { Wait::Backoff };
         self.wait(now + delay, why);
     }
 
@@ -205,7 +234,7 @@ impl Supervisor {
                 Strategy::SimpleRetry if self.settings.reconnect.enabled => {
                     self.reconnects = 0;
                     self.stage = Stage::Reconnect;
-                    return self.schedule_reconnect(Duration::ZERO, now);
+                    return self.schedule_reconnect(Duration::ZERO, Wait::Backoff, now);
                 }
                 Strategy::SimpleRetry => {}
                 Strategy::FullRecreation => self.recreate(),
@@ -245,14 +274,27 @@ impl Supervisor {
         }
     }
 
+    /// Returns how long a request to reconnect must wait: for the end of a pause that the cloud asked for, and for some
+    /// seconds after another request.
+    pub fn request_wait(&self, now: Instant) -> Duration {
+        let asked = match self.phase {
+            Phase::Waiting { until, why: Wait::RetryAfter } => Some(until),
+            _ => None,
+        };
+        let allowed = asked.max(self.requested_at.map(|at| at + REQUESTS_APART));
+        allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     pub(super) fn reconnect_now(&mut self, reason: Reason, now: Instant) {
-        if self.phase == Phase::Idle {
+        if self.phase == Phase::Idle || !self.request_wait(now).is_zero() {
             return;
         }
+        self.requested_at = Some(now);
         let was_up = matches!(self.phase, Phase::Up { .. });
         self.close_link();
         self.reset_counters();
-        self.evictions = 0;
+        self.woken = false;
+        self.short_sessions = 0;
         self.reason = Some(reason.clone());
         if was_up {
             self.count_outage(reason, now);
@@ -272,6 +314,8 @@ impl Supervisor {
     }
 
     pub(super) fn close_link(&mut self) {
+        self.up_since = None;
+        self.settles_at = None;
         if matches!(
             self.phase,
             Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. }

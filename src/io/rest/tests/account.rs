@@ -346,5 +346,7 @@ async fn the_pause_that_the_cloud_asks_for_reaches_the_caller() {
     let error = account(&server).sign_in().await.unwrap_err();
     assert!(!error.rejected());
     let pause = Some(Duration::from_secs(90));
-    assert!(matches!(error.0, RestError::Api(ApiError::Http { status: 429, retry_after, .. }) if retry_after == pause));
+    assert!(
+        matches!(error, crate::io::rest::SignInError::Failed(RestError::Api(ApiError::Http { status: 429, retry_after, .. })) if retry_after == pause)
+    );
 }

@@ -1,0 +1,168 @@
+//! The one owner of the budget of sign-ins: every process that uses the state directory asks here.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::clock;
+use super::state::StateDirectory;
+use crate::supervisor::SignInBudget;
+
+/// A process that cannot keep count for others waits so long before its first sign-in: a supervisor that starts it
+/// again and again must not make it ask the cloud again and again.
+pub const UNCOUNTED_WAIT: Duration = Duration::from_secs(60);
+
+/// Counts the sign-ins of all processes in the state directory, and those of this process in memory besides.
+#[derive(Debug)]
+pub struct SignIns {
+    state: StateDirectory,
+    started: Instant,
+    own: Mutex<SignInBudget>,
+}
+
+/// A sign-in that was allowed and counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Claim(Duration);
+
+/// Why a sign-in is not allowed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooSoon {
+    /// There were others.
+    #[error("the next sign-in is allowed in {}: too many in a row could lock the account", in_words(.0))]
+    Spent(Duration),
+    /// Others cannot be counted.
+    #[error("sign-ins cannot be counted, since the state directory cannot be written; the first one waits for {}", in_words(.0))]
+    Uncounted(Duration),
+}
+
+impl TooSoon {
+    /// Returns how long the sign-in must wait.
+    pub fn wait(&self) -> Duration {
+        match self {
+            TooSoon::Spent(wait) | TooSoon::Uncounted(wait) => *wait,
+        }
+    }
+}
+
+fn in_words(wait: &Duration) -> String {
+    humantime::format_duration(Duration::from_secs(wait.as_secs_f64().ceil() as u64)).to_string()
+}
+
+impl SignIns {
+    /// Counts in this state directory.
+    pub fn new(state: StateDirectory) -> Self {
+        Self { state, started: clock::now(), own: Mutex::default() }
+    }
+
+    /// Counts a sign-in that is about to be made.
+    ///
+    /// # Errors
+    ///
+    /// When it is not allowed yet; nothing is counted then.
+    pub async fn claim(&self) -> Result<Claim, TooSoon> {
+        let now = since_1970(clock::wall());
+        let outcome = self.state.update_sign_ins(now, move |budget| budget.claim(now)).await;
+        let (counted, outcome) = match outcome {
+            Ok(outcome) => (true, outcome),
+            Err(_) => (false, Ok(())),
+        };
+        outcome.map_err(TooSoon::Spent)?;
+        if !counted {
+            let age = clock::now().saturating_duration_since(self.started);
+            if age < UNCOUNTED_WAIT {
+                return Err(TooSoon::Uncounted(UNCOUNTED_WAIT - age));
+            }
+        }
+        let mut own = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match own.claim(now) {
+            Err(wait) if !counted => Err(TooSoon::Spent(wait)),
+            // The clock was set; the directory has counted it.
+            _ => Ok(Claim(now)),
+        }
+    }
+
+    /// Takes back a sign-in that never reached the cloud.
+    pub async fn refund(&self, Claim(at): Claim) {
+        self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).refund(at);
+        let now = since_1970(clock::wall());
+        // What cannot be written was not counted there either.
+        let _ = self.state.update_sign_ins(now, move |budget| budget.refund(at)).await;
+    }
+}
+
+fn since_1970(at: SystemTime) -> Duration {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn two_processes_share_one_budget_and_a_refund_takes_back_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = || SignIns::new(StateDirectory::new(folder.path()));
+        let (one, other) = (process(), process());
+        let claim = one.claim().await.unwrap();
+        let wait = other.claim().await.unwrap_err();
+        assert!(matches!(wait, TooSoon::Spent(wait) if wait > Duration::from_secs(50)), "{wait:?}");
+        one.refund(claim).await;
+        assert!(process().claim().await.is_ok());
+        assert!(one.claim().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn many_at_once_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = (0..20).map(|_| {
+            let process = SignIns::new(StateDirectory::new(folder.path()));
+            tokio::spawn(async move { process.claim().await.is_ok() })
+        });
+        let mut allowed = 0;
+        for claim in claims.collect::<Vec<_>>() {
+            allowed += usize::from(claim.await.unwrap());
+        }
+        assert_eq!(allowed, 1);
+    }
+
+    #[tokio::test]
+    async fn fractions_of_seconds_are_kept_and_whole_ones_of_older_releases_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sign-ins.json");
+        let now = since_1970(clock::wall());
+        fs::write(&file, format!("[{}]", now.as_secs() - 30)).unwrap();
+        let ledger = SignIns::new(StateDirectory::new(folder.path()));
+        assert!(matches!(ledger.claim().await, Err(TooSoon::Spent(wait)) if wait <= Duration::from_secs(30)));
+        fs::write(&file, format!("[{}]", now.as_secs() - 61)).unwrap();
+        let Claim(at) = ledger.claim().await.unwrap();
+        let kept: Vec<f64> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert!((kept[1] - at.as_secs_f64()).abs() < 1e-5, "{kept:?} {at:?}");
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_of_the_future_is_taken_for_one_of_now_and_ages_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sign-ins.json");
+        let now = since_1970(clock::wall());
+        fs::write(&file, format!("[{}]", now.as_secs() + 1_000_000)).unwrap();
+        let ledger = SignIns::new(StateDirectory::new(folder.path()));
+        assert!(ledger.claim().await.is_err());
+        let kept: Vec<f64> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert!(kept[0] < now.as_secs_f64() + 10.0, "{kept:?}");
+    }
+
+    #[tokio::test]
+    async fn without_a_state_directory_the_first_sign_in_waits_for_a_minute_and_the_next_ones_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let mut ledger = SignIns::new(StateDirectory::new(file.join("below")));
+        assert!(matches!(ledger.claim().await, Err(TooSoon::Uncounted(wait)) if wait > Duration::from_secs(50)));
+        ledger.started -= UNCOUNTED_WAIT;
+        let claim = ledger.claim().await.unwrap();
+        assert!(matches!(ledger.claim().await, Err(TooSoon::Spent(_))));
+        ledger.refund(claim).await;
+        assert!(ledger.claim().await.is_ok());
+    }
+}
