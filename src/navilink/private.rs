@@ -32,6 +32,7 @@ const STRUCK: &str = "***";
 static EMAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\w.+-]+(?:@|%40)[\w-]+(?:[.][\w-]+)*"));
 static MAC: LazyLock<Regex> =
     LazyLock::new(|| pattern("(?i)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}[.]){2}[0-9a-f]{4}|[0-9a-f]+"));
+static TOPIC: LazyLock<Regex> = LazyLock::new(|| pattern(r#"\b(?:cmd|evt)/[^\s"'`\\]*"#));
 /// A JWT, or the id of an AWS key.
 static SECRET: LazyLock<Regex> = LazyLock::new(|| pattern(r"eyJ[\w-]{8,}(?:[.][\w-]+)*|A[KS]IA[0-9A-Z]{12,}"));
 static LONG: LazyLock<Regex> = LazyLock::new(|| pattern("[A-Za-z0-9_=+-]{32,}"));
@@ -85,11 +86,12 @@ pub fn class_of(key: &str) -> Option<Class> {
     }
 }
 
-/// Finds the parts of a topic that name a heater, a home or a client (protocol reference, section 3).
-pub fn in_topic(topic: &str) -> Vec<Range<usize>> {
-    if !(topic.starts_with("cmd/") || topic.starts_with("evt/")) || topic.contains(char::is_whitespace) {
-        return Vec::new();
-    }
+/// Finds the parts of topics in a text that name a heater, a home or a client (protocol reference, section 3).
+pub fn in_topic(text: &str) -> Vec<Range<usize>> {
+    TOPIC.find_iter(text).flat_map(|topic| in_one_topic(topic.as_str(), topic.start())).collect()
+}
+
+fn in_one_topic(topic: &str, at: usize) -> Vec<Range<usize>> {
     let mut start = 0;
     let segments = topic.split('/').map(|segment| {
         let range = start..start + segment.len();
@@ -104,7 +106,8 @@ pub fn in_topic(topic: &str) -> Vec<Range<usize>> {
         Some(mac) => range.end - mac.len()..range.end,
         None => range,
     });
-    ids.filter(|range| !matches!(&topic[range.clone()], "" | "0" | "+" | "#" | "res")).collect()
+    let ids = ids.filter(|range| !matches!(&topic[range.clone()], "" | "0" | "+" | "#" | "res"));
+    ids.map(|range| at + range.start..at + range.end).collect()
 }
 
 /// Finds texts and numbers that are private by their names in JSON, also in broken JSON.
@@ -225,6 +228,7 @@ mod tests {
         assert_eq!(private("cmd/52/me/res/rsv/rd"), ["me"]);
         assert_eq!(private("cmd/52/25004/0/me/res/td/rd"), ["25004", "me"]);
         assert_eq!(private("evt/52/navilink-04786332FCA0/app-connection"), ["04786332FCA0"]);
+        assert_eq!(private("refused \"cmd/52/25004/0/me/res/#\", `cmd/52/you/res`"), ["25004", "me", "you"]);
         assert!(private("homeassistant/status").is_empty() && private("cmd/52").is_empty());
     }
 

@@ -25,14 +25,14 @@ const SHORTEST_PART: usize = 6;
 const SHORTEST_NUMBER: usize = 5;
 
 /// Names that say nothing of anybody, and stand in messages and topics anyway.
-const COMMON: &str = " cmd evt res st did rsv rd ctrl app-connection command request response status feature data event \
+const COMMON: &str = "cmd evt res st did rsv rd ctrl app-connection command request response status feature data event \
     device heater water navien navilink navien2mqtt nwp500 usage total year month schedule reservation \
-    cloud local ";
+    cloud local";
 
 /// Collects private values.
 #[derive(Debug, Default)]
 pub struct Pseudonyms {
-    /// The spellings to look for, in lower case, each with its value.
+    /// The spellings to look for, each with its value.
     spellings: BTreeMap<String, String>,
     values: Values,
 }
