@@ -37,7 +37,8 @@ struct Record {
     /// Its size before it was cut, in bytes.
     bytes: usize,
     cut: bool,
-    payload: Value,
+    /// In JSON: small values take much more room than their text.
+    payload: String,
     weight: usize,
 }
 
@@ -75,7 +76,8 @@ impl Recorder {
     fn add(&mut self, kind: String, origin: Origin, (payload, cut, bytes): (Value, bool, usize), at: SystemTime) {
         self.recorded += 1;
         let topic = if let Origin::Topic { topic, .. } = &origin { topic.len() } else { 0 };
-        let weight = payload.to_string().len() + topic + kind.len() + OVERHEAD;
+        let payload = payload.to_string();
+        let weight = payload.len() + topic + kind.len() + OVERHEAD;
         let records = self.kinds.entry(kind).or_default();
         records.push_front(Record { number: self.recorded, at, origin, bytes, cut, payload, weight });
         records.truncate(OF_ONE_KIND);
@@ -126,7 +128,7 @@ impl Record {
         if self.cut {
             shown["truncated"] = true.into();
         }
-        shown["payload"] = self.payload.clone();
+        shown["payload"] = serde_json::from_str(&self.payload).unwrap_or_default();
         shown
     }
 }
@@ -159,7 +161,8 @@ fn content(payload: &[u8]) -> (Value, bool) {
         Err(_) => {
             // The rest is not looked at, and a character can be made of three bytes by the replacement of one.
             let start = &payload[..payload.len().min(MAX_MESSAGE)];
-            fitting(strike_text(&String::from_utf8_lossy(start)).into())
+            let (text, cut) = fitting(strike_text(&String::from_utf8_lossy(start)).into());
+            (text, cut || start.len() < payload.len())
         }
     }
 }

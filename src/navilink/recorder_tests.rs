@@ -61,13 +61,17 @@ fn a_long_message_is_cut_and_stays_json() {
     recorder.message(&topic("me/res"), json!({"a": 1, "days": days, "z": 1}).to_string().as_bytes(), false, at(1));
     recorder.message(&topic("x/res"), "é".repeat(20_000).as_bytes(), false, at(2));
     recorder.message(&topic("x/res/y"), json!({"text": "\u{1}".repeat(20_000)}).to_string().as_bytes(), false, at(3));
-    for record in shown(&recorder) {
+    let secret = format!("eyJ{}", "a".repeat(20_000));
+    recorder.message(&topic("x/res/z"), secret.as_bytes(), false, at(0));
+    let cut = shown(&recorder).remove(0);
+    assert_eq!((&cut["truncated"], &cut["payload"], &cut["bytes"]), (&json!(true), &json!("***"), &json!(20_003)));
+    for record in shown(&recorder).into_iter().skip(1) {
         assert_eq!(record["truncated"], true);
         let length = record["payload"].to_string().len();
         assert!((MAX_MESSAGE / 2..=MAX_MESSAGE + 2).contains(&length), "{length}");
         assert!(record["bytes"].as_u64() >= Some(40_000));
     }
-    assert_eq!(shown(&recorder)[2]["payload"]["days"][7], json!({"n": 7}));
+    assert_eq!(shown(&recorder)[3]["payload"]["days"][7], json!({"n": 7}));
 }
 
 #[test]
