@@ -142,6 +142,20 @@ fn fresh_keys_that_are_refused_twice_call_for_the_password_whatever_the_strategy
 }
 
 #[test]
+fn while_the_password_may_not_be_used_refused_keys_are_renewed_and_tried_on() {
+    let mut world = World::started(settings(), Cloud::TokensGone);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.sign_ins.len(), 1, "the budget");
+    world.cloud = Cloud::Forbidden;
+    world.run_for(Duration::from_secs(16));
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+}
+
+#[test]
 fn refused_keys_are_counted_over_restarts_of_a_process_that_gives_up_early() {
     let mut settings = settings();
     settings.reconnect.enabled = false;

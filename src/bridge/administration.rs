@@ -15,6 +15,8 @@ pub enum Order {
     Diagnostics,
     /// Start the process afresh.
     Restart,
+    /// Connect to the cloud afresh.
+    Reconnect,
 }
 
 impl Order {
@@ -24,6 +26,7 @@ impl Order {
             "log_level" => Some(Self::SetLogLevel(value(payload))),
             "diagnostics" => Some(Self::Diagnostics),
             "restart" => Some(Self::Restart),
+            "reconnect" => Some(Self::Reconnect),
             _ => None,
         }
     }
@@ -34,6 +37,7 @@ impl Order {
             Self::SetLogLevel(_) => "log_level",
             Self::Diagnostics => "diagnostics",
             Self::Restart => "restart",
+            Self::Reconnect => "reconnect",
         }
     }
 }

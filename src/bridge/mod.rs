@@ -85,8 +85,6 @@ pub enum Effect {
     },
     /// Replace the session with the cloud by one that has subscriptions for new heaters.
     RenewSession,
-    /// Connect to the cloud afresh, as a user asked.
-    Reconnect,
     /// Tell a human what became of a command.
     Command {
         /// To which heater.

@@ -43,17 +43,15 @@ impl Bridge {
             .ok()
             .and_then(|request| request.get("id").cloned());
         if let Some(order) = Order::read(name, payload).filter(|_| payload.len() <= MAX_PAYLOAD) {
+            if order == Order::Reconnect {
+                self.listing.wish(moment.now);
+            }
             self.effects.push_back(super::Effect::Administer { order, id });
             return;
         }
         let outcome = match name {
             _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
             "forget" => self.forget_named(&named(payload), moment),
-            "reconnect" => {
-                self.listing.wish(moment.now);
-                self.effects.push_back(super::Effect::Reconnect);
-                Ok(())
-            }
             "refresh" if self.session.is_none() => {
                 Err("there is no session with the cloud; everything is asked for when there is one".to_owned())
             }

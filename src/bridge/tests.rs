@@ -521,8 +521,12 @@ fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
 #[test]
 fn requests_to_the_bridge_are_answered_with_their_id() {
     let mut world = World::new(&[heater(1)]);
-    let response = world.asks("navien2mqtt/bridge/request/reconnect", r#"{"id": 7}"#, false);
-    assert_eq!(world.rest, [Effect::Reconnect]);
+    let order = |order| Effect::Administer { order, id: Some(json!(7)) };
+    assert!(world.asks("navien2mqtt/bridge/request/reconnect", r#"{"id": 7}"#, false).is_empty());
+    assert_eq!(world.rest, [order(Order::Reconnect)]);
+    world.bridge.respond("reconnect", Some(json!(7)), Ok(Value::Null));
+    world.drain();
+    let response = std::mem::take(&mut world.others);
     assert_eq!(response[0].topic, "navien2mqtt/bridge/response/reconnect");
     assert_eq!(response[0].payload, r#"{"ok":true,"id":7}"#);
     assert!(!response[0].retained);

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::io::journal;
 use crate::model::Moment;
 use crate::navilink::pseudonyms::{Class, Pseudonyms};
-use crate::supervisor::{Effect, Input};
+use crate::supervisor::{Effect, Input, Reason, seconds};
 
 /// The answer to `diagnostics` is not longer, in bytes, as far as it lies in the raw messages.
 const MAX_DIAGNOSTICS: usize = 128 << 10;
@@ -69,9 +69,21 @@ impl Daemon {
         let outcome = match order {
             Order::SetLogLevel(level) => self.set_log_level(&level),
             Order::Diagnostics => Ok(self.diagnostics()),
+            Order::Reconnect => self.reconnect(),
             Order::Restart => return self.ask_before_restart(id),
         };
         self.bridge.respond(name, id, outcome);
+    }
+
+    fn reconnect(&mut self) -> Result<Value, String> {
+        let now = self.moment().now;
+        let wait = self.supervisor.request_wait(now);
+        if !wait.is_zero() {
+            return Err(format!("not yet: ask again in {}", seconds(wait)));
+        }
+        info!("Reconnecting, as was asked for on the local broker");
+        self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")), now);
+        Ok(Value::Null)
     }
 
     fn set_log_level(&mut self, wanted: &str) -> Result<Value, String> {

@@ -8,6 +8,7 @@ mod alarm;
 mod classify;
 mod incoming;
 pub mod one_shot;
+mod outage;
 mod outgoing;
 mod report;
 mod settings;
@@ -150,8 +151,10 @@ struct Daemon {
     supervisor: Supervisor,
     bridge: Bridge,
     redial: Redial,
-    /// What is known of the heaters being written.
-    keeping: Option<JoinHandle<()>>,
+    /// The newest write to the state directory.
+    writing: Option<JoinHandle<()>>,
+    /// What is kept of the outage.
+    kept_outage: (Carried, alarm::Alarm),
     /// What was said of device lists, so that it is said once.
     said: BTreeSet<String>,
     /// The probe in flight, or the last one.
@@ -170,6 +173,8 @@ struct Daemon {
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_word_by: Instant,
+    /// The process does not end by itself before this.
+    leave_after: Instant,
     watchdog_every: Option<Duration>,
     watchdog_due: Instant,
 }
@@ -208,11 +213,12 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
+        let (carried, alarm) = state.outage::<outage::Kept>().restore(Moment { now, wall });
         let cloud = Link::new(identity.client.as_str(), cloud_sender)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
-            supervisor: Supervisor::new(settings::supervisor(&config), Carried::default(), word(24), now),
+            supervisor: Supervisor::new(settings::supervisor(&config), carried, word(24), now),
             bridge,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
             cloud,
@@ -226,18 +232,20 @@ impl Daemon {
             local_events,
             steps,
             step_done,
-            keeping: None,
+            writing: None,
+            kept_outage: (carried, alarm),
             said: BTreeSet::new(),
             probing: None,
             network_changes,
             cloud_is_up: false,
             unsaid: VecDeque::new(),
-            alarm: alarm::Alarm::default(),
+            alarm,
             alerter,
             administration,
             unreadable: 0,
             ending: None,
             last_word_by: now,
+            leave_after: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
             watchdog_due: now,
         })
@@ -250,8 +258,9 @@ impl Daemon {
         self.carry_out();
         notify::ready();
         let ended = loop {
-            let told = self.redial.is_up() || clock::now() >= self.last_word_by;
-            if let Some(ending) = self.ending.filter(|_| told) {
+            let now = clock::now();
+            let told = self.redial.is_up() || now >= self.last_word_by;
+            if let Some(ending) = self.ending.filter(|_| told && now >= self.leave_after) {
                 break Ended::Leaving(match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
@@ -297,8 +306,10 @@ impl Daemon {
     fn due(&self) -> Instant {
         let supervisor = self.supervisor.poll_timeout(clock::now()).at;
         let watchdog = self.watchdog_every.map(|_| self.watchdog_due);
-        let last_word = self.ending.map(|_| self.last_word_by);
-        [self.bridge.due(), self.redial.due(), watchdog, last_word].into_iter().flatten().fold(supervisor, Instant::min)
+        let now = clock::now();
+        let leaving = [self.last_word_by, self.leave_after].into_iter().filter(|at| *at > now).min();
+        let leaving = self.ending.map(|_| leaving.unwrap_or(now));
+        [self.bridge.due(), self.redial.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
     }
 
     /// Lets everything pass that is due.
@@ -327,6 +338,6 @@ impl Daemon {
         if !(supervisor && links) {
             error!(supervisor, links, "Not healthy: the watchdog is not fed");
         }
-        supervisor && links && self.ending.is_none()
+        supervisor && links && (self.ending.is_none() || now < self.leave_after)
     }
 }

@@ -9,10 +9,11 @@ use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
 use crate::bridge;
 use crate::io::alert::Alert;
 use crate::io::rest::{EnsureError, Renewal};
+use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, network, notify, task};
 use crate::navilink::devices::Heater;
 use crate::navilink::presign::presign;
-use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
+use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
 
 /// Events that happen while the local broker is away; what is retained comes with the replay.
 const MAX_UNSAID: usize = 32;
@@ -74,8 +75,14 @@ impl Daemon {
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
             Effect::Exit(ending) => {
+                let now = clock::now();
                 self.ending = Some(ending);
-                self.last_word_by = clock::now() + LAST_WORD;
+                self.last_word_by = now + LAST_WORD;
+                if ending == Ending::CredentialsRejected && self.state.is_failing() {
+                    // The next run could not know that the password was rejected.
+                    warn!("Leaving in a minute: the state directory cannot be written, so nobody would remember this");
+                    self.leave_after = now + UNCOUNTED_WAIT;
+                }
             }
         }
     }
@@ -106,11 +113,6 @@ impl Daemon {
             bridge::Effect::RenewSession => {
                 let reason = Reason::new("new-heater", "the account has a heater that the session does not serve");
                 self.tell(Input::RenewSession(reason), clock::now());
-            }
-            bridge::Effect::Reconnect => {
-                info!("A reconnect is asked for on the local broker");
-                let reason = Reason::new("requested", "a reconnect was requested");
-                self.tell(Input::ReconnectRequested(reason), clock::now());
             }
             bridge::Effect::Command { mac, name, status, reason: Some(reason) } => {
                 info!(device = %mac, command = name, "Command {name}: {status}, {reason}");
@@ -148,17 +150,24 @@ impl Daemon {
         })
     }
 
-    /// Keeps what is known of the heaters; one after the other, so that the newest is what stays.
+    /// Keeps what is known of the heaters.
     pub(super) fn keep(&mut self) {
         let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
         let (state, memories) = (self.state.clone(), self.bridge.memories());
-        let earlier = self.keeping.take();
-        self.keeping = Some(task::spawn(async move {
+        self.write(async move {
+            state.keep_heaters(&heaters).await;
+            state.keep_memories(memories).await;
+        });
+    }
+
+    /// Writes to the state directory, one thing after the other, so that the newest is what stays.
+    pub(super) fn write(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let earlier = self.writing.take();
+        self.writing = Some(task::spawn(async move {
             if let Some(earlier) = earlier {
                 let _ = earlier.await;
             }
-            state.keep_heaters(&heaters).await;
-            state.keep_memories(memories).await;
+            work.await;
         }));
     }
 
@@ -177,7 +186,9 @@ impl Daemon {
         report::log(event, self.supervisor.view().state);
         let mut payload = report::event(event, clock::wall());
         self.bridge.publish_event(&payload);
-        if let Some(words) = self.alarm.hear(event)
+        let words = self.alarm.hear(event);
+        self.keep_outage();
+        if let Some(words) = words
             && let Some(alerter) = &self.alerter
         {
             payload["service"] = env!("CARGO_PKG_NAME").into();
@@ -194,6 +205,7 @@ impl Daemon {
             self.bridge.give_up();
         }
         self.bridge.set_connection(&report::connection(&view, moment));
+        self.keep_outage();
     }
 }
 

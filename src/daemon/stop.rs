@@ -46,8 +46,8 @@ impl Daemon {
             if local_was_up {
                 while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
             }
-            if let Some(keeping) = self.keeping.take() {
-                let _ = keeping.await;
+            if let Some(writing) = self.writing.take() {
+                let _ = writing.await;
             }
         };
         let alerted = self.alerter.take();

@@ -24,6 +24,7 @@ const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
 const HEATERS: &str = "heaters.json";
 const MEMORY: &str = "memory.json";
+const OUTAGE: &str = "outage.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
 /// How often, and after what pause, the lock is asked for.
@@ -167,6 +168,16 @@ impl StateDirectory {
     /// Keeps what is known of the heaters.
     pub async fn keep_memories<T: Serialize + Send + 'static>(&self, memories: T) {
         self.write(MEMORY, memories).await;
+    }
+
+    /// Returns what an earlier run knew of the outage.
+    pub fn outage<T: DeserializeOwned + Default>(&self) -> T {
+        self.read(OUTAGE).unwrap_or_default()
+    }
+
+    /// Keeps what is known of the outage.
+    pub async fn keep_outage<T: Serialize + Send + 'static>(&self, outage: T) {
+        self.write(OUTAGE, outage).await;
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.

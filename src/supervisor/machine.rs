@@ -122,6 +122,8 @@ pub struct Supervisor {
     fresh: bool,
     /// How often in a row the cloud refused fresh credentials.
     refusals: u32,
+    /// When the password may be used because of that; `None` when nothing is known against it.
+    sign_in_allowed: Option<Instant>,
     /// The strategy asks for fresh tokens before the next dial.
     renew_all: bool,
     heaters_listed: bool,
@@ -162,6 +164,7 @@ impl Supervisor {
             refused: false,
             fresh: false,
             refusals: carried.refusals,
+            sign_in_allowed: None,
             renew_all: false,
             heaters_listed: false,
             periodic: false,
@@ -348,7 +351,7 @@ impl Supervisor {
             self.announce(Event::RefreshingTokens);
         }
         self.fresh = renewal != Renewal::IfExpiring;
-        if self.refusals >= REFUSALS {
+        if self.refusals >= REFUSALS && self.sign_in_allowed.is_none_or(|at| now >= at) {
             self.sign_in(now);
             self.effects.push_back(Effect::ViewChanged);
             return;
@@ -395,6 +398,14 @@ impl Supervisor {
 
     fn sign_in_postponed(&mut self, delay: Duration, now: Instant) {
         if !matches!(self.phase, Phase::SigningIn { .. }) {
+            return;
+        }
+        if self.refusals >= REFUSALS {
+            // There are tokens, and the cloud may think better of them before the password may be used.
+            self.sign_in_allowed = Some(now + delay);
+            self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
+            self.fresh = true;
+            self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::Refused));
             return;
         }
         self.reason.get_or_insert(Reason::new("sign-in", "the next sign-in is not allowed yet"));

@@ -113,7 +113,10 @@ pub async fn a_subscription_that_is_refused() {
 }
 
 pub async fn a_connection_that_has_reached_its_lifetime() {
-    let mut story = Story::begin("lifetime-reached", Rig::new(1).await).await;
+    let mut rig = Rig::new(1).await;
+    // Three sessions that live for seconds are waited out.
+    rig.more = "[recovery]\ninitial_delay = \"200ms\"\n".into();
+    let mut story = Story::begin("lifetime-reached", rig).await;
     let mark = story.observer.mark();
     story.set(Fault::Lifetime { ms: Some(5000) });
     story.set(Fault::Reset);

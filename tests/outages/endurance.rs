@@ -30,6 +30,8 @@ const DESCRIPTOR_SLACK: u64 = 2;
 pub async fn fifty_outages_in_a_row_leave_nothing_behind() {
     let mut rig = Rig::new(1).await;
     rig.environment.push(ONE_POOL);
+    // So many short sessions in a row are waited out.
+    rig.more = "[recovery]\ninitial_delay = \"100ms\"\nmax_delay = \"100ms\"\n".into();
     let mut story = Story::begin("fifty-in-a-row", rig).await;
     for outage in 1..=WARM_UP {
         interrupt(&story, outage).await;

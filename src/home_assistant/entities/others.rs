@@ -185,6 +185,7 @@ pub const CONNECTION_EVENTS: &[&str] = &[
     "network_returned",
     "session_renewing",
     "taken_over",
+    "unstable",
     "failed",
 ];
 

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -257,7 +258,7 @@ impl Source {
                 match half.read_buf(&mut buffer).await {
                     Ok(0) => Err(Loss::Closed(String::new())),
                     Ok(_) => Ok(buffer.freeze()),
-                    Err(error) => Err(Loss::Broken(error.to_string())),
+                    Err(error) => Err(broken(error.into())),
                 }
             }
             Source::WebSocket(half) => match half.next().await {
@@ -333,7 +334,11 @@ fn read_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn broken(error: tungstenite::Error) -> Loss {
     match error {
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Loss::Closed(String::new()),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Loss::Closed(String::new()),
+        // TLS says so when the far side closes without a word.
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Loss::Closed(String::new()),
         other => Loss::Broken(other.to_string()),
     }
 }
