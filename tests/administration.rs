@@ -3,12 +3,15 @@
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use navien2mqtt::simulator::Fault;
+use program::{program, run_with_input};
 use serde_json::{Value, json};
 use support::observer::{Observer, Seen};
 use support::rig::{Daemon, HEATER, Rig};
@@ -130,7 +133,8 @@ async fn diagnostics_say_a_lot_and_no_secret() {
     assert_eq!((&data["links"]["cloud"]["up"], &data["links"]["local"]["up"]), (&json!(true), &json!(true)));
     assert_eq!(data["log_level"], "debug");
     let seen = &data["heaters"][0];
-    assert_eq!(seen["mac"], "********fca0");
+    let mac = seen["mac"].as_str().unwrap();
+    assert!(mac.starts_with("02000000") && mac.len() == 12, "{mac}");
     assert_eq!(seen["unknown_fields"]["status: brandNew"], 1);
     assert_eq!(seen["odd_values"]["status: `operationMode`: expected one of 0, 32, 64, 96, found 33"], 1);
     assert!(data["counters"]["messages"]["status"].as_u64() >= Some(2), "{}", data["counters"]);
@@ -148,6 +152,72 @@ async fn diagnostics_say_a_lot_and_no_secret() {
         ["demo-password", "demo@example.com", "example.com", HEATER, "x-amz-", "secret-argument", "secret-url"];
     for secret in secrets.chain(others) {
         assert!(!text.contains(&secret.to_lowercase()), "{secret} is in {text}");
+    }
+}
+
+/// What the first user of a real heater sends us: it can be read, and nobody can tell whose heater it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn diagnostics_carry_what_the_cloud_said_under_pseudonyms_and_decode_reads_it() {
+    let mut rig = Rig::new(2).await;
+    rig.more = format!("[[device]]\nmac = \"{HEATER}\"\nname = \"Müllers Gartenhaus\"\n");
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    for name in ["status", "info", "energy", "reservations", "diagnostics", "firmware", "tou"] {
+        observer.wait(&heater(name), any).await;
+    }
+    let text = format!("{HEATER} of Müllers Gartenhaus (MÜLLERS GARTENHAUS), 04:78:63:32:FC:A0, demo@example.com");
+    heater_says(&rig, &json!({ "brandNew": text, "operationMode": 33 }));
+    observer.wait(&heater("status"), |seen| seen.json()["operation_mode"] == Value::Null).await;
+    let mark = observer.mark();
+    observer.publish(&heater("set/temperature"), "120");
+    observer.after(mark, &heater("result"), |seen| seen.json()["status"] == "confirmed").await;
+
+    let response = ask(&observer, "diagnostics", "").await;
+    let whole = response.to_string();
+    assert!(whole.len() <= 128 << 10, "{}", whole.len());
+    let input = run_with_input(&mut program(&["decode"]), whole.as_bytes());
+    assert_eq!((input.code, input.err.as_str()), (Some(0), ""));
+    let read: Vec<Value> = input.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(read.len(), response["data"]["raw_messages"].as_array().unwrap().len());
+    for kind in [
+        "status",
+        "info",
+        "energy_daily",
+        "energy_monthly",
+        "reservations",
+        "diagnostics",
+        "firmware",
+        "tou",
+        "request",
+        "device_list",
+        "rest",
+    ] {
+        assert!(read.iter().any(|line| line["kind"] == kind), "{kind} is not in {read:#?}");
+    }
+    let listed = read.iter().find(|line| line["kind"] == "device_list").unwrap();
+    let mac = &response["data"]["heaters"][0]["mac"];
+    assert_eq!((&listed["decoded"]["heaters"][0]["mac"], &listed["status"]), (mac, &json!(200)));
+    assert_eq!(response["data"]["configuration"]["device"][0]["mac"], *mac);
+    let tokens: Value =
+        serde_json::from_slice(&fs::read(rig.folder.path().join("state/tokens.json")).unwrap()).unwrap();
+    let client = fs::read_to_string(rig.folder.path().join("state/client-id.json")).unwrap();
+    let client = client.split('"').find(|text| text.starts_with("navien2mqtt-")).unwrap();
+    let private = [
+        HEATER,
+        "04:78",
+        "gartenhaus",
+        "simulated heater",
+        "56496061bt",
+        "25004",
+        "25005",
+        "33.68",
+        "demo-password",
+        "example.com",
+    ];
+    let private = private.into_iter().chain([client, tokens["access"].as_str().unwrap()]);
+    let whole = whole.replace("@example.com", "").to_lowercase();
+    for value in private {
+        assert!(!whole.contains(&value.to_lowercase()), "{value} is in {response:#}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use self::program::{Outcome, program, run};
+use self::program::{Outcome, program, run, run_to_file};
 
 const ACCOUNT: &str = "[account]\nemail = \"you@example.com\"\n";
 
@@ -314,4 +314,26 @@ fn commands_with_a_bad_configuration_end_before_they_open_a_socket() {
         assert!(outcome.err.contains(":9:13: broker.client_id: must not be empty"), "{command}: {}", outcome.err);
         assert!(nobody_called(&listener), "{command}");
     }
+}
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_no_success() {
+    let configured = Configured::new(format!("{ACCOUNT}password = \"secret\"\n"));
+    let path = configured.path();
+    for arguments in
+        [&["check", "--config", &path][..], &["decode"], &["--help"], &["decode", "--help"], &["--version"]]
+    {
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        let outcome = run_to_file(&mut program(arguments), br#"{"dhwUse": 2}"#, full());
+        assert_eq!(outcome.code, Some(70), "{arguments:?}");
+        assert!(outcome.err.starts_with("standard output cannot be written: No space left"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let outcome = run_to_file(&mut program(&["--help"]), b"", writer);
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
 }

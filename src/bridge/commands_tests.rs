@@ -187,6 +187,16 @@ fn what_is_wrong_is_rejected_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_payload_of_64_kib_is_the_largest_that_is_obeyed() {
+    let mut world = ready();
+    let command = r#"{"value": "OFF"}"#;
+    let padded = |length: usize| command.to_owned() + &" ".repeat(length - command.len());
+    assert_eq!(set(&mut world, "power", &padded(64 * 1024 + 1)), ["power rejected"]);
+    assert!(world.asked().is_empty());
+    assert_eq!(set(&mut world, "power", &padded(64 * 1024)), ["power sent"]);
+}
+
+#[test]
 fn a_retained_command_is_never_obeyed() {
     let mut world = ready();
     assert!(world.asks(&format!("{DEVICE}/set/power"), "OFF", true).is_empty());

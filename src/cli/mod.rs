@@ -8,10 +8,10 @@ mod demo;
 mod simulate;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -70,7 +70,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Decodes a raw cloud message, or a bare status or feature object, from standard input
+    /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
+    /// answer, from standard input
     Decode {
         /// The units to show
         #[arg(long, value_enum, default_value_t = Units::Device)]
@@ -119,10 +120,18 @@ pub fn main() -> Exit {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no mistakes, and go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            let printed = error.print();
+            if error.use_stderr() {
+                return Exit::Usage;
+            }
+            note_unwritten(printed);
+            return written(Exit::Success);
         }
     };
+    written(execute(arguments))
+}
+
+fn execute(arguments: Arguments) -> Exit {
     let global = arguments.global;
     match arguments.command {
         Command::Run => {
@@ -241,9 +250,30 @@ fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
     exit
 }
 
-/// Writes a line to standard output; that nobody reads it is no error.
+/// The first error of standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes a line to standard output; an error is remembered for [`written`].
 fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+    note_unwritten(writeln!(io::stdout(), "{line}"));
+}
+
+fn note_unwritten(outcome: io::Result<()>) {
+    match outcome {
+        // That nobody reads it is no error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(error);
+        }
+        _ => {}
+    }
+}
+
+/// Returns `exit`, unless something could not be written to standard output: a success without its output is none.
+fn written(exit: Exit) -> Exit {
+    note_unwritten(io::stdout().flush());
+    let Some(error) = UNWRITTEN.get() else { return exit };
+    complain(format_args!("standard output cannot be written: {error}"));
+    if exit == Exit::Success { Exit::Internal } else { exit }
 }
 
 /// Writes a line to standard error.

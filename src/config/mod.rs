@@ -286,7 +286,8 @@ impl Config {
             |message: String| vec![Problem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }];
         let bytes = (surroundings.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}")))?;
-        sections::read(path, &text, surroundings)
+        // Some editors put a byte-order mark before the text.
+        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), surroundings)
     }
 }
 

@@ -228,3 +228,16 @@ fn distance(one: &str, other: &str) -> usize {
     }
     row[other.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_keys_that_are_near_the_nearer_one_is_suggested() {
+        for known in [["max_delays", "max_delay"], ["max_delay", "max_delays"]] {
+            assert_eq!(nearest("max_dela", &known), Some("max_delay"));
+            assert_eq!(nearest("max_delayss", &known), Some("max_delays"));
+        }
+    }
+}

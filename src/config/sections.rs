@@ -143,10 +143,11 @@ fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretS
     first_line(bytes).map(Into::into).map_err(|what| format!("{place} {what}"))
 }
 
-/// A password is what stands in the file, without the line end that editors add.
+/// A password is what stands in the file, without the byte-order mark and the line end that editors add.
 fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let line = line.strip_suffix('\n').unwrap_or(line);
     let line = line.strip_suffix('\r').unwrap_or(line);
     match line {
         "" => Err("is empty"),

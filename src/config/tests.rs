@@ -171,6 +171,31 @@ mac = "12345"
 }
 
 #[test]
+fn a_key_is_suggested_only_when_it_is_near() {
+    for (section, written, suggested) in [
+        ("broker", "ulr", None),
+        ("broker", "urll", Some("url")),
+        ("broker", "ur", Some("url")),
+        ("broker", "rul", None),
+        ("log", "lvel", Some("level")),
+        ("log", "llvel", Some("level")),
+        ("log", "llllvel", None),
+        ("cloud", "keepalive", Some("keep_alive")),
+        ("cloud", "keepalife", Some("keep_alive")),
+        ("cloud", "kep-alife", Some("keep_alive")),
+        ("cloud", "kep-alif", None),
+        ("home_assistant", "discovery", None),
+    ] {
+        let problem = bad(&format!("[{section}]\n{written} = 1\n")).remove(0);
+        let wanted = match suggested {
+            Some(right) => format!("{section}.{written}: there is no such key; did you mean `{right}`?"),
+            None => format!("{section}.{written}: there is no such key; known here: "),
+        };
+        assert!(problem.contains(&wanted), "{problem}");
+    }
+}
+
+#[test]
 fn broken_syntax_does_not_hide_the_other_problems() {
     let problems = bad("[cloud]\nkeep_alive = = \"30s\"\nregion = 5\n");
     assert!(problems[0].starts_with("test.toml:4:"), "{problems:?}");
@@ -215,6 +240,20 @@ fn a_password_file_that_is_of_no_use_is_named() {
     assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw is empty"]);
     world.files.insert("/pw", "two\nlines\n");
     assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw has more than one line"]);
+}
+
+#[test]
+fn a_byte_order_mark_at_the_start_of_a_file_is_ignored() {
+    let mut world = World::default();
+    let text = format!("\u{feff}{ACCOUNT}password_file = \"/pw\"\n");
+    world.files.insert("/pw", "\u{feff}pass\r\n");
+    assert_eq!(world.read(&text).unwrap().account.password.expose_secret(), "pass");
+    world.files.insert("/pw", "\u{feff}\n");
+    assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw is empty"]);
+    assert_eq!(bad("\u{feff}").len(), 1, "anywhere else it is a mistake");
+    world.variables.insert("NAVIEN_PASSWORD", "secret");
+    let place = world.problems(&format!("\u{feff}units = 1\n{ACCOUNT}")).remove(0);
+    assert!(place.starts_with("test.toml:1:9: units"), "{place}");
 }
 
 /// Whoever set up a credential does not expect that another password is used instead.
@@ -337,6 +376,38 @@ fn nobody_listens_on_port_0() {
         let problems = bad(text);
         assert!(problems.len() == 1 && problems[0].ends_with("must not have the port 0"), "{problems:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_url_is_said() {
+    let port = "the port must be a whole number from 1 to 65535";
+    let zone = "an IPv6 address must have no zone (the part from % on)";
+    for (rest, words) in [
+        ("host:99999", port),
+        ("host:1x", port),
+        ("fe80::1:1883", port),
+        ("my broker:1883", "must not contain spaces"),
+        ("host:1883 ", "must not contain spaces"),
+        ("[fe80::1%eth0]:1883", zone),
+        ("[fe80::1%25eth0]:1883", zone),
+        ("[fe80::1::2]:1883", "the address in brackets is not a good IPv6 address"),
+        ("[fe80::1", "the address in brackets is not a good IPv6 address"),
+        ("ho<st", "the host is not a good name"),
+        ("", "expected a URL that begins with"),
+    ] {
+        for (section, key, scheme) in [
+            ("cloud", "api_url", "https"),
+            ("cloud", "mqtt_url", "wss"),
+            ("broker", "url", "mqtt"),
+            ("broker", "url", "mqtts"),
+            ("alerts", "url", "https"),
+        ] {
+            let problems = bad(&format!("[{section}]\n{key} = \"{scheme}://{rest}\"\n"));
+            let named = format!("{section}.{key}: {words}");
+            assert!(problems.len() == 1 && problems[0].contains(&named), "{scheme}://{rest}: {problems:?}");
+        }
+    }
+    assert!(bad("[cloud]\napi_url = \"https://1.2.3.256/\"\n")[0].ends_with("the host is not a good IPv4 address"));
 }
 
 #[test]

@@ -13,7 +13,11 @@ use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
 use crate::io::journal;
 use crate::model::Moment;
+use crate::navilink::pseudonyms::{Class, Pseudonyms};
 use crate::supervisor::{Effect, Input, Reason, seconds};
+
+/// The answer to `diagnostics` is not longer, in bytes, as far as it lies in the raw messages.
+const MAX_DIAGNOSTICS: usize = 128 << 10;
 
 /// How the daemon has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +153,12 @@ impl Daemon {
                 *value = "***".into();
             }
         }
-        redact(&mut diagnostics, &self.private_words());
-        diagnostics
+        let mut raw = self.account.recorder().with(|recorder| recorder.show());
+        let mut replacer = self.private_values(&raw).replacer();
+        replacer.replace(&mut diagnostics);
+        replacer.replace_message(&mut raw);
+        diagnostics["raw_messages"] = raw;
+        within_limit(diagnostics)
     }
 
     fn links(&self, moment: Moment) -> Value {
@@ -173,42 +181,36 @@ impl Daemon {
         })
     }
 
-    /// Returns what is nobody's business, with what stands in its place: a heater's address keeps its end, so that two
-    /// heaters can be told apart.
-    fn private_words(&self) -> Vec<(String, String)> {
-        let listed = self.bridge.heaters().map(|heater| heater.mac.as_str());
-        let configured = self.config.devices.iter().map(|device| device.mac.as_str());
-        let addresses = listed.chain(configured).map(|mac| (mac.to_owned(), format!("********{}", &mac[8..])));
-        addresses.chain([(self.config.account.email.clone(), "***".to_owned())]).collect()
+    /// Returns what is nobody's business, of the configuration, of the account and in the raw messages.
+    fn private_values(&self, raw: &Value) -> Pseudonyms {
+        let mut private = Pseudonyms::default();
+        private.learn(Class::Email, &self.config.account.email);
+        // It names this client and its session.
+        let will = self.bridge.cloud_will().and_then(|will| serde_json::from_slice(&will.payload).ok());
+        will.iter().for_each(|will| private.learn_message(will));
+        for device in &self.config.devices {
+            private.learn(Class::Mac, device.mac.as_str());
+            private.learn(Class::Name, device.name.as_deref().unwrap_or_default());
+        }
+        for heater in self.bridge.heaters() {
+            private.learn(Class::Mac, heater.mac.as_str());
+            private.learn(Class::Name, &heater.name);
+            private.learn(Class::Id, &heater.home_seq.to_string());
+        }
+        private.learn_message(raw);
+        private
     }
 }
 
-/// Replaces words in every text of `value`, in whatever case they are written.
-fn redact(value: &mut Value, words: &[(String, String)]) {
-    match value {
-        Value::String(text) => *text = redacted(text, words),
-        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, words)),
-        Value::Object(members) => {
-            for (key, mut value) in std::mem::take(members) {
-                redact(&mut value, words);
-                members.insert(redacted(&key, words), value);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn redacted(text: &str, words: &[(String, String)]) -> String {
-    let mut text = text.to_owned();
-    for (word, instead) in words {
-        let mut from = 0;
-        while let Some(at) = text[from..].to_ascii_lowercase().find(&word.to_ascii_lowercase()) {
-            let begin = from + at;
-            text.replace_range(begin..begin + word.len(), instead);
-            from = begin + instead.len();
+/// Leaves out raw messages, the older ones first, until the answer is of a size that every broker takes.
+fn within_limit(mut diagnostics: Value) -> Value {
+    while diagnostics.to_string().len() > MAX_DIAGNOSTICS {
+        let raw = diagnostics["raw_messages"].as_array_mut();
+        if raw.and_then(Vec::pop).is_none() {
+            break;
         }
     }
-    text
+    diagnostics
 }
 
 fn log_level() -> Option<&'static str> {
@@ -231,16 +233,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_words_are_replaced_wherever_they_stand() {
-        let words =
-            [("04786332fca0", "********fca0"), ("you@example.com", "***")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let mut value = json!({
-            "a": ["of 04786332FCA0 and 04786332fca0", { "to you@example.com": 1, "b": "user You@Example.com é unknown" }], "c": 1, "d": "plain",
-        });
-        redact(&mut value, &words);
-        assert_eq!(
-            value,
-            json!({ "a": ["of ********fca0 and ********fca0", { "to ***": 1, "b": "user *** é unknown" }], "c": 1, "d": "plain" })
-        );
+    fn the_answer_is_of_a_size_that_a_broker_takes() {
+        let raw: Vec<Value> = (0..100).map(|n| json!({ "n": n, "payload": "x".repeat(5000) })).collect();
+        let answer = within_limit(json!({ "version": "1", "raw_messages": raw }));
+        assert!((MAX_DIAGNOSTICS - 10_000..=MAX_DIAGNOSTICS).contains(&answer.to_string().len()));
+        assert_eq!((&answer["raw_messages"][0]["n"], &answer["version"]), (&json!(0), &json!("1")));
+        let rest = json!({ "steps": "x".repeat(MAX_DIAGNOSTICS), "raw_messages": [] });
+        assert_eq!(within_limit(rest.clone()), rest);
     }
 }

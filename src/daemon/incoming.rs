@@ -33,6 +33,7 @@ impl Daemon {
             }
             LinkEvent::Message { session, topic, payload, retained, .. } => {
                 trace!(session, topic, bytes = payload.len(), "From the cloud");
+                self.account.recorder().with(|last| last.message(&topic, &payload, retained, moment.wall));
                 match self.bridge.cloud_message(&topic, &payload, retained, moment) {
                     Verdict::Answered => Input::Answered(Generation(session)),
                     Verdict::Heard => Input::Heard(Generation(session)),

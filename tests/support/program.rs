@@ -51,6 +51,15 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Outcome {
     Outcome { code, out: out.join().unwrap(), err: err.join().unwrap() }
 }
 
+/// Runs a prepared program to its end, with `input` on its standard input and `output` as its standard output.
+pub fn run_to_file(command: &mut Command, input: &[u8], output: impl Into<Stdio>) -> Outcome {
+    let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let err = collect(child.stderr.take().unwrap());
+    let code = Running(child).end();
+    Outcome { code, out: String::new(), err: err.join().unwrap() }
+}
+
 /// Starts a prepared program.
 pub fn start(command: &mut Command) -> Running {
     Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use super::{RestClient, RestError};
 use crate::io::clock;
+use crate::io::record::SharedRecorder;
 use crate::io::sign_ins::{SignIns, TooSoon};
 use crate::io::state::{StateDirectory, TokenFile, unix};
 use crate::navilink::account::{ApiError, AwsCredentials, Jwt, read_aws, read_jwt, token_of};
@@ -140,6 +141,11 @@ impl Account {
             tokens: Mutex::new(kept.map(restore)),
             insisted: AtomicBool::new(false),
         }
+    }
+
+    /// Returns where the last answers are recorded, for the diagnostics.
+    pub fn recorder(&self) -> &SharedRecorder {
+        self.client.recorder()
     }
 
     /// Gets credentials for a session without the password: `/auth/refresh`, then `/auth/session/refresh`, then

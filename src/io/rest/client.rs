@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,8 @@ use url::Url;
 
 use super::RestError;
 use crate::io::clock;
+use crate::io::record::SharedRecorder;
+use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
 use crate::navilink::devices::{DeviceList, Heater};
 
@@ -35,6 +37,7 @@ pub struct RestClient {
     tries: Vec<Client>,
     base: String,
     total: Duration,
+    recorder: SharedRecorder,
 }
 
 /// What a call carries.
@@ -71,7 +74,17 @@ impl RestClient {
                 .map_err(|error| RestError::Unreachable(innermost(&error)))
         };
         let tries = limits.into_iter().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { tries, base: api_url.as_str().trim_end_matches('/').to_owned(), total })
+        Ok(Self {
+            tries,
+            base: api_url.as_str().trim_end_matches('/').to_owned(),
+            total,
+            recorder: SharedRecorder::default(),
+        })
+    }
+
+    /// Returns where the last answers are recorded, for the diagnostics.
+    pub fn recorder(&self) -> &SharedRecorder {
+        &self.recorder
     }
 
     /// `POST /user/sign-in`
@@ -152,11 +165,16 @@ impl RestClient {
         self.call("/device/tou", Some(access), Content::Query(query)).await
     }
 
-    async fn post(&self, path: &str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
+    async fn post(&self, path: &'static str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
         self.call(path, access, Content::Body(body)).await
     }
 
-    async fn call(&self, path: &str, access: Option<&SecretString>, content: Content) -> Result<Value, RestError> {
+    async fn call(
+        &self,
+        path: &'static str,
+        access: Option<&SecretString>,
+        content: Content,
+    ) -> Result<Value, RestError> {
         let url = format!("{}{path}", self.base);
         let mut request = match content {
             Content::Body(body) => self.tries[0].request(Method::POST, url).json(&body),
@@ -169,13 +187,13 @@ impl RestClient {
             request = request.header(AUTHORIZATION, value);
         }
         // The library's own limit does not cover a body that trickles in after it was set up; this one does.
-        match clock::within(self.total, self.exchange(request)).await {
+        match clock::within(self.total, self.exchange(path, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RestError::TimedOut(self.total)),
         }
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Value, RestError> {
+    async fn exchange(&self, path: &'static str, request: RequestBuilder) -> Result<Value, RestError> {
         let mut answer = self.send(request).await.map_err(|error| self.classify(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), clock::wall());
@@ -186,6 +204,7 @@ impl RestClient {
             }
             body.extend_from_slice(&piece);
         }
+        self.recorder.with(|recorder| recorder.answer(path, status, &body, clock::wall()));
         Ok(open_envelope(status, retry_after, &body)?)
     }
 
@@ -251,15 +270,6 @@ fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e
         cause = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
-}
-
-/// Reads `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
 }
 
 /// Returns the cause at the bottom: the outer ones repeat the URL, whose query can hold an email address.

@@ -243,6 +243,54 @@ mod tests {
         assert_eq!(through(&[b"\x30\x00"]), Err(Malformed::Publish));
     }
 
+    #[test]
+    fn without_an_acknowledgement_there_is_no_identifier_to_keep() {
+        for topic in [b"a\0b".as_slice(), b"\xff", b""] {
+            let wanted = publish(UNREADABLE.as_bytes(), None, b"");
+            assert_eq!(through(&[&publish(topic, None, b"lost")]).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_smallest_messages_pass() {
+        for packet in [
+            publish(b"a", None, b""),
+            publish(b"a", None, b"x"),
+            publish(b"a", Some(1), b""),
+            publish("ü".as_bytes(), None, b""),
+        ] {
+            assert_eq!(through(&[&packet]).unwrap(), packet);
+        }
+        // The smallest PUBLISH of all has a topic of no bytes.
+        assert_eq!(through(&[b"\x30\x02\x00\x00"]).unwrap(), publish(UNREADABLE.as_bytes(), None, b""));
+        assert_eq!(through(&[b"\x30\x01\x00"]), Err(Malformed::Publish));
+    }
+
+    #[test]
+    fn a_publish_that_ends_inside_its_identifier_is_malformed() {
+        for packet in
+            [b"\x32\x03\x00\x01a".as_slice(), b"\x32\x04\x00\x01a\x00", b"\x34\x02\x00\x00", b"\x32\x03\x00\x00\x00"]
+        {
+            assert_eq!(through(&[packet]), Err(Malformed::Publish), "{packet:x?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_message_passes_and_a_larger_one_is_never_held() {
+        let largest = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 7]);
+        assert_eq!(through(&[&largest]).unwrap(), largest);
+        let larger = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 6]);
+        let (mut gate, mut out) = (Gate::default(), Vec::new());
+        for piece in larger.chunks(1000) {
+            gate.pass(piece, &mut out).unwrap();
+            assert!(gate.held.len() < 100 && gate.held.capacity() < 2000, "{} bytes", gate.held.len());
+            assert_eq!(out, publish(UNREADABLE.as_bytes(), Some(9), b""), "it is decided by its header");
+        }
+        assert!(gate.is_between_packets());
+        gate.pass(&larger, &mut out).unwrap();
+        assert!(gate.held.capacity() < 2000, "{} bytes", gate.held.capacity());
+    }
+
     proptest! {
         #[test]
         fn any_cut_of_the_stream_gives_the_same_result(

@@ -30,6 +30,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::clock;
+use super::retry_after::retry_after;
 
 pub use fence::Fence;
 pub use gate::{Gate, Malformed, UNREADABLE};
@@ -317,9 +318,7 @@ fn not_websocket(error: tungstenite::Error) -> WireError {
     match error {
         tungstenite::Error::Http(answer) => WireError::Upgrade {
             status: answer.status().as_u16(),
-            retry_after: read_header(answer.headers(), header::RETRY_AFTER.as_str())
-                .and_then(|text| text.parse().ok())
-                .map(Duration::from_secs),
+            retry_after: retry_after(answer.headers(), clock::wall()),
             date: read_header(answer.headers(), header::DATE.as_str())
                 .and_then(|text| httpdate::parse_http_date(text).ok()),
         },
@@ -341,5 +340,27 @@ fn broken(error: tungstenite::Error) -> Loss {
         // TLS says so when the far side closes without a word.
         tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Loss::Closed(String::new()),
         other => Loss::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_at_the_upgrade_as_at_rest() {
+        let pause = |text: &str| {
+            let mut answer = tungstenite::handshake::client::Response::new(None);
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            match not_websocket(tungstenite::Error::Http(Box::new(answer))) {
+                WireError::Upgrade { retry_after, .. } => retry_after,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(pause(" 120 "), Some(Duration::from_secs(120)));
+        let named = pause(&httpdate::fmt_http_date(clock::wall() + Duration::from_secs(3600)));
+        assert!(named.is_some_and(|pause| (3000..=3600).contains(&pause.as_secs())), "{named:?}");
+        assert_eq!(pause("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(pause("soon"), None);
     }
 }
