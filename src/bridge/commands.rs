@@ -287,7 +287,7 @@ impl Bridge {
                 self.effects.push_back(Effect::Command { mac, name, status: "waits", reason: Some(reason) });
             }
             Judgement::Acknowledged(control, shown) => {
-                self.acknowledged(mac, flight.command, control, shown, moment);
+                self.acknowledged(mac, flight.command, (!shown).then_some(control), moment);
             }
             Judgement::Confirmed => self.publish_outcome(mac, &flight.command, Outcome::Confirmed, moment),
             Judgement::Write(Err(reason)) | Judgement::Refused(reason) => {
@@ -297,15 +297,17 @@ impl Bridge {
         self.advance(mac, moment);
     }
 
-    /// The heater took a control: it is confirmed now, or when a status shows it, or when none has in time.
-    fn acknowledged(&mut self, mac: &Mac, command: Command, control: Control, shown: bool, moment: Moment) {
+    /// The heater took a control: it is confirmed now, or, when `not_shown` names it, as soon as a status shows it or none
+    /// has in time.
+    fn acknowledged(&mut self, mac: &Mac, command: Command, not_shown: Option<Control>, moment: Moment) {
         let Some(held) = self.heaters.get_mut(mac) else { return };
         if command.observes_pause() {
             held.commands.refusals = 0;
         }
         let older = held.commands.acknowledged.iter().position(|held| held.command.name == command.name);
         let older = older.map(|place| held.commands.acknowledged.remove(place));
-        if !shown {
+        let shown = not_shown.is_none();
+        if let Some(control) = not_shown {
             held.commands.acknowledged.push(Acknowledged {
                 command: command.clone(),
                 control,

@@ -107,16 +107,29 @@ impl DeviceList {
     /// Takes one page of `POST /device/list`.
     pub fn take_page(&mut self, data: &Value) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
-            match Entry::read(entry) {
-                Ok(Entry::Heater(heater)) if self.heaters.iter().any(|known| known.mac == heater.mac) => {}
-                Ok(Entry::Heater(heater)) => self.heaters.push(heater),
-                Ok(Entry::Other(other)) if self.others.contains(&other) => {}
-                Ok(Entry::Other(other)) => self.others.push(other),
-                Err(what) => {
-                    self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
-                }
+            if let Err(what) = self.take(entry) {
+                self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
             }
         }
+    }
+
+    fn take(&mut self, entry: &Value) -> Result<(), String> {
+        let info = entry.get("deviceInfo").unwrap_or(entry);
+        let device_type = info.get("deviceType").and_then(integer).and_then(|n| u32::try_from(n).ok());
+        let device_type = device_type.ok_or("no usable `deviceType`")?;
+        if device_type != NWP500 {
+            let other =
+                OtherProduct { mac: text(info, "macAddress"), device_type, name: name(&text(info, "deviceName")) };
+            if !self.others.contains(&other) {
+                self.others.push(other);
+            }
+            return Ok(());
+        }
+        let heater = read_heater(info, Record::read(entry))?;
+        if self.heaters.iter().all(|known| known.mac != heater.mac) {
+            self.heaters.push(heater);
+        }
+        Ok(())
     }
 
     /// Says what an account without heaters has instead.
@@ -161,43 +174,33 @@ pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Heater>) -> Value
     heaters.into_iter().map(write).collect()
 }
 
-enum Entry {
-    Heater(Heater),
-    Other(OtherProduct),
+fn read_heater(info: &Value, record: Record) -> Result<Heater, String> {
+    let number = |key: &str| info.get(key).and_then(integer);
+    let mac: Mac = text(info, "macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
+    // The spelling goes into topics.
+    if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
+    }
+    Ok(Heater {
+        mac,
+        device_type: NWP500,
+        additional_value: text(info, "additionalValue"),
+        home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        name: name(&text(info, "deviceName")),
+        online: match number("connected") {
+            Some(1) => Some(false),
+            Some(2) => Some(true),
+            _ => None,
+        },
+        record,
+    })
 }
 
-impl Entry {
-    fn read(entry: &Value) -> Result<Self, String> {
-        let info = entry.get("deviceInfo").unwrap_or(entry);
-        let text = |key: &str| match info.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let number = |key: &str| info.get(key).and_then(integer);
-        let device_type = number("deviceType").and_then(|n| u32::try_from(n).ok()).ok_or("no usable `deviceType`")?;
-        let name = name(&text("deviceName"));
-        if device_type != NWP500 {
-            return Ok(Self::Other(OtherProduct { mac: text("macAddress"), device_type, name }));
-        }
-        let mac: Mac = text("macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
-        // The spelling goes into topics.
-        if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
-        }
-        Ok(Self::Heater(Heater {
-            mac,
-            device_type,
-            additional_value: text("additionalValue"),
-            home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            name,
-            online: match number("connected") {
-                Some(1) => Some(false),
-                Some(2) => Some(true),
-                _ => None,
-            },
-            record: Record::read(entry),
-        }))
+fn text(info: &Value, key: &str) -> String {
+    match info.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
     }
 }
 
