@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
+pub mod heater;
 pub mod home_assistant;
 pub mod io;
 pub mod model;

@@ -12,8 +12,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["model"]),
     ("units", &["units"]),
     ("navilink", &["navilink", "model", "units"]),
-    ("home_assistant", &["home_assistant", "navilink", "model", "units"]),
-    ("bridge", &["bridge", "navilink", "home_assistant", "model", "units"]),
+    ("heater", &["heater", "navilink", "model", "units"]),
+    ("home_assistant", &["home_assistant", "heater", "navilink", "model", "units"]),
+    ("bridge", &["bridge", "heater", "navilink", "home_assistant", "model", "units"]),
     ("config", &["config", "model", "units"]),
     ("io", &["io", "navilink", "supervisor", "config", "model", "units"]),
 ];

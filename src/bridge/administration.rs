@@ -78,20 +78,8 @@ impl Bridge {
 
     /// Returns what has been seen so far, for the diagnostics.
     pub fn diagnostics(&self, moment: Moment) -> Value {
-        let stale_after = self.settings.stale_after;
-        let heaters = self.heaters.iter().map(|(mac, held)| {
-            let left = held.freshness.runs_out_at(stale_after).map(|at| at.saturating_duration_since(moment.now));
-            json!({
-                "mac": mac.as_str(),
-                "device_type": held.heater.device_type,
-                "available": left.is_some(),
-                "heard_of_seconds_ago": left.map(|left| stale_after.saturating_sub(left).as_secs()),
-                "units": held.units.as_str(),
-                "recirculation": held.recirculates(),
-                "unknown_fields": held.unknown_fields.show(),
-                "odd_values": held.odd_values.show(),
-            })
-        });
+        let stale_after = self.settings.heater.stale_after;
+        let heaters = self.heaters.values().map(|heater| heater.diagnostics(stale_after, moment.now));
         json!({
             "heaters": heaters.collect::<Value>(),
             "messages": self.messages.show(),

@@ -9,8 +9,6 @@ use super::{Bridge, Effect};
 use crate::home_assistant::entities::Topic;
 use crate::home_assistant::{self, birth_topic, bridge_id, discovery_topic, heater_id};
 use crate::model::Mac;
-use crate::navilink::encoding::Object;
-use crate::navilink::request::Query;
 
 /// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
 const BIRTH_WAIT: (u64, u64) = (200, 1000);
@@ -81,41 +79,22 @@ impl Bridge {
         if !self.settings.home_assistant.enabled {
             return self.undiscover(mac);
         }
-        let Some(held) = self.heaters.get(mac).filter(|held| held.capabilities.is_known()) else { return };
+        let Some(heater) = self.heaters.get(mac).filter(|heater| heater.capabilities().is_known()) else { return };
         let topics = &self.settings.topics;
         let place = |topic| match topic {
             Topic::Bridge(name) => topics.bridge(name),
             Topic::Heater(name) => topics.device(mac, name),
         };
-        let name = &self.shown_name(&held.heater);
-        let feature = &held.capabilities.decoded(held.units);
-        let heater = home_assistant::Heater { mac, name, feature, units: held.units };
+        let (name, units) = (&self.shown_name(heater.device()), heater.units());
+        let feature = &heater.capabilities().decoded(units);
+        let heater = home_assistant::Described { mac, name, feature, units };
         let message = home_assistant::heater(heater, self.described(), &place);
         self.retain(self.heater_topic(mac), Bytes::from(message.to_string()));
-    }
-
-    /// Tells of a heater whose units have changed; its limits and the like are to come in the same units soon.
-    pub(super) fn discover_in_new_units(&mut self, mac: &Mac) {
-        if self.heaters.get(mac).is_some_and(|held| held.capabilities.is_known()) {
-            self.discover(mac);
-            self.ask(mac, &Query::Information);
-        }
     }
 
     /// Takes back what was told of a heater.
     pub(super) fn undiscover(&mut self, mac: &Mac) {
         self.retain(self.heater_topic(mac), Bytes::new());
-    }
-
-    /// Adds to a status in which mode the heater was before its vacation.
-    pub(super) fn note_mode(&mut self, mac: &Mac, status: &mut Object) {
-        let Some(held) = self.heaters.get_mut(mac) else { return };
-        if let Some(mode) = status.get("dhw_operation_setting").and_then(Value::as_str)
-            && !matches!(mode, "vacation" | "power_off" | "standby")
-        {
-            held.mode_before_vacation = Some(mode.to_owned());
-        }
-        status.insert("mode_before_vacation".to_owned(), held.mode_before_vacation.clone().into());
     }
 
     fn heater_topic(&self, mac: &Mac) -> String {

@@ -1,69 +1,42 @@
 //! The account's device list: which heaters there are, and when one that it leaves out is gone.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::heater::Held;
 use super::{Bridge, Effect, topics};
+use crate::heater::{Heater, Input};
 use crate::model::{Mac, Moment};
-use crate::navilink::devices::{DeviceList, Heater};
-use crate::navilink::request::Query;
+use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::topics as cloud_topics;
-
-/// A heater that was missing from complete lists for so long, in seconds, is removed.
-const GONE_AFTER: u64 = 24 * 3600;
-/// But not after fewer lists.
-const GONE_AFTER_LISTS: u32 = 3;
-
-/// For how long a heater has been missing from complete device lists.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Missing {
-    seconds: u64,
-    lists: u32,
-    /// When the newest of them came; time during which the process did not run is not counted.
-    #[serde(skip)]
-    counted_at: Option<Instant>,
-}
-
-impl Missing {
-    fn count(&mut self, now: Instant) {
-        let since = self.counted_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.seconds += since.as_secs();
-        self.lists = self.lists.saturating_add(1);
-        self.counted_at = Some(now);
-    }
-
-    fn is_gone(&self) -> bool {
-        self.seconds >= GONE_AFTER && self.lists >= GONE_AFTER_LISTS
-    }
-}
 
 impl Bridge {
     /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
-        self.listing.taken(moment.now, self.settings.intervals.information);
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            if list.heaters.iter().any(|heater| heater.mac == mac) {
-                if let Some(held) = self.heaters.get_mut(&mac) {
-                    held.missing = Missing::default();
-                }
-            } else if list.is_complete() {
-                self.miss(&mac, moment);
-            }
+        self.listing.taken(moment.now, self.settings.heater.intervals.information);
+        let listed = |mac: &Mac| list.heaters.iter().any(|device| device.mac == *mac);
+        let left_out: Vec<Mac> = self.heaters.keys().filter(|mac| !listed(mac)).cloned().collect();
+        for mac in left_out.iter().filter(|_| list.is_complete()) {
+            self.miss(mac, moment);
         }
-        let kept = self.heaters().filter(|held| list.heaters.iter().all(|heater| heater.mac != held.mac)).cloned();
-        let all: Vec<Heater> = kept.chain(list.heaters.iter().cloned()).collect();
+        let kept = self.heaters().filter(|held| !listed(&held.mac)).cloned();
+        let all: Vec<Device> = kept.chain(list.heaters.iter().cloned()).collect();
         let served = self.served(all);
-        let gone = self.heaters.keys().filter(|mac| served.iter().all(|heater| heater.mac != **mac)).cloned();
+        let gone = self.heaters.keys().filter(|mac| served.iter().all(|device| device.mac != **mac)).cloned();
         for mac in gone.collect::<Vec<_>>() {
             self.forget(&mac, "the bridge cannot serve this heater", moment);
         }
-        self.take_heaters(served);
+        for device in served {
+            match self.heaters.contains_key(&device.mac) {
+                true if listed(&device.mac) => self.tell(&device.mac.clone(), Input::Listed(device), moment),
+                true => {}
+                false => self.add(device),
+            }
+        }
+        self.publish_info();
+        self.discover_all();
         self.keep(moment.now);
         self.renew_session_for_new_heaters();
     }
@@ -71,7 +44,7 @@ impl Bridge {
     /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
     pub fn cloud_filters(&mut self) -> Vec<String> {
         self.subscribed = self.heaters.keys().cloned().collect();
-        let heaters: Vec<Heater> = self.heaters().cloned().collect();
+        let heaters: Vec<Device> = self.heaters().cloned().collect();
         cloud_topics::filters(&heaters, &self.identity.client)
     }
 
@@ -86,56 +59,34 @@ impl Bridge {
 
     /// Takes note that a complete list leaves a heater out.
     fn miss(&mut self, mac: &Mac, moment: Moment) {
-        let patience = self.settings.commands.answer_within;
-        let Some(held) = self.heaters.get_mut(mac) else { return };
-        held.missing.count(moment.now);
-        if held.missing.is_gone() {
+        let before = self.heaters.get(mac).map(Heater::missing).unwrap_or_default();
+        self.tell(mac, Input::Missing, moment);
+        let warn = |text| Effect::Warn { heater: Some(mac.clone()), text };
+        if self.heaters.get(mac).is_some_and(|heater| heater.missing().is_gone()) {
             let text = format!("Heater {mac} has been missing from the account's device list for a day and is removed");
-            self.effects.push_back(Effect::Warn { heater: Some(mac.clone()), text });
-            return self.forget(mac, "the heater is not in the account any more", moment);
-        }
-        if held.missing.lists == 1 {
+            self.effects.push_back(warn(text));
+            self.forget(mac, "the heater is not in the account any more", moment);
+        } else if before == Default::default() {
             let text = format!(
                 "Heater {mac} is missing from the account's device list; it is removed when that lasts for a day, or \
                  by the request `forget`"
             );
-            self.effects.push_back(Effect::Warn { heater: Some(mac.clone()), text });
-        }
-        // Only its own answer keeps it available.
-        held.freshness.run_out_by(moment.now + patience, self.settings.stale_after);
-        if self.session.is_some() {
-            self.ask(mac, &Query::Status);
+            self.effects.push_back(warn(text));
         }
     }
 
-    /// Adds the heaters that are not held yet, and takes over what the account says of the others.
-    pub(super) fn take_heaters(&mut self, served: Vec<Heater>) {
-        for heater in served {
-            let mac = heater.mac.clone();
-            match self.heaters.get_mut(&mac) {
-                Some(held) => {
-                    let changed = held.heater.record != heater.record;
-                    held.heater = heater;
-                    if changed {
-                        self.show_info(&mac);
-                    }
-                }
-                None => {
-                    self.heaters.insert(mac.clone(), Held::new(heater, self.settings.units.system(None)));
-                    self.set_availability(&mac, false);
-                    self.show_info(&mac);
-                }
-            }
-        }
-        self.publish_info();
-        self.discover_all();
+    /// Adds a heater; it is unavailable.
+    pub(super) fn add(&mut self, device: Device) {
+        let mac = device.mac.clone();
+        self.heaters.insert(mac.clone(), Heater::new(device, &self.settings.heater));
+        self.drain(&mac);
     }
 
     /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
-    pub(super) fn served(&mut self, mut listed: Vec<Heater>) -> Vec<Heater> {
+    pub(super) fn served(&mut self, mut listed: Vec<Device>) -> Vec<Device> {
         listed.sort_by(|one, other| one.mac.cmp(&other.mac));
         let left_out = listed.split_off(cloud_topics::served(&listed, &self.identity.client));
-        for Heater { mac, .. } in &left_out {
+        for Device { mac, .. } in &left_out {
             self.complain(Some(mac), "left out", || {
                 let most = cloud_topics::MOST_FILTERS;
                 format!(
@@ -148,7 +99,7 @@ impl Bridge {
 
     /// Removes a heater with everything that stands of it on the local broker.
     pub(super) fn forget(&mut self, mac: &Mac, reason: &str, moment: Moment) {
-        self.end_commands(mac, reason, moment);
+        self.tell(mac, Input::Ended(reason), moment);
         self.heaters.remove(mac);
         // An earlier run may have left what this one never held.
         for name in topics::OF_DEVICE {
@@ -177,14 +128,14 @@ impl Bridge {
     pub(super) fn list_on_time(&mut self, now: Instant) {
         if self.session.is_some() && self.listing.take_due(now) {
             // The next turn comes even if this list cannot be read.
-            self.listing.taken(now, self.settings.intervals.information);
+            self.listing.taken(now, self.settings.heater.intervals.information);
             self.effects.push_back(Effect::ListHeaters);
         }
     }
 
     /// Returns the name of a heater that people see.
-    pub(super) fn shown_name(&self, heater: &Heater) -> String {
-        let given = |heater: &Heater| {
+    pub(super) fn shown_name(&self, heater: &Device) -> String {
+        let given = |heater: &Device| {
             let configured = self.settings.names.get(&heater.mac).map(String::as_str);
             configured.into_iter().chain([heater.name.as_str()]).find(|name| !name.trim().is_empty()).map(str::to_owned)
         };

@@ -5,44 +5,36 @@
 //! to a broker that has forgotten it.
 
 pub mod administration;
-mod answers;
-pub mod commands;
 mod complaints;
 mod discovery;
-mod energy;
-pub mod events;
-mod heater;
 mod keeping;
 mod listing;
-pub mod meter;
-pub mod polling;
+mod outputs;
 mod requests;
 mod retained;
-mod set;
-mod tally;
 pub mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::heater::polling::Place;
+use crate::heater::tally::Tally;
+use crate::heater::{self, Context, Fetches, Heater, Input};
 use crate::model::{Mac, Message, Moment};
-use crate::navilink::devices::Heater;
+use crate::navilink::devices::Device;
+use crate::navilink::message::{self, Body};
 use crate::navilink::request::{Query, presence};
 use crate::navilink::session::Identity;
-use crate::units::UnitsChoice;
 
-use administration::Order;
+use administration::{Order, kind};
 use complaints::Complaints;
 pub use discovery::HomeAssistant;
-use heater::{Fetches, Held};
 use keeping::Keeping;
-pub use keeping::{Memories, Memory};
-use polling::{Intervals, Place, Poll, Schedule};
+pub use keeping::Memories;
 use retained::Retained;
-use tally::Tally;
 use topics::Topics;
 
 /// How the bridge is set up.
@@ -50,18 +42,12 @@ use topics::Topics;
 pub struct Settings {
     /// The local topics.
     pub topics: Topics,
-    /// The units of everything that is published.
-    pub units: UnitsChoice,
-    /// How often each heater is asked for what.
-    pub intervals: Intervals,
-    /// No word from a heater for so long, and it is unavailable.
-    pub stale_after: Duration,
+    /// How heaters are treated.
+    pub heater: heater::Settings,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
-    /// How commands are treated.
-    pub commands: commands::Settings,
 }
 
 /// What the daemon is to do.
@@ -130,7 +116,7 @@ pub enum Verdict {
 pub struct Bridge {
     settings: Settings,
     identity: Identity,
-    heaters: BTreeMap<Mac, Held>,
+    heaters: BTreeMap<Mac, Heater>,
     retained: Retained,
     effects: VecDeque<Effect>,
     complaints: Complaints,
@@ -154,7 +140,7 @@ pub struct Bridge {
 impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
-    pub fn new(settings: Settings, identity: Identity, known: &[Heater], about: Value) -> Self {
+    pub fn new(settings: Settings, identity: Identity, known: &[Device], about: Value) -> Self {
         let mut bridge = Self {
             settings,
             identity,
@@ -172,7 +158,9 @@ impl Bridge {
             listing: Fetches::default(),
         };
         let served = bridge.served(known.to_vec());
-        bridge.take_heaters(served);
+        served.into_iter().for_each(|device| bridge.add(device));
+        bridge.publish_info();
+        bridge.discover_all();
         // The account's own list comes later, and only what is wrong with that is said.
         bridge.effects.clear();
         bridge.complaints = Complaints::default();
@@ -185,8 +173,94 @@ impl Bridge {
     }
 
     /// Returns the heaters, in the order of their addresses.
-    pub fn heaters(&self) -> impl Iterator<Item = &Heater> {
-        self.heaters.values().map(|held| &held.heater)
+    pub fn heaters(&self) -> impl Iterator<Item = &Device> {
+        self.heaters.values().map(Heater::device)
+    }
+
+    /// Takes a message of the cloud's broker.
+    ///
+    /// A `retained` one was said some time before, by whoever, and is no word of the heater: it is shown where nothing
+    /// is known yet, and makes nothing available, live or confirmed.
+    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
+        let message = match message::read(topic, payload) {
+            Ok(message) => message,
+            Err(error) => {
+                self.messages.count("unreadable");
+                self.complain(None, "unreadable", || format!("A message on {topic} cannot be read: {error}"));
+                return Verdict::Heard;
+            }
+        };
+        self.messages.count(kind(&message.body));
+        if message.repaired {
+            self.complain(None, "repaired", || {
+                format!("A message on {topic} had values that JSON does not allow; only they are lost")
+            });
+        }
+        if matches!(message.body, Body::Request | Body::Presence) {
+            return Verdict::Heard;
+        }
+        let Some(mac) = self.sender(message.mac.clone()) else {
+            self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
+            return Verdict::Heard;
+        };
+        if retained {
+            self.messages.count("retained");
+            self.tell(&mac, Input::Retained(&message.body), moment);
+            return Verdict::Heard;
+        }
+        self.tell(&mac, Input::Message { topic, message }, moment);
+        self.plan_keeping(moment.now);
+        Verdict::Answered
+    }
+
+    /// Takes the answer of the REST API about a heater's time-of-use schedule.
+    pub fn tou_fetched(&mut self, mac: &Mac, data: &Value, moment: Moment) {
+        if let Some(data) = data.as_object() {
+            self.tell(mac, Input::TouFetched(data), moment);
+        }
+    }
+
+    /// Returns whose message it is; one that does not say so is that of the only heater.
+    fn sender(&self, named: Option<Mac>) -> Option<Mac> {
+        match named {
+            Some(mac) => self.heaters.contains_key(&mac).then_some(mac),
+            None if self.heaters.len() == 1 => self.heaters.keys().next().cloned(),
+            None => None,
+        }
+    }
+
+    /// Tells a heater what happened, and carries out what it decides.
+    fn tell(&mut self, mac: &Mac, input: Input<'_>, moment: Moment) {
+        self.with(mac, moment, |heater, context| heater.handle(input, context));
+    }
+
+    /// Calls a heater in the context of this moment, and carries out what it decides; `None` when there is no such
+    /// heater.
+    fn with<T>(&mut self, mac: &Mac, moment: Moment, call: impl FnOnce(&mut Heater, &Context<'_>) -> T) -> Option<T> {
+        let queued = self.heaters.values().map(Heater::queued).sum();
+        let session = self.session_of(mac);
+        let heater = self.heaters.get_mut(mac)?;
+        let (settings, identity) = (&self.settings.heater, &self.identity);
+        let outcome = call(heater, &Context { settings, identity, moment, session, queued });
+        self.drain(mac);
+        Some(outcome)
+    }
+
+    /// Tells every heater what happened.
+    fn tell_all<'i>(&mut self, input: impl Fn() -> Input<'i>, moment: Moment) {
+        for mac in self.macs() {
+            self.tell(&mac, input(), moment);
+        }
+    }
+
+    fn macs(&self) -> Vec<Mac> {
+        self.heaters.keys().cloned().collect()
+    }
+
+    fn session_of(&self, mac: &Mac) -> Option<heater::Session> {
+        let epoch = self.session?;
+        let place = Place { index: self.heaters.range(..mac).count(), count: self.heaters.len(), epoch };
+        Some(heater::Session { place, periodic: self.periodic })
     }
 
     /// Lets requests repeat from now on.
@@ -200,12 +274,10 @@ impl Bridge {
     }
 
     /// A session is up: announces our presence and asks every heater for everything.
-    pub fn session_begun(&mut self, now: Instant) {
-        self.session = Some(now);
-        for (index, held) in self.heaters.values_mut().enumerate() {
-            held.schedule = Some(Schedule::begin(now, index));
-        }
-        let messages: Vec<Message> = self.heaters().map(|heater| presence(heater, &self.identity, true)).collect();
+    pub fn session_begun(&mut self, moment: Moment) {
+        self.session = Some(moment.now);
+        self.tell_all(|| Input::SessionBegun, moment);
+        let messages: Vec<Message> = self.heaters().map(|device| presence(device, &self.identity, true)).collect();
         for message in messages {
             self.effects.push_back(Effect::Request { message, answered: false });
         }
@@ -214,28 +286,22 @@ impl Bridge {
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.
     pub fn session_ended(&mut self, moment: Moment) {
-        self.end_flights(moment);
         self.session = None;
-        for held in self.heaters.values_mut() {
-            held.schedule = None;
-            // The next session asks for everything.
-            held.tou.forget();
-        }
+        self.tell_all(|| Input::SessionOver, moment);
     }
 
     /// Makes every heater unavailable at once: nothing will come any more.
-    pub fn give_up(&mut self) {
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.lose(&mac);
-        }
+    pub fn give_up(&mut self, moment: Moment) {
+        self.tell_all(|| Input::Lost, moment);
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
     pub fn leave_cloud(&self) -> Vec<Message> {
         let heaters = self.heaters();
         heaters
-            .flat_map(|h| [Query::EndOfSession.message(h, &self.identity), presence(h, &self.identity, false)])
+            .flat_map(|device| {
+                [Query::EndOfSession.message(device, &self.identity), presence(device, &self.identity, false)]
+            })
             .collect()
     }
 
@@ -274,11 +340,8 @@ impl Bridge {
 
     /// Returns what the local broker is told when the process ends.
     pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.end_commands(&mac, "the bridge was stopped", moment);
-        }
-        self.give_up();
+        self.tell_all(|| Input::Ended("the bridge was stopped"), moment);
+        self.give_up(moment);
         let mut messages: Vec<Message> = self
             .effects
             .drain(..)
@@ -293,119 +356,27 @@ impl Bridge {
 
     /// Returns when [`Bridge::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        let asking = self.session.is_some() && self.periodic;
-        let requests = self.heaters.values().filter(|_| asking).filter_map(|held| Some(held.schedule.as_ref()?.due()));
+        let settings = &self.settings.heater;
+        let heaters =
+            self.heaters.iter().filter_map(|(mac, heater)| heater.poll_timeout(settings, self.session_of(mac)));
         let listing = self.listing.due().filter(|_| self.session.is_some());
-        let fetches = self.heaters.values().filter_map(|held| held.tou.due()).chain(listing);
-        let stale_after = self.settings.stale_after;
-        let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests
-            .chain(fetches)
-            .chain(stale)
-            .chain(self.commands_due())
-            .chain(self.birth_due)
-            .chain(self.keeping.due())
-            .min()
+        heaters.chain(listing).chain(self.birth_due).chain(self.keeping.due()).min()
     }
 
     /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
     pub fn handle_timeout(&mut self, moment: Moment) {
         self.handle_birth(moment.now);
         self.keep_on_time(moment.now);
-        let stale: Vec<Mac> = self
-            .heaters
-            .iter()
-            .filter(|(_, held)| {
-                held.freshness.runs_out_at(self.settings.stale_after).is_some_and(|at| at <= moment.now)
-            })
-            .map(|(mac, _)| mac.clone())
-            .collect();
-        for mac in stale {
-            self.lose(&mac);
-        }
-        self.commands_on_time(moment);
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.fetch_due_tou(&mac, moment.now);
+        for mac in self.macs() {
+            self.with(&mac, moment, Heater::handle_timeout);
         }
         self.list_on_time(moment.now);
-        let Some(epoch) = self.session.filter(|_| self.periodic) else { return };
-        let count = self.heaters.len();
-        let intervals = self.settings.intervals;
-        let mut due = Vec::new();
-        for (index, (mac, held)) in self.heaters.iter_mut().enumerate() {
-            let Some(schedule) = &mut held.schedule else { continue };
-            for poll in schedule.take_due(moment.now, &intervals, Place { index, count, epoch }) {
-                due.push((mac.clone(), poll));
-            }
-        }
-        for (mac, poll) in due {
-            self.poll(&mac, poll, moment);
-        }
     }
 
     /// Makes everything due for every heater, and the device list.
-    fn hurry(&mut self, now: Instant) {
+    fn poll_now(&mut self, now: Instant) {
         self.listing.wish(now);
-        for held in self.heaters.values_mut() {
-            if let Some(schedule) = &mut held.schedule {
-                schedule.hurry(now);
-            }
-        }
-    }
-
-    fn poll(&mut self, mac: &Mac, poll: Poll, moment: Moment) {
-        match poll {
-            Poll::Status => self.ask(mac, &Query::Status),
-            Poll::Information => {
-                for query in [Query::Information, Query::Diagnostics, Query::Firmware] {
-                    self.ask(mac, &query);
-                }
-            }
-            Poll::Energy => {
-                for query in energy::questions(moment.wall) {
-                    self.ask(mac, &query);
-                }
-            }
-            Poll::Schedules => {
-                self.ask(mac, &Query::Reservations);
-                if self.heaters.get(mac).is_some_and(Held::recirculates) {
-                    self.ask(mac, &Query::Recirculation);
-                }
-                self.fetch_tou(mac, moment.now);
-            }
-        }
-    }
-
-    fn ask(&mut self, mac: &Mac, query: &Query) {
-        let Some(held) = self.heaters.get(mac) else { return };
-        let message = query.message(&held.heater, &self.identity);
-        // Only the status is sure to be answered; the others depend on the heater and its firmware.
-        self.effects.push_back(Effect::Request { message, answered: *query == Query::Status });
-    }
-
-    /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
-    fn fetch_tou(&mut self, mac: &Mac, now: Instant) {
-        let known = |held: &&mut Held| held.capabilities.controller_serial().is_some();
-        let Some(held) = self.heaters.get_mut(mac).filter(known) else { return };
-        held.tou.wish(now);
-        self.fetch_due_tou(mac, now);
-    }
-
-    fn fetch_due_tou(&mut self, mac: &Mac, now: Instant) {
-        let Some(held) = self.heaters.get_mut(mac) else { return };
-        let due = held.tou.take_due(now);
-        if let Some(controller_serial) = held.capabilities.controller_serial().filter(|_| due) {
-            let controller_serial = controller_serial.to_owned();
-            self.effects.push_back(Effect::FetchTou { mac: mac.clone(), controller_serial });
-        }
-    }
-
-    fn lose(&mut self, mac: &Mac) {
-        if let Some(held) = self.heaters.get_mut(mac) {
-            held.freshness.expire();
-        }
-        self.set_availability(mac, false);
+        self.heaters.values_mut().for_each(|heater| heater.poll_now(now));
     }
 
     fn set_availability(&mut self, mac: &Mac, available: bool) {

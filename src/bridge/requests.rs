@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::Bridge;
 use super::administration::{Order, value as named};
 use super::topics::Request;
+use crate::heater::Input;
+use crate::heater::commands::Report;
 use crate::model::{Mac, Moment};
-use crate::navilink::request::Query;
 
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
@@ -56,7 +57,7 @@ impl Bridge {
                 Err("there is no session with the cloud; everything is asked for when there is one".to_owned())
             }
             "refresh" => {
-                self.hurry(moment.now);
+                self.poll_now(moment.now);
                 Ok(())
             }
             _ => Err(format!("there is no such request; there are: {}", REQUESTS.join(", "))),
@@ -68,31 +69,16 @@ impl Bridge {
         if payload.len() > MAX_PAYLOAD {
             return Err(format!("is larger than {MAX_PAYLOAD} bytes"));
         }
-        if !self.heaters.contains_key(mac) {
-            return Err("names no heater of this account".to_owned());
+        let outcome = self.with(mac, moment, |heater, context| heater.get(name, context));
+        Ok(outcome.ok_or("names no heater of this account")??)
+    }
+
+    fn set(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) {
+        if self.heaters.contains_key(mac) {
+            self.tell(mac, Input::Set { name, payload }, moment);
+        } else if !payload.is_empty() {
+            let report = Report::rejected(name, payload, "there is no such heater in this account", moment.wall);
+            self.report(mac, report);
         }
-        if self.session.is_none() {
-            return Err("comes while there is no session with the cloud".to_owned());
-        }
-        match name {
-            "status" => self.ask(mac, &Query::Status),
-            "info" => self.ask(mac, &Query::Information),
-            "energy" => self.poll(mac, super::Poll::Energy, moment),
-            "reservations" => self.ask(mac, &Query::Reservations),
-            "tou" if self.heaters.get(mac).is_none_or(|held| held.capabilities.controller_serial().is_none()) => {
-                return Err("comes before the heater has told its serial number; the schedule is fetched when it has"
-                    .to_owned());
-            }
-            "tou" => self.fetch_tou(mac, moment.now),
-            "recirculation" => self.ask(mac, &Query::Recirculation),
-            "diagnostics" => self.ask(mac, &Query::Diagnostics),
-            "firmware" => self.ask(mac, &Query::Firmware),
-            _ => {
-                return Err("asks for nothing known: status, info, energy, reservations, tou, recirculation, \
-                            diagnostics or firmware"
-                    .to_owned());
-            }
-        }
-        Ok(())
     }
 }

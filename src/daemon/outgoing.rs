@@ -7,11 +7,12 @@ use tracing::{info, trace, warn};
 
 use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
 use crate::bridge;
+use crate::heater::polling::PERIODIC_TASKS;
 use crate::io::alert::Alert;
 use crate::io::rest::{EnsureError, Renewal};
 use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, network, notify, task};
-use crate::navilink::devices::Heater;
+use crate::navilink::devices::Device;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
 
@@ -57,12 +58,12 @@ impl Daemon {
             Effect::Dial(g) => self.sign_url(g),
             Effect::BeginSession(_) => {
                 let moment = self.moment();
-                self.bridge.session_begun(moment.now);
+                self.bridge.session_begun(moment);
                 self.bridge.handle_timeout(moment);
             }
             Effect::StartPeriodicRequests => self.bridge.start_periodic(),
             Effect::StopPeriodicRequests => {
-                info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
+                info!("Stopping {} periodic tasks", PERIODIC_TASKS);
                 self.bridge.stop_periodic();
             }
             Effect::ForgetSession => self.bridge.session_ended(self.moment()),
@@ -152,7 +153,7 @@ impl Daemon {
 
     /// Keeps what is known of the heaters.
     pub(super) fn keep(&mut self) {
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
+        let heaters: Vec<Device> = self.bridge.heaters().cloned().collect();
         let (state, memories) = (self.state.clone(), self.bridge.memories());
         self.write(async move {
             state.keep_heaters(&heaters).await;
@@ -202,7 +203,7 @@ impl Daemon {
         let view = self.supervisor.view();
         notify::status(view.summary(moment.now));
         if view.state == State::Failed {
-            self.bridge.give_up();
+            self.bridge.give_up(moment);
         }
         self.bridge.set_connection(&report::connection(&view, moment));
         self.keep_outage();

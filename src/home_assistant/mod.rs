@@ -7,7 +7,7 @@ pub mod discovery;
 pub mod entities;
 pub mod measure;
 
-pub use discovery::{Bridge, Heater, bridge, bridge_id, heater, heater_id};
+pub use discovery::{Bridge, Described, bridge, bridge_id, heater, heater_id};
 
 use entities::Topic;
 
