@@ -16,9 +16,6 @@ use crate::navilink::devices::Device;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
 
-/// Events that happen while the local broker is away; what is retained comes with the replay.
-const MAX_UNSAID: usize = 32;
-
 impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
     pub(super) fn carry_out(&mut self) {
@@ -68,9 +65,8 @@ impl Daemon {
             }
             Effect::ForgetSession => self.bridge.session_ended(self.moment()),
             Effect::CloseLink(g) => {
-                self.cloud_is_up = false;
                 self.bridge.session_ended(self.moment());
-                self.cloud.cut(g.0);
+                self.cloud.cut(g);
             }
             Effect::Probe(probe) => self.probe(probe),
             Effect::Announce(event) => self.announce(&event),
@@ -90,18 +86,11 @@ impl Daemon {
 
     fn obey_bridge(&mut self, effect: bridge::Effect) {
         match effect {
-            bridge::Effect::Publish(message) => {
-                if self.redial.is_up() {
-                    self.local.publish(self.redial.generation().0, message);
-                } else if !message.retained {
-                    self.unsaid.truncate(MAX_UNSAID - 1);
-                    self.unsaid.push_front((clock::now(), message));
-                }
-            }
+            bridge::Effect::Publish(message) => self.local.publish(message, clock::now()),
             bridge::Effect::Request { message, answered } => {
                 let g = self.supervisor.generation();
                 trace!(topic = message.topic, "To the cloud");
-                self.cloud.publish(g.0, message);
+                self.cloud.publish(g, message);
                 if answered {
                     self.tell(Input::RequestSent(g), clock::now());
                 }
