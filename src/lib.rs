@@ -18,10 +18,11 @@ pub mod config;
 pub mod daemon;
 pub mod exit;
 pub mod heater;
-pub mod home_assistant;
+pub mod home;
 pub mod io;
 pub mod model;
 pub mod navilink;
+pub mod outputs;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;

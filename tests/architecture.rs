@@ -13,8 +13,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("units", &["units"]),
     ("navilink", &["navilink", "model", "units"]),
     ("heater", &["heater", "navilink", "model", "units"]),
-    ("home_assistant", &["home_assistant", "heater", "navilink", "model", "units"]),
-    ("bridge", &["bridge", "heater", "navilink", "home_assistant", "model", "units"]),
+    ("home", &["home", "heater", "navilink", "model", "units"]),
+    ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
+    ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
     ("config", &["config", "model", "units"]),
     ("io", &["io", "navilink", "supervisor", "config", "model", "units"]),
 ];

@@ -1,41 +1,27 @@
-//! Holds what is known of each heater and decides what stands on the local broker.
+//! The bridge: the heaters of an account on one side, the outputs on the other.
 //!
 //! A machine without clock, socket or task. The daemon feeds it the messages of both brokers and the time, and carries
-//! out its [`Effect`]s. All that is retained stands in a mirror first, so that [`Bridge::replay`] can give everything
-//! to a broker that has forgotten it.
+//! out its [`Effect`]s.
 
 pub mod administration;
-mod complaints;
-mod discovery;
-mod keeping;
-mod listing;
-mod outputs;
 mod requests;
-mod retained;
-pub mod topics;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::heater::polling::Place;
-use crate::heater::tally::Tally;
-use crate::heater::{self, Context, Fetches, Heater, Input};
+use crate::heater::{self, Change};
+use crate::home::{self, Home, Memories, WarnOnce};
 use crate::model::{Mac, Message, Moment};
-use crate::navilink::devices::Device;
-use crate::navilink::message::{self, Body};
-use crate::navilink::request::{Query, presence};
+use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
+use crate::outputs::home_assistant::{HomeAssistant, Output};
+use crate::outputs::mqtt::Mqtt;
+use crate::outputs::mqtt::topics::Topics;
 
-use administration::{Order, kind};
-use complaints::Complaints;
-pub use discovery::HomeAssistant;
-use keeping::Keeping;
-pub use keeping::Memories;
-use retained::Retained;
-use topics::Topics;
+use administration::Order;
+pub use home::Verdict;
 
 /// How the bridge is set up.
 #[derive(Debug, Clone)]
@@ -102,68 +88,31 @@ pub enum Effect {
     },
 }
 
-/// What a message from the cloud proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// A heater of ours spoke.
-    Answered,
-    /// The session carries messages.
-    Heard,
-}
-
 /// The bridge between the cloud's messages and the local broker's topics.
 #[derive(Debug)]
 pub struct Bridge {
-    settings: Settings,
-    identity: Identity,
-    heaters: BTreeMap<Mac, Heater>,
-    retained: Retained,
+    home: Home,
+    mqtt: Mqtt,
+    home_assistant: Output,
     effects: VecDeque<Effect>,
-    complaints: Complaints,
-    /// The cloud's messages by what they say.
-    messages: Tally,
-    /// When the session began that carries requests now.
-    session: Option<Instant>,
-    /// The heaters that it has subscriptions for.
-    subscribed: BTreeSet<Mac>,
-    /// Whether requests repeat.
-    periodic: bool,
-    /// What `bridge/info` says besides the heaters.
-    about: Value,
-    /// When everything is published again for a Home Assistant that has come up.
-    birth_due: Option<Instant>,
-    keeping: Keeping,
-    /// When the account's device list was asked for, and when it is due again.
-    listing: Fetches,
+    /// What was wrong with what arrived on the local broker.
+    warnings: WarnOnce,
 }
 
 impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
     pub fn new(settings: Settings, identity: Identity, known: &[Device], about: Value) -> Self {
+        let home_assistant = Output::new(settings.home_assistant, identity.client.as_str());
         let mut bridge = Self {
-            settings,
-            identity,
-            heaters: BTreeMap::new(),
-            retained: Retained::default(),
+            home: Home::new(home::Settings { heater: settings.heater, names: settings.names }, identity, known),
+            mqtt: Mqtt::new(settings.topics, about),
+            home_assistant,
             effects: VecDeque::new(),
-            complaints: Complaints::default(),
-            messages: Tally::default(),
-            session: None,
-            subscribed: BTreeSet::new(),
-            periodic: false,
-            about,
-            birth_due: None,
-            keeping: Keeping::default(),
-            listing: Fetches::default(),
+            warnings: WarnOnce::default(),
         };
-        let served = bridge.served(known.to_vec());
-        served.into_iter().for_each(|device| bridge.add(device));
-        bridge.publish_info();
-        bridge.discover_all();
-        // The account's own list comes later, and only what is wrong with that is said.
+        bridge.drain();
         bridge.effects.clear();
-        bridge.complaints = Complaints::default();
         bridge
     }
 
@@ -174,234 +123,210 @@ impl Bridge {
 
     /// Returns the heaters, in the order of their addresses.
     pub fn heaters(&self) -> impl Iterator<Item = &Device> {
-        self.heaters.values().map(Heater::device)
+        self.home.heaters()
     }
 
-    /// Takes a message of the cloud's broker.
-    ///
-    /// A `retained` one was said some time before, by whoever, and is no word of the heater: it is shown where nothing
-    /// is known yet, and makes nothing available, live or confirmed.
+    /// Takes a message of the cloud's broker: [`Home::cloud_message`].
     pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
-        let message = match message::read(topic, payload) {
-            Ok(message) => message,
-            Err(error) => {
-                self.messages.count("unreadable");
-                self.complain(None, "unreadable", || format!("A message on {topic} cannot be read: {error}"));
-                return Verdict::Heard;
-            }
-        };
-        self.messages.count(kind(&message.body));
-        if message.repaired {
-            self.complain(None, "repaired", || {
-                format!("A message on {topic} had values that JSON does not allow; only they are lost")
-            });
-        }
-        if matches!(message.body, Body::Request | Body::Presence) {
-            return Verdict::Heard;
-        }
-        let Some(mac) = self.sender(message.mac.clone()) else {
-            self.complain(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
-            return Verdict::Heard;
-        };
-        if retained {
-            self.messages.count("retained");
-            self.tell(&mac, Input::Retained(&message.body), moment);
-            return Verdict::Heard;
-        }
-        self.tell(&mac, Input::Message { topic, message }, moment);
-        self.plan_keeping(moment.now);
-        Verdict::Answered
+        let verdict = self.home.cloud_message(topic, payload, retained, moment);
+        self.drain();
+        verdict
     }
 
     /// Takes the answer of the REST API about a heater's time-of-use schedule.
     pub fn tou_fetched(&mut self, mac: &Mac, data: &Value, moment: Moment) {
-        if let Some(data) = data.as_object() {
-            self.tell(mac, Input::TouFetched(data), moment);
-        }
+        self.home.tou_fetched(mac, data, moment);
+        self.drain();
     }
 
-    /// Returns whose message it is; one that does not say so is that of the only heater.
-    fn sender(&self, named: Option<Mac>) -> Option<Mac> {
-        match named {
-            Some(mac) => self.heaters.contains_key(&mac).then_some(mac),
-            None if self.heaters.len() == 1 => self.heaters.keys().next().cloned(),
-            None => None,
-        }
+    /// Takes the account's device list: [`Home::set_heaters`].
+    pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
+        self.home.set_heaters(list, moment);
+        self.drain();
     }
 
-    /// Tells a heater what happened, and carries out what it decides.
-    fn tell(&mut self, mac: &Mac, input: Input<'_>, moment: Moment) {
-        self.with(mac, moment, |heater, context| heater.handle(input, context));
+    /// Takes up what an earlier run kept.
+    pub fn restore(&mut self, kept: Memories) {
+        self.home.restore(kept);
+        self.drain();
     }
 
-    /// Calls a heater in the context of this moment, and carries out what it decides; `None` when there is no such
-    /// heater.
-    fn with<T>(&mut self, mac: &Mac, moment: Moment, call: impl FnOnce(&mut Heater, &Context<'_>) -> T) -> Option<T> {
-        let queued = self.heaters.values().map(Heater::queued).sum();
-        let session = self.session_of(mac);
-        let heater = self.heaters.get_mut(mac)?;
-        let (settings, identity) = (&self.settings.heater, &self.identity);
-        let outcome = call(heater, &Context { settings, identity, moment, session, queued });
-        self.drain(mac);
-        Some(outcome)
-    }
-
-    /// Tells every heater what happened.
-    fn tell_all<'i>(&mut self, input: impl Fn() -> Input<'i>, moment: Moment) {
-        for mac in self.macs() {
-            self.tell(&mac, input(), moment);
-        }
-    }
-
-    fn macs(&self) -> Vec<Mac> {
-        self.heaters.keys().cloned().collect()
-    }
-
-    fn session_of(&self, mac: &Mac) -> Option<heater::Session> {
-        let epoch = self.session?;
-        let place = Place { index: self.heaters.range(..mac).count(), count: self.heaters.len(), epoch };
-        Some(heater::Session { place, periodic: self.periodic })
+    /// Returns what is to be kept of all heaters.
+    pub fn memories(&self) -> Memories {
+        self.home.memories()
     }
 
     /// Lets requests repeat from now on.
     pub fn start_periodic(&mut self) {
-        self.periodic = true;
+        self.home.start_periodic();
     }
 
     /// Ends the repetition of requests.
     pub fn stop_periodic(&mut self) {
-        self.periodic = false;
+        self.home.stop_periodic();
     }
 
     /// A session is up: announces our presence and asks every heater for everything.
     pub fn session_begun(&mut self, moment: Moment) {
-        self.session = Some(moment.now);
-        self.tell_all(|| Input::SessionBegun, moment);
-        let messages: Vec<Message> = self.heaters().map(|device| presence(device, &self.identity, true)).collect();
-        for message in messages {
-            self.effects.push_back(Effect::Request { message, answered: false });
-        }
-        self.renew_session_for_new_heaters();
+        self.home.session_begun(moment);
+        self.drain();
     }
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.
     pub fn session_ended(&mut self, moment: Moment) {
-        self.session = None;
-        self.tell_all(|| Input::SessionOver, moment);
+        self.home.session_ended(moment);
+        self.drain();
     }
 
     /// Makes every heater unavailable at once: nothing will come any more.
     pub fn give_up(&mut self, moment: Moment) {
-        self.tell_all(|| Input::Lost, moment);
+        self.home.give_up(moment);
+        self.drain();
+    }
+
+    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
+    pub fn cloud_filters(&mut self) -> Vec<String> {
+        self.home.cloud_filters()
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
     pub fn leave_cloud(&self) -> Vec<Message> {
-        let heaters = self.heaters();
-        heaters
-            .flat_map(|device| {
-                [Query::EndOfSession.message(device, &self.identity), presence(device, &self.identity, false)]
-            })
-            .collect()
+        self.home.leave_cloud()
     }
 
     /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
     pub fn cloud_will(&self) -> Option<Message> {
-        Some(presence(self.heaters().next()?, &self.identity, false))
+        self.home.cloud_will()
     }
 
     /// Takes the payload of `bridge/connection`.
     pub fn set_connection(&mut self, payload: &Value) {
-        self.retain_json(self.settings.topics.connection(), payload);
+        self.mqtt.show_connection(payload);
+        self.flush();
     }
 
     /// Publishes an event of the connection.
     pub fn publish_event(&mut self, payload: &Value) {
-        let topic = self.settings.topics.event();
-        self.publish_once(topic, payload);
+        self.mqtt.publish_event(payload);
+        self.flush();
+    }
+
+    /// Returns what the bridge subscribes to on the local broker.
+    pub fn filters(&self) -> Vec<String> {
+        let mut filters = self.mqtt.topics().filters();
+        filters.extend(self.home_assistant.birth_topic());
+        filters
     }
 
     /// Returns the last will of the local link.
     pub fn will(&self) -> Message {
-        Message { topic: self.settings.topics.state(), payload: Bytes::from_static(b"offline"), retained: true }
+        self.mqtt.will()
     }
 
-    /// Returns everything that the local broker is to hold, for every new connection to it. `bridge/state` comes last:
-    /// who sees `online` finds everything else in its place.
+    /// Returns everything that the local broker is to hold, for every new connection to it: [`Mqtt::replay`].
     pub fn replay(&self) -> Vec<Message> {
-        let messages = self.retained.iter().map(|(topic, payload)| Message {
-            topic: topic.to_owned(),
-            payload: payload.clone(),
-            retained: true,
-        });
-        let online = Message { payload: Bytes::from_static(b"online"), ..self.will() };
-        messages.chain([online]).collect()
+        self.mqtt.replay()
     }
 
     /// Returns what the local broker is told when the process ends.
     pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
-        self.tell_all(|| Input::Ended("the bridge was stopped"), moment);
-        self.give_up(moment);
-        let mut messages: Vec<Message> = self
-            .effects
-            .drain(..)
-            .filter_map(|effect| match effect {
-                Effect::Publish(message) => Some(message),
-                _ => None,
-            })
-            .collect();
-        messages.push(self.will());
-        messages
+        self.home.stop("the bridge was stopped", moment);
+        self.drain();
+        let messages = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Publish(message) => Some(message),
+            _ => None,
+        });
+        messages.chain([self.mqtt.will()]).collect()
     }
 
     /// Returns when [`Bridge::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        let settings = &self.settings.heater;
-        let heaters =
-            self.heaters.iter().filter_map(|(mac, heater)| heater.poll_timeout(settings, self.session_of(mac)));
-        let listing = self.listing.due().filter(|_| self.session.is_some());
-        heaters.chain(listing).chain(self.birth_due).chain(self.keeping.due()).min()
+        self.home.poll_timeout().into_iter().chain(self.home_assistant.due()).min()
     }
 
-    /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
+    /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        self.handle_birth(moment.now);
-        self.keep_on_time(moment.now);
-        for mac in self.macs() {
-            self.with(&mac, moment, Heater::handle_timeout);
+        if self.home_assistant.take_due(moment.now) {
+            let everything = self.mqtt.replay().into_iter().map(Effect::Publish);
+            self.effects.extend(everything);
         }
-        self.list_on_time(moment.now);
+        self.home.handle_timeout(moment);
+        self.drain();
     }
 
-    /// Makes everything due for every heater, and the device list.
-    fn poll_now(&mut self, now: Instant) {
-        self.listing.wish(now);
-        self.heaters.values_mut().for_each(|heater| heater.poll_now(now));
+    /// Hands what the heaters decided to the outputs and to the daemon.
+    fn drain(&mut self) {
+        while let Some(effect) = self.home.poll_effect() {
+            match effect {
+                home::Effect::Changed(mac, change) => self.show(&mac, &change),
+                home::Effect::Listed => self.show_heaters(),
+                home::Effect::Removed(mac) => {
+                    self.mqtt.clear(&mac);
+                    self.home_assistant.clear(&mac, &mut self.mqtt);
+                }
+                home::Effect::Request { message, answered } => {
+                    self.effects.push_back(Effect::Request { message, answered });
+                }
+                home::Effect::FetchTou { mac, controller_serial } => {
+                    self.effects.push_back(Effect::FetchTou { mac, controller_serial });
+                }
+                home::Effect::RenewSession => self.effects.push_back(Effect::RenewSession),
+                home::Effect::ListHeaters => self.effects.push_back(Effect::ListHeaters),
+                home::Effect::Keep => self.effects.push_back(Effect::Keep),
+                home::Effect::Warn { heater, text } => self.effects.push_back(Effect::Warn { heater, text }),
+            }
+            self.flush();
+        }
+        self.flush();
     }
 
-    fn set_availability(&mut self, mac: &Mac, available: bool) {
-        let payload = if available { "online" } else { "offline" };
-        self.retain(self.settings.topics.availability(mac), Bytes::from_static(payload.as_bytes()));
-    }
-
-    fn retain_json(&mut self, topic: String, payload: &Value) {
-        self.retain(topic, Bytes::from(payload.to_string()));
-    }
-
-    fn retain(&mut self, topic: String, payload: Bytes) {
-        if self.retained.set(&topic, &payload) {
-            self.effects.push_back(Effect::Publish(Message { topic, payload, retained: true }));
+    fn show(&mut self, mac: &Mac, change: &Change) {
+        self.mqtt.show(mac, change);
+        self.flush();
+        match change {
+            Change::Abilities => self.discover(mac),
+            Change::Command(report) => {
+                let (mac, name, reason) = (mac.clone(), report.name.clone(), report.reason.clone());
+                let status = report.status.unwrap_or("waits");
+                self.effects.push_back(Effect::Command { mac, name, status, reason });
+            }
+            Change::Available(_) | Change::Answer(..) | Change::Event(_) => {}
         }
     }
 
-    fn publish_once(&mut self, topic: String, payload: &Value) {
-        let payload = Bytes::from(payload.to_string());
-        self.effects.push_back(Effect::Publish(Message { topic, payload, retained: false }));
+    /// Shows which heaters there are, on `bridge/info` and to Home Assistant.
+    fn show_heaters(&mut self) {
+        let device = |device: &Device| {
+            json!({
+                "mac": device.mac.as_str(),
+                "name": self.home.shown_name(device),
+                "device_type": device.device_type,
+            })
+        };
+        let devices = self.home.heaters().map(device).collect();
+        self.mqtt.show_devices(devices);
+        self.home_assistant.show_bridge(&mut self.mqtt);
+        for mac in self.home.macs() {
+            self.discover(&mac);
+        }
     }
 
-    fn complain(&mut self, heater: Option<&Mac>, kind: &str, text: impl FnOnce() -> String) {
-        if self.complaints.count(heater, kind) {
-            self.effects.push_back(Effect::Warn { heater: heater.cloned(), text: text() });
+    fn discover(&mut self, mac: &Mac) {
+        if let Some(heater) = self.home.heater(mac) {
+            self.home_assistant.show(heater, &self.home.shown_name(heater.device()), &mut self.mqtt);
+        }
+    }
+
+    /// Hands what the outputs publish to the daemon.
+    fn flush(&mut self) {
+        while let Some(message) = self.mqtt.poll_message() {
+            self.effects.push_back(Effect::Publish(message));
+        }
+    }
+
+    fn warn(&mut self, kind: &str, text: impl FnOnce() -> String) {
+        if self.warnings.count(None, kind) {
+            self.effects.push_back(Effect::Warn { heater: None, text: text() });
         }
     }
 }

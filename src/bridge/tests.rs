@@ -3,6 +3,7 @@ mod discovery;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use super::*;
 use crate::heater::polling::Intervals;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::session::{ClientId, SessionId};
+use crate::outputs::mqtt::topics::OF_DEVICE;
 use crate::units::UnitsChoice;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -491,7 +493,7 @@ fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
     earlier.drain();
     let left: BTreeSet<&str> =
         earlier.broker.keys().filter_map(|topic| topic.strip_prefix("navien2mqtt/04786332fc01/")).collect();
-    assert_eq!(left, BTreeSet::from(topics::OF_DEVICE));
+    assert_eq!(left, BTreeSet::from(OF_DEVICE));
 
     let mut world = World::new(&[heater(1), heater(2)]);
     world.broker = earlier.broker;

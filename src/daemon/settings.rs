@@ -8,13 +8,14 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::bridge;
-use crate::bridge::topics::Topics;
 use crate::config::{Attempts, Config, OnFailure, Strategy};
 use crate::heater;
 use crate::heater::polling::Intervals;
 use crate::io::mqtt::Dial;
 use crate::io::wire::{Target, Transport};
 use crate::model::Message;
+use crate::outputs::home_assistant::HomeAssistant;
+use crate::outputs::mqtt::topics::Topics;
 use crate::supervisor::{self, Backoff, Line};
 
 /// The keep-alive of the local link: a broker next door that stops answering is noticed within 45 seconds.
@@ -91,7 +92,7 @@ pub fn bridge(config: &Config) -> bridge::Settings {
             },
         },
         names,
-        home_assistant: bridge::HomeAssistant {
+        home_assistant: HomeAssistant {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
         },

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use navien2mqtt::bridge::topics::Topics;
-use navien2mqtt::bridge::{Bridge, HomeAssistant, Settings};
+use navien2mqtt::bridge::{Bridge, Settings};
 use navien2mqtt::heater;
 use navien2mqtt::heater::polling::Intervals;
-use navien2mqtt::home_assistant;
-use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
 use navien2mqtt::model::{Mac, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::feature::decode_feature;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
+use navien2mqtt::outputs::home_assistant;
+use navien2mqtt::outputs::home_assistant::HomeAssistant;
+use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::outputs::mqtt::topics::Topics;
 use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 

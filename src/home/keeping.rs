@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Bridge, Effect};
+use super::{Effect, Home};
 use crate::heater::{Heater, Memory};
 use crate::model::Mac;
 
@@ -30,7 +30,7 @@ impl Keeping {
     }
 }
 
-impl Bridge {
+impl Home {
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, kept: Memories) {
         for (mac, memory) in &kept {

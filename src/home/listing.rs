@@ -2,16 +2,13 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use serde_json::{Value, json};
-
-use super::{Bridge, Effect, topics};
+use super::{Effect, Home};
 use crate::heater::{Heater, Input};
 use crate::model::{Mac, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::topics as cloud_topics;
 
-impl Bridge {
+impl Home {
     /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
@@ -35,8 +32,7 @@ impl Bridge {
                 false => self.add(device),
             }
         }
-        self.publish_info();
-        self.discover_all();
+        self.effects.push_back(Effect::Listed);
         self.keep(moment.now);
         self.renew_session_for_new_heaters();
     }
@@ -87,7 +83,7 @@ impl Bridge {
         listed.sort_by(|one, other| one.mac.cmp(&other.mac));
         let left_out = listed.split_off(cloud_topics::served(&listed, &self.identity.client));
         for Device { mac, .. } in &left_out {
-            self.complain(Some(mac), "left out", || {
+            self.warn(Some(mac), "left out", || {
                 let most = cloud_topics::MOST_FILTERS;
                 format!(
                     "Heater {mac} is left out: a connection to the cloud holds {most} subscriptions, too few for all"
@@ -101,17 +97,16 @@ impl Bridge {
     pub(super) fn forget(&mut self, mac: &Mac, reason: &str, moment: Moment) {
         self.tell(mac, Input::Ended(reason), moment);
         self.heaters.remove(mac);
-        // An earlier run may have left what this one never held.
-        for name in topics::OF_DEVICE {
-            self.retain(self.settings.topics.device(mac, name), Bytes::new());
-        }
-        self.undiscover(mac);
-        self.publish_info();
+        self.effects.extend([Effect::Removed(mac.clone()), Effect::Listed]);
         self.keep(moment.now);
     }
 
     /// Removes the heater that a user names.
-    pub(super) fn forget_named(&mut self, name: &str, moment: Moment) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// When there is no such heater.
+    pub fn forget_named(&mut self, name: &str, moment: Moment) -> Result<(), String> {
         let mac: Mac = name.parse().map_err(|error| format!("{error}"))?;
         if !self.heaters.contains_key(&mac) {
             let known: Vec<&str> = self.heaters.keys().map(Mac::as_str).collect();
@@ -134,7 +129,7 @@ impl Bridge {
     }
 
     /// Returns the name of a heater that people see.
-    pub(super) fn shown_name(&self, heater: &Device) -> String {
+    pub fn shown_name(&self, heater: &Device) -> String {
         let given = |heater: &Device| {
             let configured = self.settings.names.get(&heater.mac).map(String::as_str);
             configured.into_iter().chain([heater.name.as_str()]).find(|name| !name.trim().is_empty()).map(str::to_owned)
@@ -143,21 +138,5 @@ impl Bridge {
             0 | 1 => "Water heater".to_owned(),
             _ => format!("Water heater {}", &heater.mac.as_str()[8..]),
         })
-    }
-
-    pub(super) fn publish_info(&mut self) {
-        let devices: Vec<Value> = self
-            .heaters()
-            .map(|heater| {
-                json!({
-                    "mac": heater.mac.as_str(),
-                    "name": self.shown_name(heater),
-                    "device_type": heater.device_type,
-                })
-            })
-            .collect();
-        let mut info = self.about.clone();
-        info["devices"] = devices.into();
-        self.retain_json(self.settings.topics.info(), &info);
     }
 }
