@@ -96,3 +96,27 @@ fn the_supervisor_needs_the_standard_library_only() {
         }
     }
 }
+
+/// The most lines of production code in a file, and in a function.
+const LONGEST_FILE: usize = 450;
+const LONGEST_FUNCTION: usize = 60;
+
+#[test]
+fn no_file_and_no_function_is_too_long() {
+    for path in sources("").into_iter().filter(|path| !path.to_string_lossy().contains("tests")) {
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        let lines: Vec<&str> = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).collect();
+        assert!(lines.len() <= LONGEST_FILE, "{}: {} lines", path.display(), lines.len());
+        for (at, line) in lines.iter().enumerate() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let head: Vec<&str> = line.split(['(', '<']).next().unwrap_or_default().split_whitespace().collect();
+            let named = head.iter().position(|word| *word == "fn").is_some_and(|place| place + 2 == head.len());
+            if !named || head.iter().any(|word| word.starts_with(['/', '"'])) {
+                continue;
+            }
+            let end = format!("{indent}}}");
+            let length = lines[at..].iter().position(|line| *line == end).map_or(1, |place| place + 1);
+            assert!(length <= LONGEST_FUNCTION, "{}:{}: {length} lines", path.display(), at + 1);
+        }
+    }
+}

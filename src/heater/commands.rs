@@ -6,16 +6,14 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::set::{self, Edit, Known, Payload, Plan};
+use super::verdict::{Match, Word, verdict};
 use super::{Change, Context, Effect, Heater};
-use crate::navilink::control::{Control, Schedule};
-use crate::navilink::encoding::{Object, whole};
+use crate::navilink::control::Control;
+use crate::navilink::encoding::Object;
 use crate::navilink::message::{Body, Message};
 use crate::navilink::request::Query;
-use crate::navilink::schedule::complete_entries;
 use crate::navilink::topics;
 
-/// `failCode` of a control that came too soon after the one before it (protocol reference, section 4).
-const TOO_SOON: i64 = 2;
 /// The pauses after each such refusal in a row; how long the heater wants is not known, so they grow.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
@@ -72,8 +70,9 @@ struct Flight {
     until: Instant,
 }
 
+/// Where a command is.
 #[derive(Debug)]
-enum Step {
+pub enum Step {
     /// The reservations are being read, to be changed.
     Reading(Edit),
     /// Sent; the heater has not acknowledged it yet.
@@ -298,7 +297,7 @@ impl Heater {
             acknowledges: on_our_topic && message.answers_control(),
             refuses: !message.names_another_client(client.as_str()),
         };
-        match verdict(&flight, word) {
+        match verdict(&flight.step, word) {
             Match::Nothing => {
                 self.commands.flight = Some(flight);
                 return;
@@ -443,60 +442,4 @@ impl Heater {
         let report = Report { name, id, status: Some(status), in_force, reason, at: context.moment.wall };
         self.changed(Change::Command(report));
     }
-}
-
-/// A message of the heater, as far as it concerns the command under way.
-#[derive(Clone, Copy)]
-struct Word<'m> {
-    body: &'m Body,
-    /// It came on our response topic and answers a control.
-    acknowledges: bool,
-    /// A refusal in it is not another client's.
-    refuses: bool,
-}
-
-/// What a message says of a command.
-enum Match {
-    Nothing,
-    Confirmed,
-    /// The heater took the control; whether this status shows it too, as far as any can.
-    Acknowledged(Control, bool),
-    Refused(String),
-    TooSoon,
-    /// The reservations were read; this is to be written.
-    Write(Result<Control, String>),
-}
-
-fn verdict(flight: &Flight, word: Word<'_>) -> Match {
-    let confirmed_if = |yes: bool| if yes { Match::Confirmed } else { Match::Nothing };
-    match (&flight.step, word.body) {
-        (Step::Reading(edit), Body::Reservations(answer)) => Match::Write(edited(edit, answer)),
-        (Step::Sent(_), Body::ControlRefused { fail_code }) if word.refuses => match fail_code {
-            Some(TOO_SOON) => Match::TooSoon,
-            Some(code) => Match::Refused(format!("the heater refused it (fail code {code})")),
-            None => Match::Refused("the heater refused it".to_owned()),
-        },
-        (Step::Sent(Control::Reservations(written)), Body::Reservations(answer))
-        | (Step::Sent(Control::Recirculation(written)), Body::Recirculation(answer))
-        | (Step::Sent(Control::TouSchedule { schedule: written, .. }), Body::Tou(answer)) => {
-            confirmed_if(written.is_held_by(answer))
-        }
-        (Step::Sent(Control::CommitFirmware { .. }), Body::FirmwareCommitted) => Match::Confirmed,
-        (Step::Sent(control), Body::Status(status)) if word.acknowledges && control.is_acknowledged_by_status() => {
-            Match::Acknowledged(control.clone(), control.is_shown_by(status).unwrap_or(true))
-        }
-        _ => Match::Nothing,
-    }
-}
-
-/// Changes the reservations that a heater holds; what could not be written back as it was is not written at all.
-fn edited(edit: &Edit, answer: &Object) -> Result<Control, String> {
-    let enabled = match answer.get("reservationUse").and_then(|value| whole(value).ok()) {
-        Some(1) => false,
-        Some(2) => true,
-        _ => return Err("the heater does not say whether its reservations are enabled; nothing is written".to_owned()),
-    };
-    let mut entries = complete_entries(answer)?;
-    edit.apply(&mut entries)?;
-    Ok(Control::Reservations(Schedule { enabled, entries }))
 }
