@@ -256,10 +256,11 @@ impl Heater {
     }
 
     /// Takes up what an earlier run kept.
-    pub fn restore(&mut self, memory: &Memory) {
+    pub fn restore(&mut self, memory: &Memory, settings: &Settings) {
         self.meters = memory.meters.clone();
         self.missing = memory.missing;
         self.capabilities.learn(&memory.feature);
+        self.units = settings.units.system(self.capabilities.temperature_type());
         self.show_info();
         self.changed(Change::Abilities);
     }

@@ -35,7 +35,7 @@ impl Home {
     pub fn restore(&mut self, kept: Memories) {
         for (mac, memory) in &kept {
             if let Some(heater) = self.heaters.get_mut(mac) {
-                heater.restore(memory);
+                heater.restore(memory, &self.settings.heater);
                 self.drain(mac);
             }
         }

@@ -29,7 +29,7 @@ impl Home {
             match self.heaters.contains_key(&device.mac) {
                 true if listed(&device.mac) => self.tell(&device.mac.clone(), Input::Listed(device), moment),
                 true => {}
-                false => self.add(device),
+                false => self.add(device, Some(moment)),
             }
         }
         self.effects.push_back(Effect::Listed);
@@ -71,11 +71,15 @@ impl Home {
         }
     }
 
-    /// Adds a heater; it is unavailable.
-    pub(super) fn add(&mut self, device: Device) {
+    /// Adds a heater; it is unavailable. In a session it is asked for everything: one that comes back may have its
+    /// subscriptions still.
+    pub(super) fn add(&mut self, device: Device, moment: Option<Moment>) {
         let mac = device.mac.clone();
         self.heaters.insert(mac.clone(), Heater::new(device, &self.settings.heater));
         self.drain(&mac);
+        if let Some(moment) = moment.filter(|_| self.session.is_some()) {
+            self.tell(&mac, Input::SessionBegun, moment);
+        }
     }
 
     /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.

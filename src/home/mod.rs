@@ -118,7 +118,7 @@ impl Home {
             listing: Fetches::default(),
         };
         let served = home.served(known.to_vec());
-        served.into_iter().for_each(|device| home.add(device));
+        served.into_iter().for_each(|device| home.add(device, None));
         home.effects.push_back(Effect::Listed);
         // The account's own list comes later, and only what is wrong with that is said.
         home.warnings = WarnOnce::default();

@@ -109,7 +109,10 @@ fn a_user_can_let_a_heater_be_forgotten_and_it_comes_back_when_the_account_has_i
     let error = answered(&mut world, "the old one")["error"].to_string();
     assert!(error.contains("`the old one` is not a MAC address"), "{error}");
     assert!(!world.rest.contains(&Effect::RenewSession));
+    world.asked();
     world.lists(&[heater(1)]);
+    world.pass(Duration::from_secs(1));
+    assert!(world.asked().contains(&"st/did".to_owned()), "it is asked for everything");
     assert_eq!(world.held("04786332fc01/availability"), "offline");
 }
 
@@ -172,6 +175,13 @@ fn the_clouds_record_stands_in_the_device_information_even_while_the_heater_is_o
     next.drain();
     assert_eq!(told(&next), recorded(json!(true)), "what the heater has is remembered");
     assert_ne!(next.discovered(), Value::Null);
+
+    let mut celsius = World::new(&[heater(1)]);
+    celsius.feature(1, json!({ "temperatureType": 1, "dhwTemperatureMin": 81, "dhwTemperatureMax": 131 }));
+    let mut next = World::new(&[heater(1)]);
+    next.bridge.restore(celsius.bridge.memories());
+    next.drain();
+    assert_eq!(next.discovered(), celsius.discovered(), "in the units that the heater had told");
 }
 
 #[test]
