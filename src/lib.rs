@@ -17,10 +17,12 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
-pub mod home_assistant;
+pub mod heater;
+pub mod home;
 pub mod io;
 pub mod model;
 pub mod navilink;
+pub mod outputs;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;

@@ -12,8 +12,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["model"]),
     ("units", &["units"]),
     ("navilink", &["navilink", "model", "units"]),
-    ("home_assistant", &["home_assistant", "navilink", "model", "units"]),
-    ("bridge", &["bridge", "navilink", "home_assistant", "model", "units"]),
+    ("heater", &["heater", "navilink", "model", "units"]),
+    ("home", &["home", "heater", "navilink", "model", "units"]),
+    ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
+    ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
     ("config", &["config", "model", "units"]),
     ("io", &["io", "navilink", "supervisor", "config", "model", "units"]),
 ];

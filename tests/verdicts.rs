@@ -150,3 +150,18 @@ async fn a_long_outage_is_one_over_many_runs_of_the_process() {
     support::eventually("the end is told", LIMIT, || (told().lines().count() == 3).then_some(()));
     assert_eq!(told(), "reconnection_failed\nfailed\nconnected\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_cannot_count_sign_ins_for_the_next_one_waits_for_a_minute() {
+    let mut rig = Rig::new(1).await;
+    rig.password = "wrong".into();
+    // A file stands where the state directory is to be made.
+    fs::write(rig.folder.path().join("state"), "").unwrap();
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    let postponed = |seen: &Seen| seen.json()["event"] == "sign_in_postponed";
+    let told = observer.wait(&topic("bridge/event"), postponed).await;
+    assert!(told.json()["delay_ms"].as_u64().unwrap() > 50_000, "{}", told.text());
+    assert!(daemon.runs());
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 0);
+}

@@ -19,7 +19,7 @@ use crate::io::clock;
 use crate::io::record::SharedRecorder;
 use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::navilink::devices::{Device, DeviceList};
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
@@ -152,7 +152,7 @@ impl RestClient {
         &self,
         access: &SecretString,
         (email, user_type): (&str, &str),
-        heater: &Heater,
+        heater: &Device,
         controller_serial: &str,
     ) -> Result<Value, RestError> {
         let query = vec![
