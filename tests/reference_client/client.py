@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from nwp500 import NavienAPIClient, NavienAuthClient, NavienMqttClient
 from nwp500.enums import DhwOperationSetting, RecirculationMode
-from nwp500.exceptions import DeviceCapabilityError, InvalidCredentialsError
-from nwp500.models import RecirculationSchedule, ReservationSchedule
+from nwp500.exceptions import APIError, DeviceCapabilityError, InvalidCredentialsError
+from nwp500.models import OtaCommitPayload, RecirculationSchedule, ReservationSchedule
 from nwp500.mqtt import MqttConnectionConfig, connection
 from nwp500.mqtt_events import MqttClientEvents
 from nwp500.reservations import (
@@ -71,6 +71,12 @@ class Table:
 def expect(condition, words):
     if not condition:
         raise AssertionError(words)
+
+
+def expect_whole(answer):
+    """Expects every field that the library knows of, so that none has another name here."""
+    missing = set(type(answer).model_fields) - answer.model_fields_set
+    expect(not missing, f"without {', '.join(sorted(missing))}")
 
 
 class Client:
@@ -125,6 +131,19 @@ class Client:
         expect(firmware, "no firmware")
         return f"{len(devices)} heaters, {len(firmware)} parts with firmware"
 
+    async def refused(self):
+        info = self.device.device_info
+        address = info.mac_address, info.additional_value
+        for name, call, code in (("errors of an owner", self.api.get_error_history(*address), 404),
+                                 ("another controller", self.api.get_tou_info(*address, "another"), 500)):
+            try:
+                await call
+            except APIError as error:
+                expect(error.code == code, f"{name}: code {error.code}, not {code}")
+            else:
+                raise AssertionError(f"{name}: answered, not refused")
+        return "errors of an owner, another controller"
+
     async def tou_info(self):
         info, serial = self.device.device_info, self.feature.controller_serial_number
         tou = await self.api.get_tou_info(info.mac_address, info.additional_value, serial)
@@ -157,6 +176,7 @@ class Client:
 
     async def plausible(self):
         status = await self.status()
+        expect_whole(status)
         expect(50 < status.dhw_temperature < 160, f"{status.dhw_temperature} in the tank")
         expect(0 <= status.dhw_charge_per <= 100, f"{status.dhw_charge_per} % of charge")
         return f"{status.dhw_temperature:.0f} °F in the tank, {status.dhw_operation_setting.name}"
@@ -164,6 +184,7 @@ class Client:
     async def information(self):
         self.feature = await self.answered(self.mqtt.subscribe_device_feature, self.mqtt.unsubscribe_device_feature,
                                            self.mqtt.request_device_info(self.device))
+        expect_whole(self.feature)
         expect(self.feature.recirculation_use and self.feature.power_use, "the first heater has a pump")
         return f"{self.feature.dhw_temperature_min:.0f} to {self.feature.dhw_temperature_max:.0f} °F"
 
@@ -234,11 +255,12 @@ class Client:
         yield "air filter life", mqtt.set_air_filter_life(device, 1500), [("air_filter_alarm_period", 1500)]
         yield "air filter reset", mqtt.reset_air_filter(device), [("cumulated_op_time_eva_fan", 0)]
         yield "condenser fault reset", mqtt.reset_condenser_fault(device), []
-        yield "water program", mqtt.configure_reservation_water_program(device), []
+        yield "water program", mqtt.configure_reservation_water_program(device), [("program_reservation_use", True)]
         for one in (RecirculationMode.WEEKLY, RecirculationMode.ALWAYS_ON, RecirculationMode.HOT_BUTTON_ONLY):
             yield f"recirculation {one.name.lower()}", mqtt.set_recirculation_mode(device, one), [
                 ("recirc_operation_mode", one)]
-        yield "recirculation hot button", mqtt.trigger_recirculation_hot_button(device), []
+        yield "recirculation hot button", mqtt.trigger_recirculation_hot_button(device), [
+            ("recirc_operation_busy", True)]
 
     async def energy(self):
         now = datetime.now()
@@ -257,6 +279,8 @@ class Client:
     async def diagnostics(self):
         told = await self.answered(self.mqtt.subscribe_diagnostics, self.mqtt.unsubscribe_diagnostics,
                                    self.mqtt.request_diagnostics(self.device))
+        for part in (told, told.ts_data, told.td_data, told.ta_data):
+            expect_whole(part)
         expect(told.ts_data.cumulated_pwr_hp > 0, "no energy was counted")
         return f"{told.ts_data.days_since_installation} days since installation"
 
@@ -264,7 +288,15 @@ class Client:
         told = await self.answered(self.mqtt.subscribe_firmware_download_info,
                                    self.mqtt.unsubscribe_firmware_download_info,
                                    self.mqtt.request_firmware_download_info(self.device))
-        return f"{len(told.download_sw_info)} parts"
+        new = told.download_sw_info[0]
+        await self.answered(self.mqtt.subscribe_firmware_commit_response,
+                            self.mqtt.unsubscribe_firmware_commit_response,
+                            self.mqtt.commit_firmware_update(self.device, OtaCommitPayload(
+                                sw_code=new.sw_code, sw_version=new.sw_version)))
+        info = self.device.device_info
+        held = await self.api.get_firmware_info(info.mac_address, info.additional_value)
+        expect(any(part.cur_version == new.sw_version for part in held), "the new version is not in use")
+        return f"{new.component_name} {new.sw_version} installed"
 
     async def reservations(self):
         before = await fetch_reservations(self.mqtt, self.device)
@@ -334,15 +366,17 @@ class Client:
         await self.post("/faults", {"fault": "heater", "index": 0, "state": {"error": 799}})
         await self.status()
         detected = await asyncio.wait_for(told.get(), PATIENCE)
+        listed = (await self.api.list_devices())[0].error.error_code
+        expect(listed == detected.error_code, f"{listed} in the list")
         await self.post("/faults", {"fault": "heater", "index": 0, "state": "online"})
         await self.status()
         await asyncio.wait_for(told.get(), PATIENCE)
         return f"{detected.error_code.name} detected and cleared"
 
-    async def reset(self):
+    async def reset(self, *faults):
         lost = asyncio.Event()
         self.mqtt.once(MqttClientEvents.CONNECTION_INTERRUPTED, lambda event: lost.set())
-        await self.post("/faults", {"fault": "reset"})
+        await self.post("/faults", [*faults, {"fault": "reset"}])
         await asyncio.wait_for(lost.wait(), PATIENCE)
         began = time.monotonic()
         # Either the AWS client or the library connects again, and only the former is told as an event; answers that
@@ -355,6 +389,14 @@ class Client:
                         return f"a status {time.monotonic() - began:.1f} s later"
                 except TimeoutError:
                     pass
+
+    async def refused_keys(self):
+        # The library renews the keys at the tenth attempt otherwise.
+        self.mqtt.config.deep_reconnect_threshold = 1
+        before = self.auth.current_tokens.access_key_id
+        said = await self.reset({"fault": "expire-aws"})
+        expect(self.auth.current_tokens.access_key_id != before, "the keys are the old ones")
+        return said + ", with new keys"
 
     async def disconnect(self):
         await self.mqtt.disconnect()
@@ -382,6 +424,7 @@ async def main(folder):
         if table.failed:
             print("the rest needs what failed")
             return 1
+        await table.check("refused over REST", client.refused(), complains=True)
         await table.check("the second heater", client.second())
         for name, request, fields in client.controls():
             await table.check(name, client.control(request, *fields))
@@ -398,6 +441,7 @@ async def main(folder):
         await table.check("reset of the connection", client.reset(), complains=True)
         await table.check("temperature after the reset", client.control(
             client.mqtt.set_dhw_temperature(client.device, 131), ("dhw_temperature_setting", 131)))
+        await table.check("refused AWS keys", client.refused_keys(), complains=True)
         await table.check("disconnect", client.disconnect())
     print(f"{table.passed} passed, {table.failed} failed")
     return 1 if table.failed else 0
