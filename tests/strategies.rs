@@ -491,3 +491,18 @@ async fn without_a_state_directory_the_first_sign_in_waits_for_a_minute() {
     assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 0);
     assert!(daemon.runs());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_does_not_show_a_rejected_password_again() {
+    let mut rig = Rig::new(1).await;
+    rig.password = "wrong".into();
+    rig.more = format!("{REACHABILITY}[recovery]\non_failure = \"hold\"\n");
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    observer.wait(&topic("bridge/event"), event("failed")).await;
+    let mark = observer.mark();
+    observer.publish(&topic("bridge/request/reconnect"), "");
+    let failed = observer.after(mark, &topic("bridge/event"), event("failed")).await.json();
+    assert_eq!(failed["reason"], "credentials");
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
+}
