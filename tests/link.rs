@@ -242,6 +242,29 @@ async fn a_server_that_closes_right_after_connack_is_noticed_at_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_return_code_that_mqtt_does_not_know_is_a_refusal() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for code in 1.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 1024]).await.unwrap();
+                stream.write_all(&[0x20, 2, 0, code]).await.unwrap();
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    let mut subject = Subject::new("unknown-code");
+    for session in 1..=8 {
+        subject.link.dial(session, dial(port));
+        let error = subject.down(session).await;
+        let LinkError::Refused(refusal) = error else { panic!("return code {session}: {error:?}") };
+        assert_eq!(refusal == Refusal::Unknown, session > 5, "return code {session}: {refusal}");
+    }
+}
+
 /// Lets every client in and subscribes it, but closes every second connection after so many packets. Reports the
 /// payloads published on the other ones, each with the number of its connection.
 async fn unsteady_broker(close_after: usize) -> (u16, mpsc::UnboundedReceiver<(usize, String)>) {

@@ -173,7 +173,7 @@ impl Daemon {
     }
 
     fn announce(&mut self, event: &Event) {
-        report::log(event, self.supervisor.view().state);
+        report::log(event, self.supervisor.view().state, self.alarm.knows(event));
         let mut payload = report::event(event, clock::wall());
         self.bridge.publish_event(&payload);
         let words = self.alarm.hear(event);

@@ -60,6 +60,9 @@ pub enum ApiError {
         /// `msg`.
         message: String,
     },
+    /// The API is under maintenance, whatever the status.
+    #[error("the cloud is under maintenance{}", in_words(.0))]
+    Maintenance(String),
     /// No envelope: a proxy or a maintenance page, or nothing at all.
     #[error("the cloud answered with {0} instead of its JSON")]
     NotJson(&'static str),
@@ -102,14 +105,16 @@ impl ApiError {
     /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
     ///
     /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an answer
-    /// without the members that were asked for. A 403 without the envelope is a gateway's, or maintenance.
+    /// without the members that were asked for. Without the envelope only a 401 does, as a gateway answers it to a token
+    /// that it checks itself.
     pub fn refuses(&self) -> bool {
         match self {
-            ApiError::Http { status: 408 | 425 | 429, .. } | ApiError::Http { status: 403, code: None, .. } => false,
-            ApiError::Http { status, .. } => (400..500).contains(status),
+            ApiError::Http { status: 408 | 425 | 429, .. } => false,
+            ApiError::Http { status, code: Some(_), .. } => (400..500).contains(status),
+            ApiError::Http { status, code: None, .. } => *status == 401,
             ApiError::Code { code, .. } => !matches!(code, 408 | 425 | 429 | 500..=599),
             ApiError::Missing(_) => true,
-            ApiError::NotJson(_) => false,
+            ApiError::NotJson(_) | ApiError::Maintenance(_) => false,
         }
     }
 }
@@ -121,11 +126,13 @@ impl ApiError {
 /// Says what is wrong with the answer.
 pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Value, ApiError> {
     let envelope = serde_json::from_slice::<Value>(body).ok();
-    let message = envelope.as_ref().and_then(|e| e.get("msg")).and_then(Value::as_str).unwrap_or_default();
-    // The text is foreign: short, on one line, and without anything that looks like an address.
-    let message: String = message.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ");
+    let member = |name: &str| envelope.as_ref().and_then(|envelope| envelope.get(name));
+    if let Some(text) = member("serverCheckText").or_else(|| member("data")?.get("serverCheckText")) {
+        return Err(ApiError::Maintenance(foreign(text.as_str().unwrap_or_default())));
+    }
+    let message = foreign(member("msg").and_then(Value::as_str).unwrap_or_default());
     if !(200..300).contains(&status) {
-        let code = envelope.as_ref().and_then(|envelope| envelope.get("code")).and_then(integer);
+        let code = member("code").and_then(integer);
         return Err(ApiError::Http { status, code, message, retry_after });
     }
     let Some(Value::Object(mut envelope)) = envelope else {
@@ -140,6 +147,11 @@ pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) ->
         Some(code) => Err(ApiError::Code { code, message }),
         None => Err(ApiError::NotJson("something else")),
     }
+}
+
+/// Shortens foreign words to one line without anything that looks like an address.
+fn foreign(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ")
 }
 
 /// Reads the JWT fields of a `token` object; after a refresh the old refresh token may stay valid.

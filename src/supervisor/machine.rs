@@ -91,6 +91,10 @@ pub struct Supervisor {
     settles_at: Option<Instant>,
     /// When anything was heard from the cloud last.
     last_heard: Option<Instant>,
+    /// The end of the pause after the last failure, which the network's return keeps.
+    pause_until: Option<Instant>,
+    /// The end of the pause that the cloud asked for, which a request to reconnect keeps as well.
+    retry_after_until: Option<Instant>,
     /// When somebody asked for a reconnect last.
     requested_at: Option<Instant>,
     /// When the credentials are to be renewed, though the session lives.
@@ -132,10 +136,12 @@ impl Supervisor {
             generation: Generation::default(),
             settles_at: None,
             last_heard: None,
+            pause_until: None,
+            retry_after_until: None,
             requested_at: None,
             renew_at: None,
             reason: None,
-            refused: false,
+            refused: carried.refused,
             fresh: false,
             refusals: carried.refusals,
             sign_in_allowed: None,
@@ -301,6 +307,7 @@ impl Supervisor {
             outages: self.outages,
             last_outage: self.last_outage,
             outage_since: self.missing_since.filter(|_| !self.planned),
+            refused: self.refused,
             refusals: self.refusals,
         }
     }

@@ -412,6 +412,8 @@ pub struct Carried {
     pub last_outage: Option<Duration>,
     /// When the one that goes on began.
     pub outage_since: Option<Instant>,
+    /// The cloud refused the credentials that are kept.
+    pub refused: bool,
     /// How often in a row the cloud refused credentials that were fresh.
     pub refusals: u32,
 }

@@ -39,3 +39,22 @@ async fn trouble(name: &'static str, answer: RestAnswer, (reason, pause): (&str,
     assert!(refused.elapsed() >= pause - Duration::from_secs(1), "after {:?}", refused.elapsed());
     story.ends_well(over, Expected { sessions: 1..=1, sign_ins: 2, within: BOUND }).await;
 }
+
+/// Nothing would keep a loop of restarts from showing the password again and again but the waits of each process.
+pub async fn a_wrong_password_that_cannot_be_remembered() {
+    let mut rig = Rig::new(1).await;
+    let file = rig.folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let directory = file.join("below").to_str().unwrap().to_owned();
+    rig.environment.push(("STATE_DIRECTORY", Box::leak(directory.into_boxed_str())));
+    rig.password = "wrong".into();
+    let mut daemon = rig.run();
+    let begun = Instant::now();
+    assert_eq!(daemon.ended(2 * MINUTE + 2 * BOUND).await.code(), Some(77));
+    let took = begun.elapsed();
+    assert!(
+        took >= 2 * MINUTE - Duration::from_secs(1),
+        "a minute before the sign-in and one before the end: {took:?}"
+    );
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
+}

@@ -192,7 +192,9 @@ impl Supervisor {
         }
         self.close_link();
         self.reason = Some(reason);
-        self.enter(State::Reconnecting, now);
+        if self.state != State::Starting {
+            self.enter(State::Reconnecting, now);
+        }
         self.begin_attempt(now);
     }
 

@@ -81,6 +81,7 @@ impl Supervisor {
         }
         self.reason = Some(failure.reason.clone());
         let mut pause = Duration::ZERO;
+        self.retry_after_until = None;
         match failure.decision {
             Decision::CredentialsRejected => {
                 return self.give_up(
@@ -93,9 +94,14 @@ impl Supervisor {
                 self.refused = true;
                 self.refusals = self.refusals.saturating_add(u32::from(self.fresh));
             }
-            Decision::RetryAfter(asked) | Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
+            Decision::RetryAfter(asked) => {
+                pause = asked.min(LONGEST_PAUSE);
+                self.retry_after_until = Some(now + pause);
+            }
+            Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
             Decision::Transient | Decision::ClockSkew | Decision::ClosedByCloud | Decision::Bug => {}
         }
+        self.pause_until = Some(now + pause);
         // Once the return of the network did not help, only a probe may say that it is away again: probes and attempts
         // that never agree would otherwise wake each other for ever.
         if failure.reach == Reach::Nothing && !self.tries.has_woken() {
@@ -120,8 +126,14 @@ impl Supervisor {
         match self.phase {
             // A connection that lived through it would wait for its next retransmission, and mostly it did not.
             Phase::Up { .. } => {
+                let since = self.last_heard.unwrap_or(now);
+                let failure = self.session_over(Failure { reason: reason.clone(), ..Failure::transient("", "") }, now);
+                self.count_outage(failure.reason.clone(), since);
+                if matches!(failure.decision, Decision::BackOff(_)) {
+                    return self.attempt_failed(failure, now);
+                }
                 self.close_link();
-                self.count_outage(reason.clone(), self.last_heard.unwrap_or(now));
+                self.pause_until = None;
             }
             Phase::Waiting { why: Wait::Backoff, .. } => {}
             _ => return,
@@ -129,11 +141,11 @@ impl Supervisor {
         self.tries.woke();
         self.reason = Some(reason);
         if self.state != State::Starting {
-            self.enter(State::Reconnecting, now);
+            self.enter(if self.tries.stage == Stage::Recover { State::Recovering } else { State::Reconnecting }, now);
         }
-        let delay = WAKE_SPREAD.mul_f64(self.random.unit());
-        self.announce(Event::NetworkReturned { delay });
-        self.wait(now + delay, Wait::NetworkBack);
+        let at = (now + WAKE_SPREAD.mul_f64(self.random.unit())).max(self.pause_until.unwrap_or(now));
+        self.announce(Event::NetworkReturned { delay: at - now });
+        self.wait(at, Wait::NetworkBack);
     }
 
     fn schedule_next(&mut self, pause: Duration, why: Wait, now: Instant) {
@@ -144,9 +156,10 @@ impl Supervisor {
             if self.settings.reconnect.enabled {
                 self.announce(Event::ReconnectionFailed { attempts: self.tries.reconnects });
             }
-            self.stop_periodic();
             self.tries.stage = Stage::Recover;
         }
+        // A short session on the way may have started them again.
+        self.stop_periodic();
         if self.settings.recovery.has_attempt_after(self.tries.recoveries) {
             return self.schedule_recovery(pause, why, now);
         }
@@ -252,11 +265,7 @@ impl Supervisor {
     /// Returns how long a request to reconnect must wait: for the end of a pause that the cloud asked for, and for some
     /// seconds after another request.
     pub fn request_wait(&self, now: Instant) -> Duration {
-        let asked = match self.phase {
-            Phase::Waiting { until, why: Wait::RetryAfter } => Some(until),
-            _ => None,
-        };
-        let allowed = asked.max(self.requested_at.map(|at| at + REQUESTS_APART));
+        let allowed = self.retry_after_until.max(self.requested_at.map(|at| at + REQUESTS_APART));
         allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
