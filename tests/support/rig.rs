@@ -12,8 +12,8 @@ use navien2mqtt::navilink::command;
 use navien2mqtt::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
-use super::certificates;
 use super::Limit;
+use super::certificates;
 use super::mosquitto::{Mosquitto, signal};
 use super::netns::{self, Netns};
 use super::observer::Observer;
