@@ -1,11 +1,12 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-home-assistant test-reference-client soak lint doc check-samples msrv deny fuzz keep-corpus clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak lint doc check-samples msrv deny fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
 	@echo 'make test                 every test (installs mosquitto if it is missing)'
+	@echo 'make test-quick           those that are over within a minute: no outages, no simulated weeks'
 	@echo 'make test-home-assistant  a real Home Assistant judges the discovery (root; installs 1.3 GB below target/)'
 	@echo 'make test-reference-client  nwp500-python uses the simulated cloud (Python 3.14, or root and 200 MB below target/)'
 	@echo 'make soak HOURS=8         hours of random faults (default 1), with a table of recoveries and a verdict'
@@ -36,7 +37,11 @@ demo: prepare
 
 test:
 	@scripts/prepare test
-	cargo test --locked --all-features
+	scripts/test
+
+test-quick:
+	@scripts/prepare test
+	scripts/test quick
 
 test-home-assistant:
 	@scripts/prepare soak

@@ -6,14 +6,13 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use navien2mqtt::navilink::command;
 use navien2mqtt::simulator::counters::Counters;
 use navien2mqtt::simulator::{Fault, RestAnswer};
 use serde_json::{Value, json};
 use support::observer::{Observer, Seen};
-use support::rig::{Daemon, HEATER, Rig};
+use support::rig::{Daemon, HEATER, Rig, requests_come_once_a_second};
 
 /// The cloud stays in reach all the time, and the delays are to hold exactly.
 const REACHABILITY: &str = "[reachability]\nenabled = false\n";
@@ -96,11 +95,10 @@ impl Stage {
         (self.rest("/auth/refresh"), self.rest("/auth/session/refresh"), self.rest("/device/list"))
     }
 
-    async fn request_reconnect(&self) -> Instant {
+    async fn request_reconnect(&self) {
         self.observer.publish(&topic("bridge/request/reconnect"), r#"{"id":"now"}"#);
         let response = self.observer.after(self.mark, &topic("bridge/response/reconnect"), |_| true).await;
         assert_eq!(response.json(), json!({ "ok": true, "id": "now" }));
-        response.at
     }
 
     /// Connected, with everything there once, counters at 0 and requests as before.
@@ -114,17 +112,8 @@ impl Stage {
         assert_eq!((counters.connects, counters.active), (2, 1), "{counters:?}");
         assert_eq!(counters.filters, 2 * self.before.filters, "each subscription once: {counters:?}");
         assert_eq!(counters.violations, 0, "{counters:?}");
-        self.requests_come_once_a_second().await;
+        requests_come_once_a_second(self.rig.cloud()).await;
         assert!(!self.daemon.log().contains("Not healthy"), "{}", self.daemon.log());
-    }
-
-    async fn requests_come_once_a_second(&self) {
-        let asked = || self.rig.cloud().counters().requests(command::STATUS.into());
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let before = asked();
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let count = asked() - before;
-        assert!((2..=4).contains(&count), "{count} requests in three seconds");
     }
 }
 
@@ -347,9 +336,8 @@ async fn a_request_ends_the_wait_while_reconnecting() {
     let stage = Stage::set(&format!("[reconnect]\n{FOR_EVER}"), RECOVERY).await;
     stage.lose(Some(0));
     stage.reaches("reconnecting").await;
-    let asked = stage.request_reconnect().await;
+    stage.request_reconnect().await;
     stage.events_until("connected").await;
-    assert!(asked.elapsed() < Duration::from_secs(10));
     stage.all_is_well().await;
 }
 
@@ -358,9 +346,8 @@ async fn a_request_ends_the_wait_while_recovering_and_nothing_is_built_anew() {
     let stage = Stage::set(RECONNECT, &format!("[recovery]\n{FOR_EVER}strategy = \"token-refresh\"\n")).await;
     stage.lose(Some(2));
     stage.reaches("recovering").await;
-    let asked = stage.request_reconnect().await;
+    stage.request_reconnect().await;
     let events = stage.events_until("connected").await;
-    assert!(asked.elapsed() < Duration::from_secs(10));
     assert_eq!(events[4], "recovery_attempt 1 3600000", "{events:?}");
     assert_eq!(stage.calls(), (0, 0, 0), "it is a first attempt to reconnect");
     stage.all_is_well().await;

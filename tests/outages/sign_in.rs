@@ -33,10 +33,13 @@ async fn trouble(name: &'static str, answer: RestAnswer, (reason, pause): (&str,
     let mut story = Story::begin_badly(name, rig, FILTERS).await;
     // The state has other reasons soon; the event is told even if the local broker is there a moment later.
     story.observer.wait(&bridge("event"), |seen| seen.json()["reason"] == reason).await;
-    let (over, refused) = (story.over(), Instant::now());
+    let over = story.over();
     let cloud = story.rig.cloud();
     eventually("a second sign-in", pause + BOUND, || (cloud.counters().rest("/user/sign-in") == 2).then_some(()));
-    assert!(refused.elapsed() >= pause - Duration::from_secs(1), "after {:?}", refused.elapsed());
+    // Counted from before the first one, which the daemon makes at its start: however late a busy machine shows what
+    // happens, this is never shorter than what the daemon waited.
+    let waited = story.daemon.started.elapsed();
+    assert!(waited >= pause, "after {waited:?}");
     story.ends_well(over, Expected { sessions: 1..=1, sign_ins: 2, within: BOUND }).await;
 }
 
