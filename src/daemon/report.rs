@@ -83,17 +83,22 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
     payload
 }
 
+fn log_again(event: &Event, state: &str) {
+    match event {
+        Event::ReconnectionFailed { attempts } => {
+            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
+        }
+        Event::Failed(reason) => info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}"),
+        _ => {}
+    }
+}
+
 /// Writes an event to the log, with the fields and the words that the contract, section 7, names; one that is `known`
 /// from earlier in the outage at a lower level.
 pub fn log(event: &Event, state: State, known: bool) {
     let state = state.as_str();
     match event {
-        Event::ReconnectionFailed { attempts } if known => {
-            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
-        }
-        Event::Failed(reason) if known => {
-            info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}");
-        }
+        _ if known => log_again(event, state),
         Event::Connected { outage: None } => info!(state, "Connected to the cloud: a heater has answered"),
         Event::Connected { outage: Some(outage) } => {
             info!(state, outage_ms = millis(*outage), "Connected again after {}", seconds(*outage));
