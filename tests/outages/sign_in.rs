@@ -1,6 +1,6 @@
 //! The cloud is in trouble just when the password is needed: it is used once more, and not a minute too early.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use navien2mqtt::simulator::{Fault, RestAnswer};
 
@@ -52,12 +52,8 @@ pub async fn a_wrong_password_that_cannot_be_remembered() {
     rig.environment.push(("STATE_DIRECTORY", Box::leak(directory.into_boxed_str())));
     rig.password = "wrong".into();
     let mut daemon = rig.run();
-    let begun = Instant::now();
     assert_eq!(daemon.ended(2 * MINUTE + 2 * BOUND).await.code(), Some(77));
-    let took = begun.elapsed();
-    assert!(
-        took >= 2 * MINUTE - Duration::from_secs(1),
-        "a minute before the sign-in and one before the end: {took:?}"
-    );
+    let took = daemon.started.elapsed();
+    assert!(took >= 2 * MINUTE, "a minute before the sign-in and one before the end: {took:?}");
     assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
 }
