@@ -190,6 +190,7 @@ impl Daemon {
             false => None,
         };
         let state = StateDirectory::new(&config.state_directory);
+        state.remove_drafts().await;
         let mut random = [0u8; 40];
         getrandom::fill(&mut random).map_err(std::io::Error::from)?;
         let word = |at: usize| random.iter().skip(at).take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
