@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
+pub mod foreign_text;
 pub mod home_assistant;
 pub mod io;
 pub mod model;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -185,6 +186,7 @@ impl Daemon {
     fn private_values(&self, raw: &Value) -> Pseudonyms {
         let mut private = Pseudonyms::default();
         private.learn(Class::Email, &self.config.account.email);
+        private.learn(Class::Secret, self.config.account.password.expose_secret());
         // It names this client and its session.
         let will = self.bridge.cloud_will().and_then(|will| serde_json::from_slice(&will.payload).ok());
         will.iter().for_each(|will| private.learn_message(will));
