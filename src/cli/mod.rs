@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::config::{Config, LogLevel, Problem, Surroundings};
 use crate::daemon::{self, Ended};
@@ -132,6 +133,8 @@ pub fn main() -> Exit {
 }
 
 fn execute(arguments: Arguments) -> Exit {
+    // A core dump would hold the password. The only error is that this system does not know of it.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let global = arguments.global;
     match arguments.command {
         Command::Run => {
