@@ -1,7 +1,7 @@
 //! The commands of the documentation, run as they are written by root on a machine on which the README was followed: in a
 //! mount namespace with an `/etc` of its own, against the simulated cloud.
 #![cfg(feature = "simulator")]
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 #[path = "support/program.rs"]
 mod program;
