@@ -111,12 +111,19 @@ impl DeviceList {
     pub fn take_page(&mut self, data: &Value) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
             if self.heaters.len() + self.others.len() + self.complaints.len() >= MAX_ENTRIES {
-                self.complaints.push(format!("everything after {MAX_ENTRIES} entries is left out"));
-                return;
+                return self.cut();
             }
             if let Err(what) = self.take(entry) {
                 self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
             }
+        }
+    }
+
+    /// Notes that the list goes on and is not read any further.
+    pub fn cut(&mut self) {
+        let complaint = format!("everything after {MAX_ENTRIES} entries is left out");
+        if !self.complaints.contains(&complaint) {
+            self.complaints.push(complaint);
         }
     }
 

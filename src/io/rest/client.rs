@@ -154,12 +154,16 @@ impl RestClient {
             let data = self.post("/device/list", Some(access), body).await?;
             let Some(entries) = data.as_array().map(Vec::len) else { return Err(ApiError::Missing("data").into()) };
             list.take_page(&data);
+            if entries < PAGE {
+                return Ok(list);
+            }
             // Pages can be longer than what was asked for.
             taken += entries;
-            if entries < PAGE || taken >= MAX_ENTRIES {
+            if taken >= MAX_ENTRIES {
                 break;
             }
         }
+        list.cut();
         Ok(list)
     }
 
