@@ -9,7 +9,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use navien2mqtt::simulator::Fault;
 use program::{program, run_with_input};
@@ -245,10 +245,9 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     observer.after(left, &heater("firmware"), any).await;
     assert!(daemon.runs());
     // A pair of sockets that paho never closes is inherited; nothing else.
-    let end = Instant::now() + Duration::from_secs(10);
+    let mut limit = support::Limit::of(Duration::from_secs(10));
     while open_files(&daemon) > files + 2 {
-        assert!(Instant::now() < end, "{} files are open, it had been {files}", open_files(&daemon));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(limit.pause().await, "{} files are open, it had been {files}", open_files(&daemon));
     }
     let notices = daemon.notices();
     let place = |words: &str| notices.iter().rposition(|notice| notice.contains(words));

@@ -210,7 +210,7 @@ fn mistakes_on_the_command_line_are_mistakes_of_usage() {
 fn help_and_version_go_to_standard_output() {
     let version = run(&mut program(&["--version"]));
     assert_eq!((version.code, version.err.as_str()), (Some(0), ""));
-    assert_eq!(version.out, format!("navien2mqtt {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.out, concat!("navien2mqtt ", env!("NAVIEN2MQTT_VERSION"), "\n"));
     for arguments in [&["--help"] as &[&str], &["help"], &["check", "--help"]] {
         let help = run(&mut program(arguments));
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{arguments:?}");

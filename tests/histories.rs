@@ -11,6 +11,7 @@ mod world;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use driver::{Driver, MOVES};
@@ -256,8 +257,11 @@ fn the_documentation_shows_what_the_strategies_do() {
 #[test]
 fn random_weeks_keep_the_invariants_and_always_end_connected() {
     let begun = Instant::now();
-    let with = weeks(Some(Duration::from_secs(5)));
-    let without = weeks(None);
+    let (with, without) = thread::scope(|scope| {
+        let with = scope.spawn(|| weeks(Some(Duration::from_secs(5))));
+        let without = weeks(None);
+        (with.join().unwrap(), without)
+    });
     let table = table(&with, &without);
     eprintln!("seeds 0 to {}, {:?}\n{table}", WEEKS - 1, begun.elapsed());
     hold("docs/recovery.md", "<!-- histories -->", "<!-- end of histories -->", &table);

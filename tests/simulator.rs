@@ -163,13 +163,19 @@ async fn every_rest_call_answers_in_its_envelope() {
     assert_eq!(first["data"][0]["deviceInfo"]["macAddress"], MAC);
 
     let device = json!({"macAddress": MAC, "additionalValue": "5322"});
-    for path in ["/device/info", "/device/firmware/info", "/device/error/list"] {
+    for path in ["/device/info", "/device/firmware/info"] {
         let (status, answer) = rest.call(path, device.clone()).await;
         assert_eq!((status, &answer["code"]), (200, &json!(200)), "{path}");
         assert!(!answer["data"].is_null(), "{path}");
     }
-    let query = [("macAddress", MAC), ("additionalValue", "5322"), ("controllerId", "1"), ("userType", "O")];
-    assert!(rest.get("/device/tou", &query).await.1["data"]["touInfo"].is_object());
+    let tou = async |controller| {
+        let query = [("macAddress", MAC), ("additionalValue", "5322"), ("controllerId", controller), ("userType", "O")];
+        rest.get("/device/tou", &query).await
+    };
+    assert!(tou("56496061BT00025004").await.1["data"]["touInfo"].is_object());
+    assert_eq!(tou("1").await.0, 500);
+    let (status, answer) = rest.call("/device/error/list", device).await;
+    assert_eq!((status, &answer["msg"]), (404, &json!("COMMON_NOT_AUTHORIZED")));
     let stranger = json!({"macAddress": "000000000000", "additionalValue": "5322"});
     assert_eq!(rest.call("/device/info", stranger).await.1["code"], 404);
 }

@@ -838,3 +838,168 @@ fn simple_retry_without_reconnection_tries_again_after_each_wait() {
     assert_eq!(waits(&world), [60; 10]);
     assert!(world.ended);
 }
+
+fn request() -> Input {
+    Input::ReconnectRequested(Reason::new("requested", ""))
+}
+
+/// A world in which the cloud has just asked for a pause of half a minute, and the next attempt is two minutes away.
+fn paused() -> World {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(246));
+    world.effects.clear();
+    world.cloud = Cloud::Hangs;
+    world.run_for(Duration::from_secs(3));
+    let pause = Decision::RetryAfter(Duration::from_secs(30));
+    let generation = world.supervisor.generation();
+    world.input(Input::StepFailed(generation, Failure { decision: pause, ..Failure::transient("http-429", "") }));
+    assert_eq!(waits(&world), [120]);
+    world.effects.clear();
+    world.cloud = Cloud::Good;
+    world
+}
+
+#[test]
+fn a_request_keeps_the_pause_of_the_cloud_although_the_own_wait_is_longer() {
+    let mut world = paused();
+    world.run_for(Duration::from_secs(15));
+    world.input(request());
+    world.run_for(Duration::from_secs(14));
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(..))), 0);
+    world.run_for(Duration::from_secs(2));
+    world.input(request());
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn the_return_of_the_network_keeps_the_pause_of_the_cloud_although_the_own_wait_is_longer() {
+    let mut world = paused();
+    world.cloud = Cloud::Unreachable;
+    world.input(Input::NetworkChanged);
+    world.run_for(Duration::from_secs(10));
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(18));
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(..))), 0);
+    world.run_for(Duration::from_secs(4));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_request_keeps_the_pause_of_the_cloud_when_it_is_held_as_well() {
+    let mut settings = Settings { on_failure: OnFailure::Hold, ..settings() };
+    (settings.reconnect.enabled, settings.recovery.enabled) = (false, false);
+    let mut world = World::connected(settings);
+    let pause = Decision::RetryAfter(Duration::from_secs(90));
+    world.lose_link_by(Failure { decision: pause, ..Failure::transient("http-429", "") });
+    assert_eq!(world.state(), State::Failed);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.supervisor.request_wait(world.now), Duration::from_secs(70));
+    world.input(request());
+    assert_eq!(world.state(), State::Failed);
+    world.run_for(Duration::from_secs(71));
+    world.input(request());
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_session_that_the_return_of_the_network_ends_counts_as_short_too() {
+    let mut world = World::connected(watchful());
+    let end = world.now + Duration::from_secs(300);
+    let mut flapped = Generation::default();
+    while world.now < end {
+        // The link is gone for two seconds as soon as a session is up.
+        if world.state() == State::Connected && flapped != world.supervisor.generation() {
+            flapped = world.supervisor.generation();
+            world.cloud = Cloud::Unreachable;
+            world.input(Input::NetworkChanged);
+            world.run_for(Duration::from_secs(2));
+            world.cloud = Cloud::Good;
+        }
+        if !world.step(end) {
+            break;
+        }
+    }
+    let dials = world.count(|e| matches!(e, Effect::Dial(_)));
+    assert!(dials <= 8, "{dials} dials in five minutes");
+    assert!(world.events().contains(&&Event::Unstable { times: 3 }));
+}
+
+#[test]
+fn after_a_short_session_recovery_goes_on_without_periodic_requests() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(487 + 60 + 1));
+    assert_eq!(world.state(), State::Recovering);
+    world.cloud = Cloud::Good;
+    assert!(world.run_to_connected(Duration::from_secs(180)).is_some());
+    world.effects.clear();
+    world.cloud = Cloud::Error500;
+    world.lose_link();
+    assert_eq!((world.state(), waits(&world)), (State::Recovering, vec![240]));
+    assert!(!world.periodic);
+}
+
+#[test]
+fn a_second_return_of_the_network_leaves_a_recovery_a_recovery() {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    let away = |world: &mut World| {
+        world.cloud = Cloud::Unreachable;
+        world.input(Input::NetworkChanged);
+        world.run_for(Duration::from_secs(8));
+        world.cloud = Cloud::Error500;
+    };
+    away(&mut world);
+    let end = world.now + Duration::from_secs(3600);
+    while world.state() != State::Recovering {
+        assert!(world.step(end));
+    }
+    world.run_for(Duration::from_secs(2));
+    away(&mut world);
+    let returned = |world: &World| world.events().iter().filter(|e| matches!(e, Event::NetworkReturned { .. })).count();
+    let before = returned(&world);
+    while returned(&world) == before {
+        assert!(world.step(end));
+    }
+    assert_eq!((world.state(), world.supervisor.view().attempt), (State::Recovering, 1));
+}
+
+#[test]
+fn refused_keys_are_renewed_by_the_next_process_when_each_has_one_attempt_only() {
+    let mut settings = settings();
+    (settings.reconnect.enabled, settings.recovery.enabled) = (false, false);
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    let mut restarts = 0;
+    while world.state() != State::Connected {
+        world.run_for(Duration::from_secs(3600));
+        restarts += 1;
+        assert!(restarts < 10, "it never renews them");
+        if world.ended {
+            world.now += Duration::from_secs(60);
+            world.restart(settings, 1, 0.0);
+        }
+    }
+    assert_eq!(world.sign_ins.len(), 1);
+}
+
+#[test]
+fn a_session_that_is_renewed_while_it_is_starting_is_starting_still() {
+    let mut world = World::started(settings(), Cloud::HeatersOff);
+    world.run_for(Duration::from_secs(60));
+    world.input(Input::RenewSession(Reason::new("new-heater", "")));
+    assert_eq!(world.state(), State::Starting);
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(1));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
+}

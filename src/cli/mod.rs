@@ -33,7 +33,7 @@ const BOOTED_BY_SYSTEMD: &str = "/run/systemd/system";
 const RUNTIME_LIMIT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = env!("NAVIEN2MQTT_VERSION"), about, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
     global: Global,

@@ -160,7 +160,7 @@ impl Daemon {
                 "supervisor": steps.counts(),
                 "messages": seen["messages"],
                 "complaints": seen["complaints"],
-                "unreadable_local_messages": self.unreadable,
+                "unreadable_local_messages": self.local.unreadable(),
             },
             "steps": steps.show(),
         });
@@ -178,22 +178,9 @@ impl Daemon {
     }
 
     fn links(&self, moment: Moment) -> Value {
-        let silence = |link: &crate::io::mqtt::Link| link.health().silence().as_secs();
-        let wait = self.redial.due().map(|due| due.saturating_duration_since(moment.now).as_secs());
         json!({
-            "cloud": {
-                "up": self.cloud_is_up,
-                "session": self.supervisor.generation().0,
-                "actor_silent_seconds": silence(&self.cloud),
-            },
-            "local": {
-                "up": self.redial.is_up(),
-                "session": self.redial.generation().0,
-                "failures": self.redial.failures(),
-                "short_sessions": self.redial.short_sessions(),
-                "due_in_seconds": wait,
-                "actor_silent_seconds": silence(&self.local),
-            },
+            "cloud": self.cloud.describe(self.supervisor.generation()),
+            "local": self.local.describe(moment.now),
         })
     }
 

@@ -16,6 +16,15 @@ pub struct Alarm {
 }
 
 impl Alarm {
+    /// Returns whether the event was told in this outage, perhaps by an earlier run of the process.
+    pub fn knows(self, event: &Event) -> bool {
+        match event {
+            Event::ReconnectionFailed { .. } => self.reconnecting,
+            Event::Failed(_) => self.given_up,
+            _ => false,
+        }
+    }
+
     /// Returns the words of an alert when the event is worth one: reconnecting or recovery failed for the first time in
     /// this outage, or the first success after that.
     pub fn hear(&mut self, event: &Event) -> Option<String> {
@@ -73,6 +82,7 @@ mod tests {
         for _ in 0..28 {
             for event in [Event::ReconnectionFailed { attempts: 10 }, Event::Failed(Reason::new("dns", ""))] {
                 alerts += usize::from(alarm.hear(&event).is_some());
+                assert!(alarm.knows(&event));
             }
             alarm = serde_json::from_str(&serde_json::to_string(&alarm).unwrap()).unwrap();
         }

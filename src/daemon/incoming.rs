@@ -1,17 +1,14 @@
 //! What the links and the tasks bring, and whom it is told.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tracing::{debug, info, trace, warn};
 
-use super::{Daemon, SAID, Step, classify, settings};
+use super::{Daemon, Step, classify};
 use crate::bridge::Verdict;
 use crate::io::clock;
 use crate::io::mqtt::LinkEvent;
 use crate::io::rest::{EnsureError, SignInError};
 use crate::io::wire::UNREADABLE;
-use crate::model::Message;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::supervisor::{self, Generation, Input, Reason};
@@ -19,16 +16,13 @@ use crate::supervisor::{self, Generation, Input, Reason};
 /// So many texts about device lists are remembered.
 const MOST_SAID: usize = 1000;
 
-/// An event that the local broker could not be told in time is news for so long.
-const NEWS: Duration = Duration::from_secs(10);
-
 impl Daemon {
     pub(super) fn on_cloud(&mut self, event: LinkEvent) {
         let moment = self.moment();
         let input = match event {
             LinkEvent::Up { session, connack_after } => {
                 debug!(session, ?connack_after, "Session with the cloud is up");
-                self.cloud_is_up = session == self.supervisor.generation().0;
+                self.cloud.set_up(session == self.supervisor.generation().0);
                 Input::LinkUp(Generation(session))
             }
             LinkEvent::Message { session, topic, payload, retained, .. } => {
@@ -41,7 +35,7 @@ impl Daemon {
             }
             LinkEvent::Down { session, error } => {
                 if session == self.supervisor.generation().0 {
-                    self.cloud_is_up = false;
+                    self.cloud.set_up(false);
                     self.bridge.session_ended(moment);
                 }
                 Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
@@ -54,40 +48,14 @@ impl Daemon {
         let moment = self.moment();
         match event {
             LinkEvent::Up { session, connack_after } => {
-                debug!(session, ?connack_after, "Session with the local broker is up");
-                self.redial.link_up(Generation(session), moment.now);
-                let messages = self.bridge.replay();
-                if self.redial.short_sessions() < SAID {
-                    info!(messages = messages.len(), "Connected to the local broker");
-                }
-                let recent = self.unsaid.drain(..).rev().filter(|(at, _)| *at + NEWS >= moment.now);
-                for message in messages.into_iter().chain(recent.map(|(_, message)| message)) {
-                    self.local.publish(session, message);
-                }
+                self.local.up(session, connack_after, self.bridge.replay(), moment.now);
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
                 trace!(topic, bytes = payload.len(), "From the local broker");
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
-            LinkEvent::Message { .. } => {
-                self.unreadable += 1;
-                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
-                    let count = self.unreadable;
-                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
-                }
-            }
-            LinkEvent::Down { session, error } => {
-                let was_up = self.redial.is_up();
-                let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
-                // Said when it is new, and again every so often; counted in between.
-                let attempts = self.redial.failures();
-                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
-                if new || attempts.is_multiple_of(100) {
-                    warn!(attempts, "No connection to the local broker, trying on: {error}");
-                } else {
-                    debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
-                }
-            }
+            LinkEvent::Message { .. } => self.local.count_unreadable(),
+            LinkEvent::Down { session, error } => self.local.down(session, &error, moment.now),
         }
     }
 
@@ -121,7 +89,7 @@ impl Daemon {
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
             Step::Probed(probe, reached) => Input::Probed(probe, reached),
             Step::MayRestart(request, answer) => return self.on_may_restart(request, answer),
-            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
+            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data, self.moment()),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
                 return;
@@ -175,10 +143,7 @@ impl Daemon {
                 return self.tell(Input::LinkDown(g, failure), clock::now());
             }
         };
-        let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
-        dial.filters = self.bridge.cloud_filters();
-        dial.will =
-            self.bridge.cloud_will().map(|will| Message { topic: will.topic, payload: will.payload, retained: false });
-        self.cloud.dial(g.0, dial);
+        let session = (self.bridge.cloud_filters(), self.bridge.cloud_will());
+        self.cloud.dial(g, &self.config, url, session);
     }
 }

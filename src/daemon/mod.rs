@@ -6,7 +6,9 @@
 mod administration;
 mod alarm;
 mod classify;
+mod cloud_link;
 mod incoming;
+mod local_link;
 pub mod one_shot;
 mod outage;
 mod outgoing;
@@ -15,11 +17,10 @@ mod settings;
 mod steps;
 mod stop;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,19 +31,22 @@ use tracing::{error, info, warn};
 use administration::{Administration, RestartRequest};
 pub use administration::{Ended, MayRestart};
 
+use cloud_link::CloudLink;
+use local_link::LocalLink;
+
 use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
-use crate::io::mqtt::{Link, LinkError, LinkEvent};
+use crate::io::mqtt::LinkError;
 use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, network, notify, task, tls};
-use crate::model::{Mac, Message, Moment};
+use crate::model::{Mac, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::supervisor::{Carried, Ending, Generation, Input, Redial, Supervisor};
+use crate::supervisor::{Carried, Ending, Generation, Input, Supervisor};
 
 /// How many events of one link may wait for the loop.
 const MAX_EVENTS: usize = 1024;
@@ -51,8 +55,6 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
-/// So many short sessions with the local broker in a row are said, one by one.
-const SAID: u32 = 3;
 /// A probe takes no longer than this.
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
@@ -142,17 +144,12 @@ struct Daemon {
     config: Config,
     state: StateDirectory,
     account: Arc<Account>,
-    cloud_tls: Arc<ClientConfig>,
-    local_tls: Option<Arc<ClientConfig>>,
-    cloud: Link,
-    cloud_events: mpsc::Receiver<LinkEvent>,
-    local: Link,
-    local_events: mpsc::Receiver<LinkEvent>,
+    cloud: CloudLink,
+    local: LocalLink,
     steps: mpsc::Receiver<Step>,
     step_done: mpsc::Sender<Step>,
     supervisor: Supervisor,
     bridge: Bridge,
-    redial: Redial,
     /// The newest write to the state directory.
     writing: Option<JoinHandle<()>>,
     /// What is kept of the outage.
@@ -163,15 +160,9 @@ struct Daemon {
     probing: Option<JoinHandle<()>>,
     /// Told when a link or a route of this machine changes.
     network_changes: mpsc::Receiver<()>,
-    /// Whether the cloud's session is up.
-    cloud_is_up: bool,
-    /// Events of the last moments that the local broker was not there to take, the newest first.
-    unsaid: VecDeque<(Instant, Message)>,
     alarm: alarm::Alarm,
     alerter: Option<Alerter>,
     administration: Administration,
-    /// Messages of the local broker that cannot be shown.
-    unreadable: u64,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_word_by: Instant,
@@ -186,11 +177,6 @@ impl Daemon {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
-        let client = config.broker.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let local_tls = match config.broker.tls {
-            true => Some(tls::client_config(config.broker.ca_file.as_deref(), client)?),
-            false => None,
-        };
         let state = StateDirectory::new(&config.state_directory);
         state.remove_drafts().await;
         let mut random = [0u8; 40];
@@ -204,8 +190,6 @@ impl Daemon {
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
         let administration = Administration::new(may_restart, report::rfc3339(wall));
         let about = administration::about(&config, &administration.started_at);
-        let (cloud_sender, cloud_events) = mpsc::channel(MAX_EVENTS);
-        let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
         let alerter = match config.alerts.clone() {
@@ -217,22 +201,17 @@ impl Daemon {
             network::watch(network_changed);
         }
         let (carried, alarm) = state.outage::<outage::Kept>().restore(Moment { now, wall });
-        let cloud = Link::new(identity.client.as_str(), cloud_sender)?;
+        let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
             supervisor: Supervisor::new(settings::supervisor(&config), carried, word(24), now),
             bridge,
-            redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
             cloud,
-            local: Link::new(&config.broker.client_id, local_sender)?,
+            local: LocalLink::new(&config, word(32), now)?,
             account: Arc::new(account),
             config,
             state,
-            cloud_tls,
-            local_tls,
-            cloud_events,
-            local_events,
             steps,
             step_done,
             writing: None,
@@ -240,12 +219,9 @@ impl Daemon {
             said: BTreeSet::new(),
             probing: None,
             network_changes,
-            cloud_is_up: false,
-            unsaid: VecDeque::new(),
             alarm,
             alerter,
             administration,
-            unreadable: 0,
             ending: None,
             last_word_by: now,
             leave_after: now,
@@ -262,7 +238,7 @@ impl Daemon {
         notify::ready();
         let ended = loop {
             let now = clock::now();
-            let told = self.redial.is_up() || now >= self.last_word_by;
+            let told = self.local.is_up() || now >= self.last_word_by;
             if let Some(ending) = self.ending.filter(|_| told && now >= self.leave_after) {
                 break Ended::Leaving(match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
@@ -279,8 +255,8 @@ impl Daemon {
                     break Ended::Leaving(Exit::Success);
                 }
                 Some(()) = hangups.recv() => self.ask_before_restart(RestartRequest::Signal),
-                Some(event) = self.cloud_events.recv() => self.on_cloud(event),
-                Some(event) = self.local_events.recv() => self.on_local(event),
+                Some(event) = self.cloud.recv() => self.on_cloud(event),
+                Some(event) = self.local.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),
                 Some(()) = self.network_changes.recv() => {
                     self.tell(Input::NetworkChanged, clock::now());
@@ -313,7 +289,7 @@ impl Daemon {
         let now = clock::now();
         let leaving = [self.last_word_by, self.leave_after].into_iter().filter(|at| *at > now).min();
         let leaving = self.ending.map(|_| leaving.unwrap_or(now));
-        [self.bridge.due(), self.redial.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
+        [self.bridge.due(), self.local.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
     }
 
     /// Lets everything pass that is due.
@@ -321,11 +297,8 @@ impl Daemon {
         let moment = self.moment();
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
-        if let Some(session) = self.redial.handle_timeout(moment.now) {
-            let filters = self.bridge.filters();
-            let dial = settings::local_dial(&self.config, self.local_tls.as_ref(), self.bridge.will(), filters);
-            self.local.dial(session.0, dial);
-        }
+        let session = || (self.bridge.will(), self.bridge.filters());
+        self.local.dial_on_time(&self.config, session, moment.now);
         if let Some(every) = self.watchdog_every.filter(|_| moment.now >= self.watchdog_due) {
             self.watchdog_due = moment.now + every;
             if self.is_healthy(moment.now) {
@@ -338,7 +311,7 @@ impl Daemon {
     fn is_healthy(&self, now: Instant) -> bool {
         let limit = LINK_SILENCE + self.config.cloud.connect_timeout;
         let supervisor = self.supervisor.poll_timeout(now).at + OVERDUE >= now;
-        let links = [&self.cloud, &self.local].iter().all(|link| link.health().silence() <= limit);
+        let links = self.cloud.silence().max(self.local.silence()) <= limit;
         if !(supervisor && links) {
             error!(supervisor, links, "Not healthy: the watchdog is not fed");
         }

@@ -16,6 +16,7 @@ pub struct Kept {
     outages: u64,
     last_outage: Option<f64>,
     outage_since: Option<f64>,
+    refused: bool,
     refusals: u32,
     alarm: Alarm,
 }
@@ -31,6 +32,7 @@ impl Kept {
             outages: carried.outages,
             last_outage: carried.last_outage.map(|outage| outage.as_secs_f64()),
             outage_since: carried.outage_since.map(wall),
+            refused: carried.refused,
             refusals: carried.refusals,
             alarm,
         }
@@ -48,6 +50,7 @@ impl Kept {
             outages: self.outages,
             last_outage: self.last_outage.and_then(duration),
             outage_since: self.outage_since.and_then(since),
+            refused: self.refused,
             refusals: self.refusals,
         };
         (carried, self.alarm)
@@ -78,6 +81,7 @@ mod tests {
             outages: 3,
             last_outage: Some(Duration::from_millis(1500)),
             outage_since: Some(moment.now),
+            refused: true,
             refusals: 2,
         };
         let kept = serde_json::to_string(&Kept::new(carried, Alarm::default(), moment)).unwrap();

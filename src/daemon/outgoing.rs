@@ -7,16 +7,14 @@ use tracing::{info, trace, warn};
 
 use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
 use crate::bridge;
+use crate::heater::polling::PERIODIC_TASKS;
 use crate::io::alert::Alert;
 use crate::io::rest::{EnsureError, Renewal};
 use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, network, notify, task};
-use crate::navilink::devices::Heater;
+use crate::navilink::devices::Device;
 use crate::navilink::presign::presign;
 use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
-
-/// Events that happen while the local broker is away; what is retained comes with the replay.
-const MAX_UNSAID: usize = 32;
 
 impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
@@ -57,19 +55,18 @@ impl Daemon {
             Effect::Dial(g) => self.sign_url(g),
             Effect::BeginSession(_) => {
                 let moment = self.moment();
-                self.bridge.session_begun(moment.now);
+                self.bridge.session_begun(moment);
                 self.bridge.handle_timeout(moment);
             }
             Effect::StartPeriodicRequests => self.bridge.start_periodic(),
             Effect::StopPeriodicRequests => {
-                info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
+                info!("Stopping {} periodic tasks", PERIODIC_TASKS);
                 self.bridge.stop_periodic();
             }
             Effect::ForgetSession => self.bridge.session_ended(self.moment()),
             Effect::CloseLink(g) => {
-                self.cloud_is_up = false;
                 self.bridge.session_ended(self.moment());
-                self.cloud.cut(g.0);
+                self.cloud.cut(g);
             }
             Effect::Probe(probe) => self.probe(probe),
             Effect::Announce(event) => self.announce(&event),
@@ -89,18 +86,11 @@ impl Daemon {
 
     fn obey_bridge(&mut self, effect: bridge::Effect) {
         match effect {
-            bridge::Effect::Publish(message) => {
-                if self.redial.is_up() {
-                    self.local.publish(self.redial.generation().0, message);
-                } else if !message.retained {
-                    self.unsaid.truncate(MAX_UNSAID - 1);
-                    self.unsaid.push_front((clock::now(), message));
-                }
-            }
+            bridge::Effect::Publish(message) => self.local.publish(message, clock::now()),
             bridge::Effect::Request { message, answered } => {
                 let g = self.supervisor.generation();
                 trace!(topic = message.topic, "To the cloud");
-                self.cloud.publish(g.0, message);
+                self.cloud.publish(g, message);
                 if answered {
                     self.tell(Input::RequestSent(g), clock::now());
                 }
@@ -152,7 +142,7 @@ impl Daemon {
 
     /// Keeps what is known of the heaters.
     pub(super) fn keep(&mut self) {
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
+        let heaters: Vec<Device> = self.bridge.heaters().cloned().collect();
         let (state, memories) = (self.state.clone(), self.bridge.memories());
         self.write(async move {
             state.keep_heaters(&heaters).await;
@@ -183,7 +173,7 @@ impl Daemon {
     }
 
     fn announce(&mut self, event: &Event) {
-        report::log(event, self.supervisor.view().state);
+        report::log(event, self.supervisor.view().state, self.alarm.knows(event));
         let mut payload = report::event(event, clock::wall());
         self.bridge.publish_event(&payload);
         let words = self.alarm.hear(event);
@@ -202,7 +192,7 @@ impl Daemon {
         let view = self.supervisor.view();
         notify::status(view.summary(moment.now));
         if view.state == State::Failed {
-            self.bridge.give_up();
+            self.bridge.give_up(moment);
         }
         self.bridge.set_connection(&report::connection(&view, moment));
         self.keep_outage();

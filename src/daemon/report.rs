@@ -83,10 +83,17 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
     payload
 }
 
-/// Writes an event to the log, with the fields and the words that the contract, section 7, names.
-pub fn log(event: &Event, state: State) {
+/// Writes an event to the log, with the fields and the words that the contract, section 7, names; one that is `known`
+/// from earlier in the outage at a lower level.
+pub fn log(event: &Event, state: State, known: bool) {
     let state = state.as_str();
     match event {
+        Event::ReconnectionFailed { attempts } if known => {
+            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
+        }
+        Event::Failed(reason) if known => {
+            info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}");
+        }
         Event::Connected { outage: None } => info!(state, "Connected to the cloud: a heater has answered"),
         Event::Connected { outage: Some(outage) } => {
             info!(state, outage_ms = millis(*outage), "Connected again after {}", seconds(*outage));
@@ -94,30 +101,25 @@ pub fn log(event: &Event, state: State) {
         Event::ConnectionInterrupted(reason) => {
             warn!(state, reason = reason.code, "Connection to the cloud interrupted: {reason}");
         }
-        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => info!(
-            state,
-            attempt,
-            max_attempts = max_attempts.unwrap_or(0),
-            delay_ms = millis(*delay),
-            reason = reason.code,
-            "Reconnecting in {}, attempt {} ({reason})",
-            seconds(*delay),
-            of(*attempt, *max_attempts),
-        ),
+        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => {
+            let (wait, of, max_attempts) = (seconds(*delay), of(*attempt, *max_attempts), max_attempts.unwrap_or(0));
+            let (delay_ms, code) = (millis(*delay), reason.code);
+            info!(
+                state,
+                attempt,
+                max_attempts,
+                delay_ms,
+                reason = code,
+                "Reconnecting in {wait}, attempt {of} ({reason})"
+            );
+        }
         Event::ReconnectionFailed { attempts } => {
             warn!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts");
         }
         Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => {
-            let strategy = strategy.as_str();
-            let max = max_attempts.unwrap_or(0);
-            warn!(
-                state,
-                attempt,
-                max_attempts = max,
-                strategy,
-                "Starting recovery attempt {}",
-                of(*attempt, *max_attempts)
-            );
+            let (of, strategy) = (of(*attempt, *max_attempts), strategy.as_str());
+            let max_attempts = max_attempts.unwrap_or(0);
+            warn!(state, attempt, max_attempts, strategy, "Starting recovery attempt {of}");
             let wait = seconds(*delay);
             let wait = wait.trim_end_matches(" s");
             info!(state, attempt, delay_ms = millis(*delay), strategy, "Waiting {wait} seconds before recovery");
@@ -133,7 +135,7 @@ pub fn log(event: &Event, state: State) {
         Event::NetworkReturned { delay } => {
             info!(state, delay_ms = millis(*delay), "The cloud can be reached again: trying at once");
         }
-        Event::SessionRenewing => info!(state, "Renewing the session before the cloud ends it"),
+        Event::SessionRenewing => info!(state, "Renewing the session, as planned"),
         Event::TakenOver { times } => warn!(
             state,
             attempt = times,

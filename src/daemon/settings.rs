@@ -8,13 +8,15 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::bridge;
-use crate::bridge::polling::Intervals;
-use crate::bridge::topics::Topics;
 use crate::config::{Attempts, Config, OnFailure, Strategy};
 use crate::foreign_text::Secrets;
+use crate::heater;
+use crate::heater::polling::Intervals;
 use crate::io::mqtt::Dial;
 use crate::io::wire::{Target, Transport};
 use crate::model::Message;
+use crate::outputs::home_assistant::HomeAssistant;
+use crate::outputs::mqtt::topics::Topics;
 use crate::supervisor::{self, Backoff, Line};
 
 /// The keep-alive of the local link: a broker next door that stops answering is noticed within 45 seconds.
@@ -74,24 +76,26 @@ pub fn bridge(config: &Config) -> bridge::Settings {
         config.devices.iter().filter_map(|device| Some((device.mac.clone(), device.name.clone()?))).collect();
     bridge::Settings {
         topics: Topics::new(&config.broker.base_topic),
-        units: config.units,
-        intervals: Intervals {
-            status: cloud.status_interval,
-            information: cloud.info_interval,
-            energy: cloud.energy_interval,
-            schedules: cloud.schedule_interval,
+        heater: heater::Settings {
+            units: config.units,
+            intervals: Intervals {
+                status: cloud.status_interval,
+                information: cloud.info_interval,
+                energy: cloud.energy_interval,
+                schedules: cloud.schedule_interval,
+            },
+            stale_after: cloud.stale_after,
+            commands: heater::commands::Settings {
+                max_queued: config.commands.max_queued,
+                max_age: config.commands.max_age,
+                allow_firmware_commit: config.commands.allow_firmware_commit,
+                answer_within: cloud.operation_timeout,
+            },
         },
-        stale_after: cloud.stale_after,
         names,
-        home_assistant: bridge::HomeAssistant {
+        home_assistant: HomeAssistant {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
-        },
-        commands: bridge::commands::Settings {
-            max_queued: config.commands.max_queued,
-            max_age: config.commands.max_age,
-            allow_firmware_commit: config.commands.allow_firmware_commit,
-            answer_within: cloud.operation_timeout,
         },
     }
 }

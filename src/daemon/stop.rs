@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::Daemon;
-use crate::io::mqtt::LinkEvent;
 use crate::io::{clock, notify};
-use crate::model::Message;
 use crate::supervisor::Input;
 
 /// Both farewells together; the process is gone within five seconds.
@@ -25,28 +23,13 @@ impl Daemon {
         }
         self.tell(Input::Stop, clock::now());
         self.carry_out();
-        let (cloud, local) = (self.supervisor.generation().0, self.redial.generation().0);
-        if self.cloud_is_up {
-            for message in self.bridge.leave_cloud() {
-                let publication = Message { topic: message.topic, payload: message.payload, retained: false };
-                self.cloud.publish(cloud, publication);
-            }
-        }
-        for message in self.bridge.farewell(self.moment()) {
-            self.local.publish(local, message);
-        }
-        let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
-        self.cloud.close(cloud);
-        self.local.close(local);
         self.keep();
+        let (to_cloud, to_local) = (self.bridge.leave_cloud(), self.bridge.farewell(self.moment()));
+        let generation = self.supervisor.generation();
+        let writing = self.writing.take();
         let down = async {
-            if cloud_was_up {
-                while !matches!(self.cloud_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
-            }
-            if local_was_up {
-                while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
-            }
-            if let Some(writing) = self.writing.take() {
+            tokio::join!(self.cloud.disconnect(generation, to_cloud), self.local.disconnect(to_local));
+            if let Some(writing) = writing {
                 let _ = writing.await;
             }
         };

@@ -1,6 +1,6 @@
 //! The one owner of the budget of sign-ins: every process that uses the state directory asks here.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::clock;
@@ -21,7 +21,12 @@ pub struct SignIns {
 
 /// A sign-in that was allowed and counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Claim(Duration);
+pub struct Claim {
+    /// When, since the process began.
+    own: Duration,
+    /// When, since 1970.
+    kept: Duration,
+}
 
 /// Why a sign-in is not allowed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,33 +64,35 @@ impl SignIns {
     ///
     /// When it is not allowed yet; nothing is counted then.
     pub async fn claim(&self) -> Result<Claim, TooSoon> {
-        let now = since_1970(clock::wall());
-        let outcome = self.state.update_sign_ins(now, move |budget| budget.claim(now)).await;
-        let (counted, outcome) = match outcome {
-            Ok(outcome) => (true, outcome),
-            Err(_) => (false, Ok(())),
+        self.claim_at(clock::now(), clock::wall()).await
+    }
+
+    async fn claim_at(&self, now: Instant, wall: SystemTime) -> Result<Claim, TooSoon> {
+        let claim = Claim { own: now.saturating_duration_since(self.started), kept: since_1970(wall) };
+        // By a clock that nobody sets, which the times in the directory are not.
+        self.own().claim(claim.own).map_err(TooSoon::Spent)?;
+        let counted = self.state.update_sign_ins(claim.kept, move |budget| budget.claim(claim.kept)).await;
+        let allowed = match counted {
+            Ok(outcome) => outcome.map_err(TooSoon::Spent),
+            Err(_) if claim.own < UNCOUNTED_WAIT => Err(TooSoon::Uncounted(UNCOUNTED_WAIT - claim.own)),
+            Err(_) => Ok(()),
         };
-        outcome.map_err(TooSoon::Spent)?;
-        if !counted {
-            let age = clock::now().saturating_duration_since(self.started);
-            if age < UNCOUNTED_WAIT {
-                return Err(TooSoon::Uncounted(UNCOUNTED_WAIT - age));
-            }
+        if allowed.is_err() {
+            self.own().refund(claim.own);
         }
-        let mut own = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match own.claim(now) {
-            Err(wait) if !counted => Err(TooSoon::Spent(wait)),
-            // The clock was set; the directory has counted it.
-            _ => Ok(Claim(now)),
-        }
+        allowed.map(|()| claim)
     }
 
     /// Takes back a sign-in that never reached the cloud.
-    pub async fn refund(&self, Claim(at): Claim) {
-        self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).refund(at);
+    pub async fn refund(&self, claim: Claim) {
+        self.own().refund(claim.own);
         let now = since_1970(clock::wall());
         // What cannot be written was not counted there either.
-        let _ = self.state.update_sign_ins(now, move |budget| budget.refund(at)).await;
+        let _ = self.state.update_sign_ins(now, move |budget| budget.refund(claim.kept)).await;
+    }
+
+    fn own(&self) -> MutexGuard<'_, SignInBudget> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,7 +139,7 @@ mod tests {
         let ledger = SignIns::new(StateDirectory::new(folder.path()));
         assert!(matches!(ledger.claim().await, Err(TooSoon::Spent(wait)) if wait <= Duration::from_secs(30)));
         fs::write(&file, format!("[{}]", now.as_secs() - 61)).unwrap();
-        let Claim(at) = ledger.claim().await.unwrap();
+        let at = ledger.claim().await.unwrap().kept;
         let kept: Vec<f64> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         assert!((kept[1] - at.as_secs_f64()).abs() < 1e-5, "{kept:?} {at:?}");
     }
@@ -147,6 +154,17 @@ mod tests {
         assert!(ledger.claim().await.is_err());
         let kept: Vec<f64> = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         assert!(kept[0] < now.as_secs_f64() + 10.0, "{kept:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_forward_does_not_bring_the_next_sign_in_of_a_process_forward() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SignIns::new(StateDirectory::new(folder.path()));
+        let (now, wall, day) = (clock::now(), clock::wall(), Duration::from_secs(86_400));
+        ledger.claim_at(now, wall).await.unwrap();
+        let minute = Duration::from_secs(60);
+        assert_eq!(ledger.claim_at(now, wall + day).await, Err(TooSoon::Spent(minute)));
+        ledger.claim_at(now + minute, wall + day).await.unwrap();
     }
 
     #[tokio::test]

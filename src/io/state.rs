@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use crate::navilink::devices::{DeviceList, Heater, write_heaters};
+use crate::navilink::devices::{Device, DeviceList, write_heaters};
 use crate::supervisor::SignInBudget;
 
 const TOKENS: &str = "tokens.json";
@@ -158,14 +158,14 @@ impl StateDirectory {
     }
 
     /// Returns the heaters that an earlier run knew.
-    pub fn heaters(&self) -> Vec<Heater> {
+    pub fn heaters(&self) -> Vec<Device> {
         let mut list = DeviceList::default();
         list.take_page(&self.read(HEATERS).unwrap_or_default());
         list.heaters
     }
 
     /// Keeps the heaters.
-    pub async fn keep_heaters(&self, heaters: &[Heater]) {
+    pub async fn keep_heaters(&self, heaters: &[Device]) {
         self.write(HEATERS, write_heaters(heaters)).await;
     }
 

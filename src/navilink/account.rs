@@ -64,6 +64,9 @@ pub enum ApiError {
         /// `msg`.
         message: String,
     },
+    /// The API is under maintenance, whatever the status.
+    #[error("the cloud is under maintenance{}", in_words(.0))]
+    Maintenance(String),
     /// No envelope: a proxy or a maintenance page, or nothing at all.
     #[error("the cloud answered with {0} instead of its JSON")]
     NotJson(&'static str),
@@ -105,14 +108,16 @@ impl ApiError {
     /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
     ///
     /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an answer
-    /// without the members that were asked for. A 403 without the envelope is a gateway's, or maintenance.
+    /// without the members that were asked for. Without the envelope only a 401 does, as a gateway answers it to a token
+    /// that it checks itself.
     pub fn refuses(&self) -> bool {
         match self {
-            ApiError::Http { status: 408 | 425 | 429, .. } | ApiError::Http { status: 403, code: None, .. } => false,
-            ApiError::Http { status, .. } => (400..500).contains(status),
+            ApiError::Http { status: 408 | 425 | 429, .. } => false,
+            ApiError::Http { status, code: Some(_), .. } => (400..500).contains(status),
+            ApiError::Http { status, code: None, .. } => *status == 401,
             ApiError::Code { code, .. } => !matches!(code, 408 | 425 | 429 | 500..=599),
             ApiError::Missing(_) => true,
-            ApiError::NotJson(_) => false,
+            ApiError::NotJson(_) | ApiError::Maintenance(_) => false,
         }
     }
 }
@@ -139,10 +144,14 @@ pub fn open_envelope(
     secrets: &Secrets,
 ) -> Result<Value, ApiError> {
     let envelope = serde_json::from_slice::<Value>(body).ok();
-    let message = envelope.as_ref().and_then(|e| e.get("msg")).and_then(Value::as_str).unwrap_or_default();
+    let member = |name: &str| envelope.as_ref().and_then(|envelope| envelope.get(name));
+    if let Some(text) = member("serverCheckText").or_else(|| member("data")?.get("serverCheckText")) {
+        return Err(ApiError::Maintenance(shown(text.as_str().unwrap_or_default(), secrets)));
+    }
+    let message = member("msg").and_then(Value::as_str).unwrap_or_default();
     let message = if rejects(message) { message.trim().to_owned() } else { shown(message, secrets) };
     if !(200..300).contains(&status) {
-        let code = envelope.as_ref().and_then(|envelope| envelope.get("code")).and_then(integer);
+        let code = member("code").and_then(integer);
         return Err(ApiError::Http { status, code, message, retry_after });
     }
     let Some(Value::Object(mut envelope)) = envelope else {

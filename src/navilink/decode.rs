@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::devices::{DeviceList, Heater};
+use super::devices::{Device, DeviceList};
 use super::diagnostics::decode_diagnostics;
 use super::encoding::{Decoded, Object, Problem, Row};
 use super::energy::{decode_daily, decode_monthly};
@@ -189,7 +189,7 @@ fn answer_of_rest(envelope: &Object) -> Reading {
         Some(data @ Value::Array(_)) => {
             let mut list = DeviceList::default();
             list.take_page(data);
-            let heater = |heater: &Heater| {
+            let heater = |heater: &Device| {
                 let mut shown = json!({ "mac": heater.mac.as_str(), "name": heater.name,
                     "device_type": heater.device_type, "online": heater.online });
                 heater.record.decoded().into_iter().for_each(|(name, value)| shown[name] = value);

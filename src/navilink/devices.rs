@@ -17,9 +17,9 @@ const LONGEST_NAME: usize = 100;
 /// A device list holds no more entries; no account has nearly as many.
 pub const MAX_ENTRIES: usize = 1000;
 
-/// A heater of the account, as `POST /device/list` names it.
+/// A heater of the account as a device of its list, as `POST /device/list` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heater {
+pub struct Device {
     /// `macAddress`.
     pub mac: Mac,
     /// `deviceType`, [`NWP500`].
@@ -98,7 +98,7 @@ impl fmt::Display for OtherProduct {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceList {
     /// The heaters, each once.
-    pub heaters: Vec<Heater>,
+    pub heaters: Vec<Device>,
     /// The devices of other types.
     pub others: Vec<OtherProduct>,
     /// What is wrong with the entries that cannot be read. A list with such entries does not prove that anything is
@@ -166,8 +166,8 @@ impl DeviceList {
 }
 
 /// Writes heaters so that [`DeviceList::take_page`] reads them.
-pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Heater>) -> Value {
-    let write = |heater: &Heater| {
+pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Device>) -> Value {
+    let write = |heater: &Device| {
         let record = &heater.record;
         json!({
             "deviceInfo": {
@@ -188,14 +188,14 @@ pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Heater>) -> Value
     heaters.into_iter().map(write).collect()
 }
 
-fn read_heater(info: &Value, record: Record) -> Result<Heater, String> {
+fn read_heater(info: &Value, record: Record) -> Result<Device, String> {
     let number = |key: &str| info.get(key).and_then(integer);
     let mac: Mac = text(info, "macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
     // The spelling goes into topics.
     if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
     }
-    Ok(Heater {
+    Ok(Device {
         mac,
         device_type: NWP500,
         additional_value: text(info, "additionalValue"),

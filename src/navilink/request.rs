@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::devices::Heater;
+use super::devices::Device;
 use super::session::Identity;
 use super::{command, topics};
 use crate::model::Message;
@@ -48,7 +48,7 @@ enum Answer {
 
 impl Query {
     /// Returns the message that asks `heater`.
-    pub fn message(&self, heater: &Heater, who: &Identity) -> Message {
+    pub fn message(&self, heater: &Device, who: &Identity) -> Message {
         let (code, suffix, answer) = self.route();
         let mut request = json!({
             "command": code,
@@ -99,7 +99,7 @@ impl Query {
 }
 
 /// Puts a request to `heater` into its envelope.
-pub(super) fn envelope(heater: &Heater, who: &Identity, suffix: &str, response_topic: &str, request: Value) -> Message {
+pub(super) fn envelope(heater: &Device, who: &Identity, suffix: &str, response_topic: &str, request: Value) -> Message {
     let topic = topics::request(heater, suffix);
     let envelope = json!({
         "clientID": who.client.as_str(),
@@ -113,7 +113,7 @@ pub(super) fn envelope(heater: &Heater, who: &Identity, suffix: &str, response_t
 }
 
 /// Returns the message that tells `heater` that we are there, or gone (protocol reference, section 4, "Presence").
-pub fn presence(heater: &Heater, who: &Identity, present: bool) -> Message {
+pub fn presence(heater: &Device, who: &Identity, present: bool) -> Message {
     let topic = topics::presence(heater);
     let envelope = json!({
         "clientID": who.client.as_str(),

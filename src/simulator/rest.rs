@@ -61,6 +61,8 @@ const EXPIRED: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "TOKEN_EXPIRED")
 const WRONG_PASSWORD: Failure = Failure(StatusCode::OK, 1001, "INVALID_USER_PASSWORD");
 const WRONG_EMAIL: Failure = Failure(StatusCode::OK, 1002, "USER_NOT_FOUND");
 const NO_DEVICE: Failure = Failure(StatusCode::OK, 404, "DEVICE_NOT_FOUND");
+const INSTALLERS_ONLY: Failure = Failure(StatusCode::NOT_FOUND, 404, "COMMON_NOT_AUTHORIZED");
+const OTHER_CONTROLLER: Failure = Failure(StatusCode::INTERNAL_SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR");
 const OTHER_USER: Failure = Failure(StatusCode::OK, 403, "USER_MISMATCH");
 
 impl Rest {
@@ -127,6 +129,10 @@ impl Rest {
         if !self.account.access(token, clock::wall()) {
             return Err(EXPIRED);
         }
+        // Names an installer, which an owner is not.
+        if path == "/device/error/list" {
+            return Err(INSTALLERS_ONLY);
+        }
         if text(&given, "userId") != self.account.email() {
             return Err(OTHER_USER);
         }
@@ -136,8 +142,10 @@ impl Rest {
             (&Method::POST, "/device/list") => self.list(&given),
             (&Method::POST, "/device/info") => self.device(&given, Heater::device_list_entry),
             (&Method::POST, "/device/firmware/info") => self.device(&given, Heater::firmware_info),
-            (&Method::POST, "/device/error/list") => self.device(&given, Heater::error_list),
-            (&Method::GET, "/device/tou") => self.device(&given, Heater::tou),
+            (&Method::GET, "/device/tou") => {
+                let named = |heater: &Heater| heater.serial_number() == text(&given, "controllerId");
+                self.device(&given, |heater| named(heater).then(|| heater.tou()))?.ok_or(OTHER_CONTROLLER)
+            }
             _ => Err(StatusCode::NOT_FOUND.into()),
         }
     }
@@ -181,7 +189,7 @@ impl Rest {
         Ok(entries.into_iter().skip(offset).take(count.min(PAGE)).collect())
     }
 
-    fn device(&self, given: &Value, show: impl FnOnce(&Heater) -> Value) -> Result<Value, Failure> {
+    fn device<T>(&self, given: &Value, show: impl FnOnce(&Heater) -> T) -> Result<T, Failure> {
         let heaters = self.plant.heaters();
         let found = heaters.iter().find(|heater| {
             heater.mac() == text(given, "macAddress")

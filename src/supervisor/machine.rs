@@ -1,5 +1,6 @@
 //! The state machine itself: what goes well.
 
+mod attempt;
 mod failure;
 
 use std::collections::VecDeque;
@@ -7,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::random::Random;
 use super::reachability::Reachability;
-use super::types::{
-    Carried, Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait,
-};
+use super::short_sessions::ShortSessions;
+use super::tries::{Stage, Tries};
+use super::types::{Carried, Due, Effect, Failure, Generation, Input, Reason, Renewal, Settings, State, Wait};
+use super::view::View;
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
-/// The counters go back when a session has lived so long (contract, section 3).
-pub(super) const SETTLED: Duration = Duration::from_secs(60);
 /// Fresh credentials that the cloud refused so often in a row are of no use: only the password is left.
 const REFUSALS: u32 = 2;
 /// An account without heaters is asked again so often.
@@ -74,13 +74,6 @@ enum Phase {
     Ended,
 }
 
-/// Which line of attempts is being walked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Reconnect,
-    Recover,
-}
-
 /// The state machine of the connection to the cloud.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
@@ -89,28 +82,19 @@ pub struct Supervisor {
     reachability: Reachability,
     effects: VecDeque<Effect>,
     phase: Phase,
-    stage: Stage,
+    tries: Tries,
+    short_sessions: ShortSessions,
     state: State,
     since: Instant,
     generation: Generation,
-    /// Attempts of the first line since the last success.
-    reconnects: u32,
-    /// Attempts of the second line since the last success.
-    recoveries: u32,
-    /// The same, but no return of the network and no request sets it back.
-    recovering_for: u32,
-    /// Sessions in a row that ended soon after they were up.
-    short_sessions: u32,
-    /// Whether the cloud closed each of them.
-    all_closed: bool,
-    /// When the session came up.
-    up_since: Option<Instant>,
     /// When the session will have lived long enough for the counters to go back.
     settles_at: Option<Instant>,
     /// When anything was heard from the cloud last.
     last_heard: Option<Instant>,
-    /// The return of the network has set the counters back since the last success.
-    woken: bool,
+    /// The end of the pause after the last failure, which the network's return keeps.
+    pause_until: Option<Instant>,
+    /// The end of the pause that the cloud asked for, which a request to reconnect keeps as well.
+    retry_after_until: Option<Instant>,
     /// When somebody asked for a reconnect last.
     requested_at: Option<Instant>,
     /// When the credentials are to be renewed, though the session lives.
@@ -145,23 +129,19 @@ impl Supervisor {
             reachability: Reachability::new(settings.probe_interval),
             effects: VecDeque::new(),
             phase: Phase::Idle,
-            stage: Stage::Reconnect,
+            tries: Tries::default(),
+            short_sessions: ShortSessions::default(),
             state: State::Starting,
             since: now,
             generation: Generation::default(),
-            reconnects: 0,
-            recoveries: 0,
-            recovering_for: 0,
-            short_sessions: 0,
-            all_closed: true,
-            up_since: None,
             settles_at: None,
             last_heard: None,
-            woken: false,
+            pause_until: None,
+            retry_after_until: None,
             requested_at: None,
             renew_at: None,
             reason: None,
-            refused: false,
+            refused: carried.refused,
             fresh: false,
             refusals: carried.refusals,
             sign_in_allowed: None,
@@ -207,8 +187,7 @@ impl Supervisor {
     /// Lets pass what is due; too early, it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.settles_at.take_if(|at| now >= *at).is_some() {
-            self.reset_counters();
-            self.woken = false;
+            self.tries.settled();
         }
         if now >= self.phase_due(now).at {
             self.phase_is_over(now);
@@ -288,12 +267,12 @@ impl Supervisor {
 
     /// Returns what the world may see.
     pub fn view(&self) -> View {
-        let (attempt, max_attempts) = match (self.state, self.stage) {
+        let (attempt, max_attempts) = match (self.state, self.tries.stage) {
             (State::Connected, _) => (0, self.settings.reconnect.max_attempts),
             (State::Recovering, _) | (State::Failed, Stage::Recover) => {
-                (self.recoveries, self.settings.recovery.max_attempts)
+                (self.tries.recoveries, self.settings.recovery.max_attempts)
             }
-            _ => (self.reconnects, self.settings.reconnect.max_attempts),
+            _ => (self.tries.reconnects, self.settings.reconnect.max_attempts),
         };
         View {
             state: self.state,
@@ -328,214 +307,12 @@ impl Supervisor {
             outages: self.outages,
             last_outage: self.last_outage,
             outage_since: self.missing_since.filter(|_| !self.planned),
+            refused: self.refused,
             refusals: self.refusals,
         }
     }
 
     fn is_current(&self, generation: Generation) -> bool {
         generation == self.generation
-    }
-}
-
-// The steps of one attempt.
-impl Supervisor {
-    fn begin_attempt(&mut self, now: Instant) {
-        self.reachability.rest();
-        self.generation.0 += 1;
-        let renewal = match (self.renew_all, self.refused) {
-            (true, _) => Renewal::All,
-            (false, true) => Renewal::Refused,
-            (false, false) => Renewal::IfExpiring,
-        };
-        if renewal == Renewal::All {
-            self.announce(Event::RefreshingTokens);
-        }
-        self.fresh = renewal != Renewal::IfExpiring;
-        if self.refusals >= REFUSALS && self.sign_in_allowed.is_none_or(|at| now >= at) {
-            self.sign_in(now);
-            self.effects.push_back(Effect::ViewChanged);
-            return;
-        }
-        self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
-        self.effects.push_back(Effect::EnsureCredentials(self.generation, renewal));
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn credentials_ready(&mut self, life: Duration, now: Instant) {
-        self.renew_at = Some(now + life);
-        if !matches!(self.phase, Phase::Authenticating { .. } | Phase::SigningIn { .. }) {
-            return;
-        }
-        if matches!(self.phase, Phase::SigningIn { .. }) {
-            self.fresh = true;
-            self.refusals = 0;
-        }
-        self.refused = false;
-        self.renew_all = false;
-        if self.heaters_listed {
-            self.dial(now);
-        } else {
-            self.phase = Phase::Listing { deadline: self.step_deadline(now) };
-            self.effects.push_back(Effect::ListHeaters(self.generation));
-        }
-    }
-
-    fn sign_in_needed(&mut self, reason: Option<Reason>, now: Instant) {
-        // A living session needs no credentials; the password is for the next attempt.
-        self.renew_at = None;
-        if !matches!(self.phase, Phase::Authenticating { .. }) {
-            return;
-        }
-        // Tokens that were never there explain nothing: the last words of the cloud stay.
-        self.reason = reason.or(self.reason.take());
-        self.sign_in(now);
-    }
-
-    fn sign_in(&mut self, now: Instant) {
-        self.phase = Phase::SigningIn { deadline: self.step_deadline(now) };
-        self.effects.push_back(Effect::SignIn(self.generation));
-    }
-
-    fn sign_in_postponed(&mut self, delay: Duration, now: Instant) {
-        if !matches!(self.phase, Phase::SigningIn { .. }) {
-            return;
-        }
-        if self.refusals >= REFUSALS {
-            // There are tokens, and the cloud may think better of them before the password may be used.
-            self.sign_in_allowed = Some(now + delay);
-            self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
-            self.fresh = true;
-            self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::Refused));
-            return;
-        }
-        self.reason.get_or_insert(Reason::new("sign-in", "the next sign-in is not allowed yet"));
-        self.announce(Event::SignInPostponed { delay });
-        self.wait(now + delay, Wait::SignInBudget);
-    }
-
-    fn heaters_listed(&mut self, outcome: Result<(), String>, now: Instant) {
-        if !matches!(self.phase, Phase::Listing { .. }) {
-            return;
-        }
-        if let Err(detail) = outcome {
-            self.reason = Some(Reason::new("no-heaters", detail));
-            self.wait(now + NO_HEATERS_WAIT, Wait::NoHeaters);
-            return;
-        }
-        self.heaters_listed = true;
-        self.dial(now);
-    }
-
-    fn dial(&mut self, now: Instant) {
-        self.phase = Phase::Dialling { deadline: now + self.settings.connect_timeout + STEP_GRACE };
-        self.effects.push_back(Effect::Dial(self.generation));
-    }
-
-    fn link_up(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Dialling { .. }) {
-            return;
-        }
-        self.up_since = Some(now);
-        self.last_heard = Some(now);
-        self.phase = Phase::Proving { deadline: now + self.settings.operation_timeout, heard: false };
-        if self.missing_since.is_some() {
-            self.announce(Event::SubscriptionsRestored);
-        }
-        if !self.periodic {
-            self.periodic = true;
-            self.effects.push_back(Effect::StartPeriodicRequests);
-        }
-        self.effects.push_back(Effect::BeginSession(self.generation));
-    }
-
-    fn answered(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Up { .. } => self.heard(now),
-            Phase::Proving { .. } | Phase::Silent { .. } => self.connected(now),
-            _ => {}
-        }
-    }
-
-    fn connected(&mut self, now: Instant) {
-        self.last_heard = Some(now);
-        self.settles_at = Some(now + SETTLED);
-        self.refusals = 0;
-        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
-        self.phase = Phase::Up { since: now, answer_by: None, ends_at };
-        let recoveries = std::mem::take(&mut self.recovering_for);
-        self.reason = None;
-        let planned = std::mem::take(&mut self.planned);
-        let missing = self.missing_since.take().map(|at| now.saturating_duration_since(at));
-        let outage = missing.filter(|_| !planned);
-        if outage.is_some() {
-            self.last_outage = outage;
-        }
-        self.enter(State::Connected, now);
-        if recoveries > 0 {
-            self.announce(Event::Recovered { attempts: recoveries });
-        }
-        self.announce(Event::Connected { outage });
-    }
-
-    fn reset_counters(&mut self) {
-        self.reconnects = 0;
-        self.recoveries = 0;
-        self.stage = Stage::Reconnect;
-    }
-
-    fn heaters_are_silent(&mut self) {
-        self.phase = Phase::Silent { answer_by: None };
-        self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
-        self.announce(Event::HeatersSilent);
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn request_sent(&mut self, now: Instant) {
-        let by = now + self.settings.operation_timeout;
-        match &mut self.phase {
-            Phase::Silent { answer_by: answer_by @ None } => *answer_by = Some(by),
-            Phase::Up { answer_by: answer_by @ None, .. } => {
-                *answer_by = Some(by);
-                self.reachability.watch(now + SUSPICION);
-            }
-            _ => {}
-        }
-    }
-
-    fn heard(&mut self, now: Instant) {
-        if self.is_up() {
-            self.last_heard = Some(now);
-        }
-        match &mut self.phase {
-            Phase::Proving { heard, .. } => *heard = true,
-            Phase::Silent { answer_by } => *answer_by = None,
-            Phase::Up { answer_by, .. } => {
-                *answer_by = None;
-                self.reachability.rest();
-            }
-            _ => {}
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. })
-    }
-
-    /// Replaces the session by a new one, as planned. It is an outage only if that does not work at once.
-    fn renew_session(&mut self, reason: Reason, now: Instant) {
-        self.announce(Event::SessionRenewing);
-        if self.missing_since.is_none() {
-            self.planned = true;
-            self.missing_since = Some(now);
-        }
-        self.close_link();
-        self.reason = Some(reason);
-        self.enter(State::Reconnecting, now);
-        self.begin_attempt(now);
-    }
-
-    fn step_deadline(&self, now: Instant) -> Instant {
-        // A step is up to four requests in a row: refresh, session refresh, secured sign-in, a page of the list.
-        now + 4 * self.settings.operation_timeout + STEP_GRACE
     }
 }

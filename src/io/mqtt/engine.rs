@@ -221,6 +221,8 @@ fn refused(error: paho::Error) -> LinkError {
         paho::Error::ConnectReturn(Code::ServerUnavailable) => Refusal::Unavailable,
         paho::Error::ConnectReturn(Code::BadUserNameOrPassword) => Refusal::UsernameOrPassword,
         paho::Error::ConnectReturn(Code::NotAuthorized) => Refusal::NotAuthorized,
+        // What paho makes of a return code above 5, and of little else.
+        paho::Error::Failure => Refusal::Unknown,
         other => return failed(other),
     })
 }

@@ -135,6 +135,9 @@ pub enum Refusal {
     /// 5
     #[error("not authorized")]
     NotAuthorized,
+    /// Any other
+    #[error("for a reason that MQTT 3.1.1 does not know")]
+    Unknown,
 }
 
 enum Control {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use super::engine::Engine;
-use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED};
+use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
 use crate::io::clock::{self, TimedOut};
 use crate::io::wire::{End, Fence, Loss, OneShot, Pump, Wire};
 use crate::model::Message;
@@ -305,7 +305,12 @@ async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T>
 
 /// Prefers what the wire knows over what paho says of the same event, unless the server answered in words.
 async fn cause(pump: &mut Pump, error: LinkError) -> LinkError {
-    if matches!(error, LinkError::Refused(_) | LinkError::SubscriptionRefused(_)) {
+    let in_words = match error {
+        LinkError::Refused(refusal) => refusal != Refusal::Unknown,
+        LinkError::SubscriptionRefused(_) => true,
+        _ => false,
+    };
+    if in_words {
         return error;
     }
     match clock::within(FAREWELL_LIMIT, pump.ended()).await {

@@ -15,7 +15,7 @@ use crate::io::record::SharedRecorder;
 use crate::io::sign_ins::{SignIns, TooSoon};
 use crate::io::state::{StateDirectory, TokenFile, unix};
 use crate::navilink::account::{ApiError, AwsCredentials, Jwt, LONGEST_LIFE, read_aws, read_jwt, token_of};
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::navilink::devices::{Device, DeviceList};
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -273,7 +273,7 @@ impl Account {
     /// # Errors
     ///
     /// As every call.
-    pub async fn tou(&self, heater: &Heater, controller_serial: &str) -> Result<Value, RestError> {
+    pub async fn tou(&self, heater: &Device, controller_serial: &str) -> Result<Value, RestError> {
         let (access, user_type) = self.access().await?;
         let user = (self.email.as_str(), user_type.as_str());
         match self.client.device_tou(&access, user, heater, controller_serial).await {

@@ -20,7 +20,7 @@ use crate::io::clock;
 use crate::io::record::SharedRecorder;
 use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
-use crate::navilink::devices::{DeviceList, Heater, MAX_ENTRIES};
+use crate::navilink::devices::{Device, DeviceList, MAX_ENTRIES};
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
@@ -70,12 +70,12 @@ impl RestClient {
             Some(rest) => [SHORT_TRIES.as_slice(), &[rest]].concat(),
             None => vec![connect],
         };
-        let client = |connect| {
+        let client = |connect: Duration| {
             Client::builder()
                 .tls_backend_preconfigured(ClientConfig::clone(tls))
                 .https_only(true)
                 .no_proxy()
-                .dns_resolver(Arc::new(Resolver))
+                .dns_resolver(Arc::new(Resolver { limit: connect.mul_f64(0.9) }))
                 .redirect(redirect::Policy::none())
                 .connect_timeout(connect)
                 .timeout(total)
@@ -176,7 +176,7 @@ impl RestClient {
         &self,
         access: &SecretString,
         (email, user_type): (&str, &str),
-        heater: &Heater,
+        heater: &Device,
         controller_serial: &str,
     ) -> Result<Value, RestError> {
         let query = vec![
@@ -244,7 +244,7 @@ impl RestClient {
         let again = || request.try_clone().expect("a body of JSON can be cloned");
         let mut outcome = self.tries[0].execute(again()).await;
         for client in &self.tries[1..] {
-            if !outcome.as_ref().is_err_and(|error| error.is_connect() && error.is_timeout()) {
+            if !outcome.as_ref().is_err_and(connects_too_slowly) {
                 break;
             }
             outcome = client.execute(again()).await;
@@ -253,7 +253,7 @@ impl RestClient {
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {
-        if let Some(LookupFailed { host, error }) = cause(error) {
+        if let Some(LookupFailed { host, error, .. }) = cause(error) {
             RestError::Lookup { host: host.clone(), error: error.clone() }
         } else if let Some(what @ rustls::Error::InvalidCertificate(_)) = cause(error) {
             RestError::Certificate(what.clone())
@@ -267,24 +267,38 @@ impl RestClient {
     }
 }
 
-/// Looks names up with the system's resolver, and says so in an error of its own when that fails.
+/// Looks names up with the system's resolver, and says so in an error of its own when that fails or takes longer than
+/// `limit`, which is shorter than that of the whole connection.
 #[derive(Debug)]
-struct Resolver;
+struct Resolver {
+    limit: Duration,
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the name {host} cannot be looked up: {error}")]
 struct LookupFailed {
     host: String,
     error: String,
+    in_time: bool,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let limit = self.limit;
         Box::pin(async move {
-            let found = lookup_host((name.as_str(), 0)).await;
-            let found = found.map_err(|error| LookupFailed { host: name.as_str().into(), error: error.to_string() })?;
+            let failed = |error, in_time| LookupFailed { host: name.as_str().into(), error, in_time };
+            let found = clock::within(limit, lookup_host((name.as_str(), 0))).await;
+            let found = found.map_err(|late| failed(late.to_string(), false))?;
+            let found = found.map_err(|error| failed(error.to_string(), true))?;
             Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
         })
+    }
+}
+
+fn connects_too_slowly(error: &reqwest::Error) -> bool {
+    match cause::<LookupFailed>(error) {
+        Some(lookup) => !lookup.in_time,
+        None => error.is_connect() && error.is_timeout(),
     }
 }
 

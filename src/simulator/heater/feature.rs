@@ -63,21 +63,11 @@ impl Heater {
         json!({ "firmwares": firmwares })
     }
 
-    /// Returns the `data` of `/device/error/list`: the present fault and an old one.
-    pub fn error_list(&self) -> Value {
-        let old = json!({ "errorCode": 596, "subError": 0, "errorOccuredTime": 1_760_000_000_000_i64 });
-        let present = match self.error() {
-            (0, _) => None,
-            (code, sub) => Some(json!({ "errorCode": code, "subError": sub, "errorOccuredTime": null })),
-        };
-        present.into_iter().chain([old]).collect()
-    }
-
     /// The last recorded fault: the present one, or none.
     fn last_error(&self) -> Value {
         match self.error() {
             (0, _) => json!({ "errorCode": null, "errorOccuredTime": null }),
-            (code, _) => json!({ "errorCode": code, "errorOccuredTime": 1_795_665_768_000_i64 }),
+            (code, _) => json!({ "errorCode": code, "errorOccuredTime": "2026-11-26T04:02:48Z" }),
         }
     }
 
@@ -151,7 +141,8 @@ impl Heater {
         if self.index.is_multiple_of(2) { 2 } else { 1 }
     }
 
-    pub(super) fn serial_number(&self) -> String {
+    /// Returns the controller's serial number.
+    pub fn serial_number(&self) -> String {
         format!("56496061BT{:08}", self.home_seq())
     }
 

@@ -396,6 +396,11 @@ fn diagnostics_are_answered_and_the_hourly_energy_and_the_end_are_not() {
     assert_eq!(keys(&diagnostics["data"]), listed("taData tcData tdData tsData"));
     assert_eq!(diagnostics["typeOfTD"], 2);
     assert!(diagnostics["data"]["tsData"]["cumulatedPwrHp"].is_i64());
+    let events = "cumulatedOccNumAbDisSucTmp cumulatedOccNumAbDisTmp cumulatedOccNumAbSucTmp cumulatedOccNumConOvrFlow \
+                  cumulatedOccNumDryFire cumulatedOccNumEco cumulatedOccNumHpo cumulatedOccNumWtrOvrFlow \
+                  cumulatedOpTimeDrAdvLoadUp cumulatedOpTimeDrCpp cumulatedOpTimeDrGridEmg cumulatedOpTimeDrLoadUp \
+                  cumulatedOpTimeDrShed cumulatedPwrHe cumulatedPwrHp daysSinceInstallation numOffRostProtectBurn";
+    assert_eq!(keys(&diagnostics["data"]["tsData"]), listed(events));
     let hours = json!({ "year": 2026, "month": 1, "day": [1] });
     assert_eq!(ask(&mut heater, "st/energy-usage-hourly-query/rd", 16_777_224, hours), None);
     assert_eq!(ask(&mut heater, "st/end", 16_777_218, json!({})), None);
@@ -465,7 +470,8 @@ fn an_error_is_shown_until_it_is_cleared() {
     heater.set_fault(HeaterFault::Error { code: 990, sub: 1 });
     let pushed = heater.advance(seconds(1), monday() + seconds(1));
     assert_eq!(read(&pushed[0])["response"]["status"]["errorCode"], 990);
-    assert_eq!(heater.error_list()[0]["errorCode"], 990);
+    let listed = &heater.device_list_entry()["error"];
+    assert!(listed["errorCode"] == 990 && listed["errorOccuredTime"].is_string(), "{listed}");
     let status = control(&mut heater, 33_554_463, "cond-fault-reset", json!([])).unwrap();
     assert_eq!((&status["errorCode"], &status["subErrorCode"]), (&json!(0), &json!(0)));
 }

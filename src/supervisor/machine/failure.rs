@@ -2,18 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, SETTLED, Stage, Supervisor};
+use super::{Phase, Supervisor};
+use crate::supervisor::tries::Stage;
 use crate::supervisor::types::{
     Decision, Effect, Ending, Event, Failure, OnFailure, Reach, Reason, State, Strategy, Wait,
 };
 
 /// A cloud that asks for a longer pause than this is asked again all the same.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// So many short sessions in a row are no accident.
-const SHORT_SESSIONS: u32 = 3;
-/// A session that the cloud closed is short up to this age: another instance like us that waits before it takes the
-/// client id back waits no longer by default.
-const EVICTED: Duration = Duration::from_secs(400);
 /// Between two reconnects on request.
 const REQUESTS_APART: Duration = Duration::from_secs(10);
 /// After the return of the network the next attempt begins within so long, at random.
@@ -48,34 +44,16 @@ impl Supervisor {
     /// Counts a session that ended soon after it was up. Several in a row are waited out, longer each time: another
     /// instance uses our client id, which is not to be evicted in turn, or the connection is of no use.
     fn session_over(&mut self, failure: Failure, now: Instant) -> Failure {
-        let Some(up_since) = self.up_since.take() else { return failure };
-        let lived = now.saturating_duration_since(up_since);
-        let closed = failure.decision == Decision::ClosedByCloud;
-        if lived >= if closed { EVICTED } else { SETTLED } {
-            self.short_sessions = 0;
+        let Some(verdict) = self.short_sessions.over(&failure, now) else { return failure };
+        if matches!(failure.decision, Decision::RetryAfter(_)) {
             return failure;
         }
-        self.all_closed = closed && (self.all_closed || self.short_sessions == 0);
-        self.short_sessions = self.short_sessions.saturating_add(1);
-        if self.short_sessions < SHORT_SESSIONS || matches!(failure.decision, Decision::RetryAfter(_)) {
-            return failure;
+        let times = verdict.times;
+        if verdict.nth == 1 {
+            self.announce(if verdict.taken_over { Event::TakenOver { times } } else { Event::Unstable { times } });
         }
-        let times = self.short_sessions;
-        if times == SHORT_SESSIONS {
-            self.announce(if self.all_closed { Event::TakenOver { times } } else { Event::Unstable { times } });
-        }
-        let pause = self.settings.recovery.backoff.delay(times - SHORT_SESSIONS + 1, &mut self.random);
-        let reason = match self.all_closed {
-            true => Reason::new("taken-over", "another instance uses this client id"),
-            false => Reason::new(
-                "unstable",
-                format!(
-                    "{times} sessions in a row ended soon after they were up, the last one with {}",
-                    failure.reason
-                ),
-            ),
-        };
-        Failure { decision: Decision::BackOff(pause), reason, ..failure }
+        let pause = self.settings.recovery.backoff.delay(verdict.nth, &mut self.random);
+        Failure { decision: Decision::BackOff(pause), reason: verdict.reason, ..failure }
     }
 
     pub(super) fn interrupted(&mut self, failure: Failure, now: Instant) {
@@ -103,6 +81,7 @@ impl Supervisor {
         }
         self.reason = Some(failure.reason.clone());
         let mut pause = Duration::ZERO;
+        self.retry_after_until = None;
         match failure.decision {
             Decision::CredentialsRejected => {
                 return self.give_up(
@@ -115,12 +94,17 @@ impl Supervisor {
                 self.refused = true;
                 self.refusals = self.refusals.saturating_add(u32::from(self.fresh));
             }
-            Decision::RetryAfter(asked) | Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
+            Decision::RetryAfter(asked) => {
+                pause = asked.min(LONGEST_PAUSE);
+                self.retry_after_until = Some(now + pause);
+            }
+            Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
             Decision::Transient | Decision::ClockSkew | Decision::ClosedByCloud | Decision::Bug => {}
         }
+        self.pause_until = Some(now + pause);
         // Once the return of the network did not help, only a probe may say that it is away again: probes and attempts
         // that never agree would otherwise wake each other for ever.
-        if failure.reach == Reach::Nothing && !self.woken {
+        if failure.reach == Reach::Nothing && !self.tries.has_woken() {
             self.reachability.watch_return(now, &mut self.random);
         } else {
             self.reachability.watch(now);
@@ -142,37 +126,41 @@ impl Supervisor {
         match self.phase {
             // A connection that lived through it would wait for its next retransmission, and mostly it did not.
             Phase::Up { .. } => {
+                let since = self.last_heard.unwrap_or(now);
+                let failure = self.session_over(Failure { reason: reason.clone(), ..Failure::transient("", "") }, now);
+                self.count_outage(failure.reason.clone(), since);
+                if matches!(failure.decision, Decision::BackOff(_)) {
+                    return self.attempt_failed(failure, now);
+                }
                 self.close_link();
-                self.count_outage(reason.clone(), self.last_heard.unwrap_or(now));
+                self.pause_until = None;
             }
             Phase::Waiting { why: Wait::Backoff, .. } => {}
             _ => return,
         }
-        // Once since the last success: a network that comes and goes must not keep the end of the attempts away.
-        if !std::mem::replace(&mut self.woken, true) {
-            self.reset_counters();
-        }
+        self.tries.woke();
         self.reason = Some(reason);
         if self.state != State::Starting {
-            self.enter(State::Reconnecting, now);
+            self.enter(if self.tries.stage == Stage::Recover { State::Recovering } else { State::Reconnecting }, now);
         }
-        let delay = WAKE_SPREAD.mul_f64(self.random.unit());
-        self.announce(Event::NetworkReturned { delay });
-        self.wait(now + delay, Wait::NetworkBack);
+        let at = (now + WAKE_SPREAD.mul_f64(self.random.unit())).max(self.pause_until.unwrap_or(now));
+        self.announce(Event::NetworkReturned { delay: at - now });
+        self.wait(at, Wait::NetworkBack);
     }
 
     fn schedule_next(&mut self, pause: Duration, why: Wait, now: Instant) {
-        if self.stage == Stage::Reconnect {
-            if self.settings.reconnect.has_attempt_after(self.reconnects) {
+        if self.tries.stage == Stage::Reconnect {
+            if self.settings.reconnect.has_attempt_after(self.tries.reconnects) {
                 return self.schedule_reconnect(pause, why, now);
             }
             if self.settings.reconnect.enabled {
-                self.announce(Event::ReconnectionFailed { attempts: self.reconnects });
+                self.announce(Event::ReconnectionFailed { attempts: self.tries.reconnects });
             }
-            self.stop_periodic();
-            self.stage = Stage::Recover;
+            self.tries.stage = Stage::Recover;
         }
-        if self.settings.recovery.has_attempt_after(self.recoveries) {
+        // A short session on the way may have started them again.
+        self.stop_periodic();
+        if self.settings.recovery.has_attempt_after(self.tries.recoveries) {
             return self.schedule_recovery(pause, why, now);
         }
         let reason = self.reason.clone().unwrap_or(Reason::new("exhausted", ""));
@@ -180,11 +168,11 @@ impl Supervisor {
     }
 
     fn schedule_reconnect(&mut self, pause: Duration, why: Wait, now: Instant) {
-        self.reconnects = self.reconnects.saturating_add(1);
+        let attempt = self.tries.next_reconnect();
         self.enter(State::Reconnecting, now);
-        let delay = self.settings.reconnect.backoff.delay(self.reconnects, &mut self.random).max(pause);
+        let delay = self.settings.reconnect.backoff.delay(attempt, &mut self.random).max(pause);
         self.announce(Event::ReconnectScheduled {
-            attempt: self.reconnects,
+            attempt,
             max_attempts: self.settings.reconnect.max_attempts,
             delay,
             reason: self.reason.clone().unwrap_or(Reason::new("unknown", "")),
@@ -193,19 +181,18 @@ impl Supervisor {
     }
 
     fn schedule_recovery(&mut self, pause: Duration, why: Wait, now: Instant) {
-        self.recoveries = self.recoveries.saturating_add(1);
-        self.recovering_for = self.recovering_for.saturating_add(1);
+        let attempt = self.tries.next_recovery();
         self.enter(State::Recovering, now);
         let backoff = self.settings.recovery.backoff;
         let delay = match self.settings.strategy {
-            Strategy::ExponentialBackoff => backoff.delay(self.recoveries, &mut self.random),
+            Strategy::ExponentialBackoff => backoff.delay(attempt, &mut self.random),
             Strategy::SimpleRetry | Strategy::FullRecreation | Strategy::TokenRefresh => {
                 backoff.first(&mut self.random)
             }
         };
         let delay = delay.max(pause);
         self.announce(Event::RecoveryAttempt {
-            attempt: self.recoveries,
+            attempt,
             max_attempts: self.settings.recovery.max_attempts,
             delay,
             strategy: self.settings.strategy,
@@ -229,17 +216,18 @@ impl Supervisor {
 
     pub(super) fn wait_is_over(&mut self, now: Instant) {
         let resumed = matches!(self.phase, Phase::Waiting { why: Wait::SignInBudget | Wait::NoHeaters, .. });
-        if self.stage == Stage::Recover && !resumed {
+        if self.tries.stage == Stage::Recover && !resumed {
             match self.settings.strategy {
                 Strategy::SimpleRetry if self.settings.reconnect.enabled => {
-                    self.reconnects = 0;
-                    self.stage = Stage::Reconnect;
+                    self.tries.back_to_reconnecting();
                     return self.schedule_reconnect(Duration::ZERO, Wait::Backoff, now);
                 }
                 Strategy::SimpleRetry => {}
                 Strategy::FullRecreation => self.recreate(),
                 Strategy::TokenRefresh => self.renew_and_recreate(),
-                Strategy::ExponentialBackoff if self.recoveries.is_multiple_of(self.settings.refresh_tokens_every) => {
+                Strategy::ExponentialBackoff
+                    if self.tries.recoveries.is_multiple_of(self.settings.refresh_tokens_every) =>
+                {
                     self.renew_and_recreate();
                 }
                 Strategy::ExponentialBackoff => self.recreate(),
@@ -277,11 +265,7 @@ impl Supervisor {
     /// Returns how long a request to reconnect must wait: for the end of a pause that the cloud asked for, and for some
     /// seconds after another request.
     pub fn request_wait(&self, now: Instant) -> Duration {
-        let asked = match self.phase {
-            Phase::Waiting { until, why: Wait::RetryAfter } => Some(until),
-            _ => None,
-        };
-        let allowed = asked.max(self.requested_at.map(|at| at + REQUESTS_APART));
+        let allowed = self.retry_after_until.max(self.requested_at.map(|at| at + REQUESTS_APART));
         allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
@@ -292,9 +276,8 @@ impl Supervisor {
         self.requested_at = Some(now);
         let was_up = matches!(self.phase, Phase::Up { .. });
         self.close_link();
-        self.reset_counters();
-        self.woken = false;
-        self.short_sessions = 0;
+        self.tries.requested();
+        self.short_sessions.reset();
         self.reason = Some(reason.clone());
         if was_up {
             self.count_outage(reason, now);
@@ -314,7 +297,7 @@ impl Supervisor {
     }
 
     pub(super) fn close_link(&mut self) {
-        self.up_since = None;
+        self.short_sessions.closed_on_purpose();
         self.settles_at = None;
         if matches!(
             self.phase,

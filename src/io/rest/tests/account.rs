@@ -197,7 +197,10 @@ async fn a_refused_refresh_token_needs_a_sign_in() {
 
 #[tokio::test]
 async fn a_cloud_in_trouble_is_not_bothered_with_a_sign_in() {
-    let troubles: [fn() -> Reply; 6] = [
+    let troubles: [fn() -> Reply; 9] = [
+        || Reply::raw(404, "", "<html>Not found</html>"),
+        || Reply::raw(403, "", r#"{"message":"Missing Authentication Token"}"#),
+        || Reply::raw(403, "", r#"{"code":403,"msg":"X","data":{"serverCheckText":"back at ten"}}"#),
         || Reply::raw(500, "", ""),
         || Reply::raw(429, "retry-after: 7\r\n", ""),
         || Reply::code(429, "TOO_MANY", &Value::Null),

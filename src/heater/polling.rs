@@ -61,7 +61,7 @@ impl Schedule {
     }
 
     /// Makes everything due at `now`.
-    pub fn hurry(&mut self, now: Instant) {
+    pub fn poll_now(&mut self, now: Instant) {
         for (_, at) in &mut self.next {
             *at = now;
         }

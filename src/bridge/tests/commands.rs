@@ -3,10 +3,14 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::tests::{World, heater};
 use super::*;
-use crate::bridge::Message;
 
+/// `failCode` of a control that came too soon.
+const TOO_SOON: i64 = 2;
+/// The status is requested again so long after an acknowledgement that does not show the control.
+const RECHECK_AFTER: Duration = Duration::from_secs(2);
+/// It is to be shown within this time.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 const SECOND: Duration = Duration::from_secs(1);
 const SCHEDULE: &str = r#"{"enabled": true, "entries": []}"#;
 const DEVICE: &str = "navien2mqtt/04786332fc01";

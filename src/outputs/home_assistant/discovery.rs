@@ -46,7 +46,7 @@ pub struct Bridge<'a> {
 
 /// A heater, as far as messages tell of it.
 #[derive(Clone, Copy)]
-pub struct Heater<'a> {
+pub struct Described<'a> {
     /// Its address.
     pub mac: &'a Mac,
     /// Its name.
@@ -90,8 +90,8 @@ pub fn bridge(bridge: Bridge<'_>, place: Place<'_>) -> Value {
 
 /// Returns the discovery message of a heater. What it does not have is a stub, which takes away what an earlier message
 /// may have made.
-pub fn heater(heater: Heater<'_>, bridge: Bridge<'_>, place: Place<'_>) -> Value {
-    let Heater { mac, name, feature, units } = heater;
+pub fn heater(heater: Described<'_>, bridge: Bridge<'_>, place: Place<'_>) -> Value {
+    let Described { mac, name, feature, units } = heater;
     let id = heater_id(mac);
     let made = Maker { id: &id, units, feature, place };
     let components: Object = entities::heater()

@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::model::Mac;
 
-/// The most different complaints kept; what comes after them is counted together.
+/// The most different warnings kept; what comes after them is counted together.
 const MOST: usize = 500;
 
-/// Counts complaints by heater and kind.
+/// Counts warnings by heater and kind.
 #[derive(Debug, Default)]
-pub struct Complaints {
+pub struct WarnOnce {
     counts: BTreeMap<(Option<Mac>, String), u64>,
     others: u64,
 }
 
-impl Complaints {
+impl WarnOnce {
     /// Counts one; returns whether it is the first of its kind and should be said.
     pub fn count(&mut self, heater: Option<&Mac>, kind: &str) -> bool {
         let key = (heater.cloned(), kind.to_owned());
@@ -47,13 +47,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complaint_is_said_once_for_each_heater_and_memory_is_bounded() {
-        let mut complaints = Complaints::default();
+    fn a_warning_is_said_once_for_each_heater_and_memory_is_bounded() {
+        let mut warnings = WarnOnce::default();
         let mac: Mac = "04786332fca0".parse().unwrap();
-        assert!(complaints.count(Some(&mac), "dhwTemperature"));
-        assert!(!complaints.count(Some(&mac), "dhwTemperature"));
-        assert!(complaints.count(None, "dhwTemperature"));
-        let said = (0..10_000).filter(|n| complaints.count(None, &n.to_string())).count();
+        assert!(warnings.count(Some(&mac), "dhwTemperature"));
+        assert!(!warnings.count(Some(&mac), "dhwTemperature"));
+        assert!(warnings.count(None, "dhwTemperature"));
+        let said = (0..10_000).filter(|n| warnings.count(None, &n.to_string())).count();
         assert_eq!(said, MOST - 2 + 1);
     }
 }

@@ -1,25 +1,11 @@
-//! What is kept of each heater over restarts of the process, besides the account's entry.
+//! When what is kept over restarts of the process is written.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::listing::Missing;
-use super::meter::Meters;
-use super::{Bridge, Effect};
+use super::{Effect, Home};
+use crate::heater::{Heater, Memory};
 use crate::model::Mac;
-use crate::navilink::encoding::Object;
-
-/// What is kept of a heater.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Memory {
-    meters: Meters,
-    /// What it can do, as it was told.
-    feature: Object,
-    missing: Missing,
-}
 
 /// What is kept of all heaters.
 pub type Memories = BTreeMap<Mac, Memory>;
@@ -44,22 +30,13 @@ impl Keeping {
     }
 }
 
-impl Memory {
-    fn differs(&self, earlier: &Self) -> bool {
-        self.meters.differs(&earlier.meters) || (&self.feature, self.missing) != (&earlier.feature, earlier.missing)
-    }
-}
-
-impl Bridge {
+impl Home {
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, kept: Memories) {
         for (mac, memory) in &kept {
-            if let Some(held) = self.heaters.get_mut(mac) {
-                held.meters = memory.meters.clone();
-                held.missing = memory.missing;
-                held.capabilities.learn(&memory.feature);
-                self.show_info(mac);
-                self.discover(mac);
+            if let Some(heater) = self.heaters.get_mut(mac) {
+                heater.restore(memory, &self.settings.heater);
+                self.drain(mac);
             }
         }
         self.keeping.kept = kept;
@@ -67,12 +44,7 @@ impl Bridge {
 
     /// Returns what is to be kept of all heaters.
     pub fn memories(&self) -> Memories {
-        let memory = |held: &super::heater::Held| Memory {
-            meters: held.meters.clone(),
-            feature: held.capabilities.told().clone(),
-            missing: held.missing,
-        };
-        self.heaters.iter().map(|(mac, held)| (mac.clone(), memory(held))).collect()
+        self.heaters.iter().map(|(mac, heater)| (mac.clone(), Heater::memory(heater))).collect()
     }
 
     /// Lets everything be kept soon, if something has changed.

@@ -20,11 +20,6 @@ impl Retained {
         true
     }
 
-    /// Returns what a topic holds.
-    pub fn get(&self, topic: &str) -> Option<&Bytes> {
-        self.messages.get(topic)
-    }
-
     /// Returns everything, in the order of the topics.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.messages.iter().map(|(topic, payload)| (topic.as_str(), payload))

@@ -1,6 +1,7 @@
 //! What stands on the other topics of a heater, and the entities of the bridge.
 
 use super::{Component, Entity, Kind, Kind::*, Topic, binary, button, row, sensor};
+use crate::heater::events::EVENT_TYPES;
 
 const INFO: Topic = Topic::Heater("info");
 const ENERGY: Topic = Topic::Heater("energy");
@@ -111,7 +112,7 @@ pub const OTHERS: &[Entity] = &[
     information("dhw_temperature_max", "Highest target temperature", Temperature),
     information("volume_code", "Tank volume", Tank),
     information("controller_serial_number", "Serial number", Plain).with(INFO, None),
-    row("event", "Event", Component::Event(HEATER_EVENTS)).on(Topic::Heater("event")).payload(),
+    row("event", "Event", Component::Event(EVENT_TYPES)).on(Topic::Heater("event")).payload(),
     row("reachable", "Reachable", Component::Binary(Some("connectivity")))
         .on(Topic::Heater("availability"))
         .payload()
@@ -149,24 +150,6 @@ pub const BRIDGE: &[Entity] = &[
     button("reconnect", "Reconnect", Topic::Bridge("request/reconnect")).configuration(),
     button("refresh", "Ask for everything", Topic::Bridge("request/refresh")).configuration(),
     button("restart", "Restart", Topic::Bridge("request/restart")).of_class("restart").configuration(),
-];
-
-/// What a heater's `event` can say.
-pub const HEATER_EVENTS: &[&str] = &[
-    "mode_changed",
-    "powered_on",
-    "powered_off",
-    "vacation_started",
-    "vacation_ended",
-    "temperature_changed",
-    "heating_started",
-    "heating_stopped",
-    "anti_legionella_started",
-    "anti_legionella_stopped",
-    "error_detected",
-    "error_cleared",
-    "leak_detected",
-    "leak_cleared",
 ];
 
 /// What `bridge/event` can say.

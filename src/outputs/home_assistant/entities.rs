@@ -7,7 +7,7 @@ mod controls;
 mod others;
 mod status;
 
-pub use others::{BRIDGE, CONNECTION_EVENTS, HEATER_EVENTS};
+pub use others::{BRIDGE, CONNECTION_EVENTS};
 
 use super::measure::Kind;
 

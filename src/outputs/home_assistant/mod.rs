@@ -6,8 +6,10 @@
 pub mod discovery;
 pub mod entities;
 pub mod measure;
+mod output;
 
-pub use discovery::{Bridge, Heater, bridge, bridge_id, heater, heater_id};
+pub use discovery::{Bridge, Described, bridge, bridge_id, heater, heater_id};
+pub use output::{HomeAssistant, Output};
 
 use entities::Topic;
 
