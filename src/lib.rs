@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
+pub mod foreign_text;
 pub mod heater;
 pub mod home;
 pub mod io;

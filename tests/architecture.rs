@@ -9,15 +9,16 @@ const OUTSIDE: &[&str] = &["tokio", "paho_mqtt", "reqwest", "sd_notify", "rustls
 /// What each pure module may name of this crate.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
-    ("model", &["model"]),
+    ("foreign_text", &["foreign_text"]),
+    ("model", &["model", "foreign_text"]),
     ("units", &["units"]),
-    ("navilink", &["navilink", "model", "units"]),
+    ("navilink", &["navilink", "model", "units", "foreign_text"]),
     ("heater", &["heater", "navilink", "model", "units"]),
     ("home", &["home", "heater", "navilink", "model", "units"]),
     ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
     ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
-    ("config", &["config", "model", "units"]),
-    ("io", &["io", "navilink", "supervisor", "config", "model", "units"]),
+    ("config", &["config", "model", "units", "foreign_text"]),
+    ("io", &["io", "navilink", "supervisor", "config", "model", "units", "foreign_text"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {

@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use navien2mqtt::foreign_text::Secrets;
 use navien2mqtt::navilink::account::{open_envelope, read_aws, read_jwt, token_of};
 use navien2mqtt::navilink::devices::{DeviceList, write_heaters};
 use serde_json::Value;
@@ -13,7 +14,7 @@ fn read(data: &Value) -> DeviceList {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(data) = open_envelope(200, None, data) else { return };
+    let Ok(data) = open_envelope(200, None, data, &Secrets::default()) else { return };
     let token = token_of(&data);
     let _ = (read_jwt(token, None), read_aws(token));
     let heaters = read(&data).heaters;

@@ -15,15 +15,20 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
 use crate::config::{Config, LogLevel, Problem, Surroundings};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
-use crate::io::{journal, tls};
+use crate::io::{files, journal, tls};
 use crate::model::Mac;
 use crate::units::UnitsChoice;
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
+/// Where the unit takes its credentials from.
+const CREDENTIAL_STORE: &str = "/etc/credstore";
+/// `sd_booted(3)`
+const BOOTED_BY_SYSTEMD: &str = "/run/systemd/system";
 /// After the work is done, what is left on the runtime (a name lookup that nobody waits for) gets so long.
 const RUNTIME_LIMIT: Duration = Duration::from_millis(100);
 
@@ -132,15 +137,19 @@ pub fn main() -> Exit {
 }
 
 fn execute(arguments: Arguments) -> Exit {
+    // A core dump would hold the password. The only error is that this system does not know of it.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let global = arguments.global;
     match arguments.command {
         Command::Run => {
             let path = config_path(&global);
-            with_config(&global, |config| run(config, path))
+            with_config(&global, read, |config| run(config, path))
         }
         Command::Check => check(&global),
-        Command::Devices { json } => with_config(&global, |config| by_hand::devices(config, json)),
-        Command::Status { device, json } => with_config(&global, |config| by_hand::status(config, device, json)),
+        Command::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
+        Command::Status { device, json } => {
+            with_config(&global, read_by_hand, |config| by_hand::status(config, device, json))
+        }
         Command::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
         Command::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
@@ -150,6 +159,7 @@ fn execute(arguments: Arguments) -> Exit {
 }
 
 fn run(config: Config, path: PathBuf) -> Exit {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // By its path of now: an upgrade puts another file there, which a fresh start is to find.
     let program = std::env::current_exe();
     let may_restart = Arc::new(move || match read(&path) {
@@ -189,9 +199,14 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
 
 fn check(global: &Global) -> Exit {
     let path = config_path(global);
-    match load(&path) {
-        Ok(_) => {
-            say(format_args!("{}: good", path.display()));
+    match load(&path, read_by_hand) {
+        Ok(config) => {
+            config.warnings.iter().for_each(complain);
+            say(match config.warnings.len() {
+                0 => format!("{}: good", path.display()),
+                1 => format!("{}: good, with 1 warning", path.display()),
+                count => format!("{}: good, with {count} warnings", path.display()),
+            });
             Exit::Success
         }
         Err(exit) => exit,
@@ -199,8 +214,12 @@ fn check(global: &Global) -> Exit {
 }
 
 /// Loads the configuration, starts the log and goes on with `command`.
-fn with_config(global: &Global, command: impl FnOnce(Config) -> Exit) -> Exit {
-    let config = match load(&config_path(global)) {
+fn with_config(
+    global: &Global,
+    read: fn(&Path) -> Result<Config, Vec<Problem>>,
+    command: impl FnOnce(Config) -> Exit,
+) -> Exit {
+    let config = match load(&config_path(global), read) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -213,13 +232,35 @@ fn config_path(global: &Global) -> PathBuf {
     global.config.clone().or(variable.map(PathBuf::from)).unwrap_or_else(|| DEFAULT_CONFIG.into())
 }
 
+/// Reads the configuration as the service does.
 fn read(path: &Path) -> Result<Config, Vec<Problem>> {
-    let variable = |name: &str| std::env::var_os(name);
-    let read = |path: &Path| std::fs::read(path);
-    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check })
+    read_with(path, None, false)
 }
 
-fn load(path: &Path) -> Result<Config, Exit> {
+/// Reads the configuration for a command by hand: root, who set up the service's credentials, uses the same ones, and
+/// learns what the service could not read of the file that it is started with.
+fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
+    if !geteuid().is_root() {
+        return read(path);
+    }
+    let for_unit = path == Path::new(DEFAULT_CONFIG) && Path::new(BOOTED_BY_SYSTEMD).exists();
+    read_with(path, Some(Path::new(CREDENTIAL_STORE)), for_unit)
+}
+
+fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<Problem>> {
+    let variable = |name: &str| std::env::var_os(name);
+    let access = |path: &Path| files::access(path, for_unit);
+    let surroundings = Surroundings {
+        variable: &variable,
+        read: &files::read,
+        check_pem: &tls::check,
+        credential_store,
+        access: &access,
+    };
+    Config::load(path, surroundings)
+}
+
+fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<Problem>>) -> Result<Config, Exit> {
     read(path).map_err(|problems| {
         for problem in &problems {
             complain(problem);

@@ -48,6 +48,8 @@ pub struct Config {
     pub log: Log,
     /// `[[device]]`
     pub devices: Vec<Device>,
+    /// What is odd, though it can be meant so.
+    pub warnings: Vec<Problem>,
 }
 
 /// `[account]`
@@ -256,6 +258,19 @@ pub struct Surroundings<'s> {
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Says what is wrong with a file that is to hold certificates or a key.
     pub check_pem: &'s CheckPem,
+    /// A folder of credentials that is used where no credentials are handed over.
+    pub credential_store: Option<&'s Path>,
+    /// Says who can read a file.
+    pub access: &'s dyn Fn(&Path) -> Access,
+}
+
+/// Who can read a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether every user of the machine can.
+    pub by_everybody: bool,
+    /// Why the service cannot, if that is asked for.
+    pub not_by_unit: Option<String>,
 }
 
 /// Says what is wrong with the content of a file, by what it is for.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// What stands in the installed file until somebody puts in an address of their own.
+const SAMPLE_EMAIL: &str = "you@example.com";
 const API_URL: &str = "https://nlus.naviensmartcontrol.com/api/v2.1";
 const MQTT_URL: &str = "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqtt";
 
@@ -51,6 +54,9 @@ pub(super) const TARGETS: &[(&str, LogTarget)] =
 pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<Problem>> {
     let (mut reader, mut root) = Reader::new(path.to_owned(), text);
     let r = &mut reader;
+    if let Some(why) = (surroundings.access)(path).not_by_unit {
+        r.warn(&root, "", not_by_unit(path, &why));
+    }
     let units = root.take(r, "units", choice(UNITS)).unwrap_or_default();
     let account = account(r, &mut root, surroundings);
     let cloud = cloud(r, &mut root, surroundings);
@@ -65,7 +71,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
     root.finish(r);
-    let problems = reader.finish();
+    let (problems, warnings) = reader.finish();
     match (account, cloud, broker) {
         (Some(account), Some(cloud), Some(broker)) if problems.is_empty() => Ok(Config {
             units,
@@ -81,6 +87,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
             state_directory,
             log,
             devices,
+            warnings,
         }),
         _ => Err(problems),
     }
@@ -97,6 +104,9 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
     if email.is_none() && r.knows(&s, &["email"]) {
         r.complain(&mut s, "email", "is missing: the email address of the NaviLink account");
     }
+    if email.as_deref() == Some(SAMPLE_EMAIL) {
+        r.warn(&s, "email", "is that of the sample; put in the address of your NaviLink account");
+    }
     let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
     if password.is_none() && r.knows(&s, &["password_file", "password"]) {
         r.complain(
@@ -110,7 +120,8 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
     Some(Account { email: email?, password: password? })
 }
 
-/// Finds a password: the systemd credential, the environment variable, `password_file`, `password`.
+/// Finds a password: the systemd credential, the environment variable, the store of credentials, `password_file`,
+/// `password`.
 fn secret(
     r: &mut Reader<'_>,
     s: &mut Section<'_>,
@@ -120,22 +131,53 @@ fn secret(
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
     let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
-    let credential = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
-    let credential = credential.and_then(|path| match (surroundings.read)(&path) {
-        // The unit has other credentials.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        read => Some(password_of(path.display(), read)),
-    });
-    let (key, found) = if let Some(found) = credential {
-        ("password", found)
-    } else if let Some(value) = lookup(variable) {
-        ("password", password_of(format_args!("${variable}"), Ok(value.into_vec())))
-    } else if let Some(file) = file {
-        ("password_file", password_of(&file, (surroundings.read)(Path::new(&file))))
-    } else {
-        return inline.map(Into::into);
+    let in_folder = |folder: &Path| {
+        let path = folder.join(credential);
+        match (surroundings.read)(&path) {
+            // The unit has other credentials.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => Some((path, read)),
+        }
     };
-    found.map_err(|message| r.complain(s, key, message)).ok()
+    let (key, path, read) =
+        if let Some((path, read)) = lookup("CREDENTIALS_DIRECTORY").and_then(|folder| in_folder(Path::new(&folder))) {
+            ("password", path, read)
+        } else if let Some(value) = lookup(variable) {
+            let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
+            return password.map_err(|message| r.complain(s, "password", message)).ok();
+        } else if let Some((path, read)) = surroundings.credential_store.and_then(in_folder) {
+            ("password", path, read)
+        } else if let Some(path) = file.map(PathBuf::from) {
+            warn_if_hidden(r, s, ("password_file", &path), surroundings);
+            let read = (surroundings.read)(&path);
+            ("password_file", path, read)
+        } else {
+            if inline.is_some() && (surroundings.access)(r.file()).by_everybody {
+                r.warn(s, "password", "is in a file that every user of this machine can read");
+            }
+            return inline.map(Into::into);
+        };
+    if (surroundings.access)(&path).by_everybody {
+        let path = path.display();
+        r.warn(s, key, format_args!("every user of this machine can read {path}; give it as a systemd credential"));
+    }
+    password_of(path.display(), read).map_err(|message| r.complain(s, key, message)).ok()
+}
+
+/// Warns of a file that the service cannot read.
+fn warn_if_hidden(
+    r: &mut Reader<'_>,
+    s: &Section<'_>,
+    (key, path): (&'static str, &Path),
+    surroundings: Surroundings<'_>,
+) {
+    if let Some(why) = (surroundings.access)(path).not_by_unit {
+        r.warn(s, key, not_by_unit(path, &why));
+    }
+}
+
+fn not_by_unit(path: &Path, why: &str) -> String {
+    format!("the service, which runs as a user of its own, cannot read {}: {why}", path.display())
 }
 
 fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretString, String> {
@@ -209,7 +251,10 @@ fn file(
     let path = PathBuf::from(s.take(r, key, text)?);
     let problem = match (surroundings.read)(&path) {
         Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
-            Ok(()) => return Some((path, bytes)),
+            Ok(()) => {
+                warn_if_hidden(r, s, (key, &path), surroundings);
+                return Some((path, bytes));
+            }
             Err(what) => format!("{} is of no use: {what}", path.display()),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
@@ -307,10 +352,17 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         let given = if s.wrote("password_file") { "password_file" } else { "password" };
         r.complain(&mut s, given, "is of no use without broker.username");
     }
-    s.finish(r);
     let address = address?;
+    let host = address.host_str()?.trim_matches(['[', ']']).to_owned();
+    if username.is_some() && !tls && !is_this_machine(&host) {
+        r.warn(&s, "url", format_args!("user name and password go to {host} unencrypted; mqtts:// encrypts them"));
+    }
+    if username.is_some() && password.is_none() && r.knows(&s, &["password", "password_file"]) {
+        r.warn(&s, "username", "is given without a password, which hardly any broker accepts");
+    }
+    s.finish(r);
     Some(Broker {
-        host: address.host_str()?.trim_matches(['[', ']']).to_owned(),
+        host,
         port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
         password: password.filter(|_| username.is_some()),
@@ -320,6 +372,10 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         client_id: client_id.unwrap_or_else(|| "navien2mqtt".to_owned()),
         base_topic,
     })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {

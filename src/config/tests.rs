@@ -10,6 +10,8 @@ use super::*;
 struct World {
     variables: BTreeMap<&'static str, &'static str>,
     files: BTreeMap<&'static str, &'static str>,
+    store: Option<&'static str>,
+    access: BTreeMap<&'static str, Access>,
 }
 
 impl World {
@@ -33,8 +35,19 @@ impl World {
             (key, Pem::Key { certificate: Some(certificate) }) if key != certificate => Err("they differ".to_owned()),
             _ => Ok(()),
         };
-        let surroundings = Surroundings { variable: &variable, read: &read, check_pem: &check_pem };
+        let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
+        let surroundings = Surroundings {
+            variable: &variable,
+            read: &read,
+            check_pem: &check_pem,
+            credential_store: self.store.map(Path::new),
+            access: &access,
+        };
         Config::load(Path::new("test.toml"), surroundings)
+    }
+
+    fn warnings(&self, text: &str) -> Vec<String> {
+        self.read(text).unwrap().warnings.iter().map(ToString::to_string).collect()
     }
 
     fn problems(&self, text: &str) -> Vec<String> {
@@ -229,6 +242,81 @@ fn the_password_comes_from_the_first_place_that_has_it() {
     assert_eq!(password(&world, &text), "as a credential");
     let inline = format!("{ACCOUNT}password = \"inline\"\n");
     assert_eq!(password(&World::default(), &inline), "inline");
+}
+
+#[test]
+fn the_store_of_credentials_comes_after_what_was_handed_over_and_before_the_file() {
+    let mut world = World { store: Some("/store"), ..World::default() };
+    let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
+    let password = |world: &World| world.read(&text).unwrap().account.password.expose_secret().to_owned();
+    world.files.insert("/pw", "in the file");
+    assert_eq!(password(&world), "in the file", "the store has other credentials");
+    world.files.insert("/store/navien-password", "stored\n");
+    assert_eq!(password(&world), "stored");
+    world.variables.insert("NAVIEN_PASSWORD", "in the environment");
+    assert_eq!(password(&world), "in the environment");
+}
+
+#[test]
+fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
+    let world = World::with_password();
+    let account = "[account]\nemail = \"me@example.org\"\n";
+    assert_eq!(world.warnings(account), [""; 0]);
+    assert_eq!(
+        world.warnings(ACCOUNT),
+        ["test.toml:2:9: account.email: warning: is that of the sample; put in the address of your NaviLink account"]
+    );
+    let login = |url: &str| {
+        world.warnings(&format!("{account}[broker]\nurl = \"{url}\"\nusername = \"u\"\npassword = \"p\"\n"))
+    };
+    for at_home in ["mqtt://localhost", "mqtt://127.0.0.2", "mqtt://[::1]", "mqtts://broker.lan"] {
+        assert_eq!(login(at_home), [""; 0], "{at_home}");
+    }
+    assert_eq!(
+        login("mqtt://broker.lan"),
+        [
+            "test.toml:4:7: broker.url: warning: user name and password go to broker.lan unencrypted; mqtts:// encrypts them"
+        ]
+    );
+    assert_eq!(
+        world.warnings(&format!("{account}[broker]\nusername = \"u\"\n")),
+        ["test.toml:4:12: broker.username: warning: is given without a password, which hardly any broker accepts"]
+    );
+}
+
+#[test]
+fn a_password_that_everybody_can_read_and_a_file_that_the_service_cannot_are_named() {
+    let mut world = World::default();
+    let account = "[account]\nemail = \"me@example.org\"\n";
+    world.files.extend([("/pw", "p"), ("/ca.pem", "one")]);
+    let by_file = format!("{account}password_file = \"/pw\"\n");
+    assert_eq!(world.warnings(&by_file), [""; 0]);
+    world.access.insert("/pw", Access { by_everybody: true, not_by_unit: None });
+    assert_eq!(
+        world.warnings(&by_file),
+        [
+            "test.toml:3:17: account.password_file: warning: every user of this machine can read /pw; give it as a systemd credential"
+        ]
+    );
+    world.access.insert("/pw", Access { by_everybody: false, not_by_unit: Some("others may not read it".into()) });
+    world.access.insert("/ca.pem", Access { by_everybody: false, not_by_unit: Some("others may not enter /".into()) });
+    let cannot = "warning: the service, which runs as a user of its own, cannot read";
+    assert_eq!(
+        world.warnings(&format!("{by_file}[cloud]\nca_file = \"/ca.pem\"\n")),
+        [
+            format!("test.toml:3:17: account.password_file: {cannot} /pw: others may not read it"),
+            format!("test.toml:5:11: cloud.ca_file: {cannot} /ca.pem: others may not enter /"),
+        ]
+    );
+    world.access.insert("test.toml", Access { by_everybody: true, not_by_unit: Some("the sandbox hides it".into()) });
+    assert_eq!(
+        world.warnings(&format!("{account}password = \"inline\"\n")),
+        [
+            format!("test.toml: {cannot} test.toml: the sandbox hides it"),
+            "test.toml:3:12: account.password: warning: is in a file that every user of this machine can read"
+                .to_owned(),
+        ]
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use toml::de::{DeInteger, DeValue};
 use url::{ParseError, Url};
 
 use super::reader::describe;
+use crate::foreign_text::is_shown;
 
 /// No duration is longer, so that no deadline lies beyond what a clock can say.
 const LONGEST: Duration = Duration::from_secs(366 * 86400);
@@ -177,6 +178,9 @@ pub fn topic(value: &DeValue<'_>) -> Result<String, String> {
     let topic = text(value)?;
     if topic.contains(['+', '#', '$']) {
         return Err("must not contain +, # or $, which mean something else to a broker".to_owned());
+    }
+    if !topic.chars().all(is_shown) {
+        return Err("must not contain invisible characters".to_owned());
     }
     if topic.split('/').any(str::is_empty) {
         return Err("must not begin or end with /, nor contain //".to_owned());

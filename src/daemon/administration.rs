@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -30,6 +31,15 @@ pub enum Ended {
 
 /// Says why a fresh start would fail, as far as that can be known before.
 pub type MayRestart = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Who asks for a fresh start.
+#[derive(Debug)]
+pub enum RestartRequest {
+    /// A client of the local broker, with the `id` of its request.
+    LocalBroker(Option<Value>),
+    /// SIGHUP.
+    Signal,
+}
 
 /// What the requests need.
 pub struct Administration {
@@ -70,7 +80,7 @@ impl Daemon {
             Order::SetLogLevel(level) => self.set_log_level(&level),
             Order::Diagnostics => Ok(self.diagnostics()),
             Order::Reconnect => self.reconnect(),
-            Order::Restart => return self.ask_before_restart(id),
+            Order::Restart => return self.ask_before_restart(RestartRequest::LocalBroker(id)),
         };
         self.bridge.respond(name, id, outcome);
     }
@@ -105,23 +115,29 @@ impl Daemon {
     }
 
     /// The configuration is read again, which may take a moment: what does not start would not come back.
-    fn ask_before_restart(&self, id: Option<Value>) {
+    pub(super) fn ask_before_restart(&self, request: RestartRequest) {
         let ask = Arc::clone(&self.administration.may_restart);
         self.start(async move {
             let answer = tokio::task::spawn_blocking(move || ask()).await;
-            Step::MayRestart(id, answer.unwrap_or_else(|error| Err(error.to_string())))
+            Step::MayRestart(request, answer.unwrap_or_else(|error| Err(error.to_string())))
         });
     }
 
-    pub(super) fn on_may_restart(&mut self, id: Option<Value>, answer: Result<(), String>) {
+    pub(super) fn on_may_restart(&mut self, request: RestartRequest, answer: Result<(), String>) {
+        let by = match request {
+            RestartRequest::LocalBroker(_) => "on the local broker",
+            RestartRequest::Signal => "by SIGHUP",
+        };
         match &answer {
             Ok(()) => {
-                info!("Starting afresh, as was asked for on the local broker");
+                info!("Starting afresh, as was asked for {by}");
                 self.administration.restarting = true;
             }
-            Err(error) => warn!("Not starting afresh, though that was asked for on the local broker: {error}"),
+            Err(error) => warn!("Not starting afresh, though that was asked for {by}: {error}"),
         }
-        self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));
+        if let RestartRequest::LocalBroker(id) = request {
+            self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));
+        }
     }
 
     /// Returns everything that helps to find a fault, fit to be shown to anybody.
@@ -172,6 +188,7 @@ impl Daemon {
     fn private_values(&self, raw: &Value) -> Pseudonyms {
         let mut private = Pseudonyms::default();
         private.learn(Class::Email, &self.config.account.email);
+        private.learn(Class::Secret, self.config.account.password.expose_secret());
         // It names this client and its session.
         let will = self.bridge.cloud_will().and_then(|will| serde_json::from_slice(&will.payload).ok());
         will.iter().for_each(|will| private.learn_message(will));

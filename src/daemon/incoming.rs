@@ -88,7 +88,7 @@ impl Daemon {
             }
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
             Step::Probed(probe, reached) => Input::Probed(probe, reached),
-            Step::MayRestart(id, answer) => return self.on_may_restart(id, answer),
+            Step::MayRestart(request, answer) => return self.on_may_restart(request, answer),
             Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data, self.moment()),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");

@@ -23,12 +23,12 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use administration::Administration;
+use administration::{Administration, RestartRequest};
 pub use administration::{Ended, MayRestart};
 
 use cloud_link::CloudLink;
@@ -70,7 +70,7 @@ enum Step {
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
     Probed(u64, bool),
-    MayRestart(Option<Value>, Result<(), String>),
+    MayRestart(RestartRequest, Result<(), String>),
 }
 
 /// Why the daemon cannot start.
@@ -101,7 +101,8 @@ impl StartError {
 }
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
-/// farewell short. `may_restart` is asked before it ends to be started afresh.
+/// farewell short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
+/// for.
 ///
 /// # Errors
 ///
@@ -111,8 +112,9 @@ pub async fn run(
     stops: mpsc::Receiver<&'static str>,
     may_restart: MayRestart,
 ) -> Result<Ended, StartError> {
+    let hangups = signal(SignalKind::hangup())?;
     let mut daemon = Daemon::new(config, may_restart).await?;
-    Ok(daemon.run(stops).await)
+    Ok(daemon.run(stops, hangups).await)
 }
 
 /// Returns a receiver of SIGTERM and SIGINT.
@@ -176,6 +178,7 @@ impl Daemon {
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
         let state = StateDirectory::new(&config.state_directory);
+        state.remove_drafts().await;
         let mut random = [0u8; 40];
         getrandom::fill(&mut random).map_err(std::io::Error::from)?;
         let word = |at: usize| random.iter().skip(at).take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
@@ -227,7 +230,7 @@ impl Daemon {
         })
     }
 
-    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>) -> Ended {
+    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>, mut hangups: Signal) -> Ended {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
         self.tell(Input::Start, clock::now());
         self.on_time();
@@ -251,6 +254,7 @@ impl Daemon {
                     info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
                     break Ended::Leaving(Exit::Success);
                 }
+                Some(()) = hangups.recv() => self.ask_before_restart(RestartRequest::Signal),
                 Some(event) = self.cloud.recv() => self.on_cloud(event),
                 Some(event) = self.local.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),

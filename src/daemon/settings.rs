@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::bridge;
 use crate::config::{Attempts, Config, OnFailure, Strategy};
+use crate::foreign_text::Secrets;
 use crate::heater;
 use crate::heater::polling::Intervals;
 use crate::io::mqtt::Dial;
@@ -103,8 +104,9 @@ pub fn bridge(config: &Config) -> bridge::Settings {
 pub fn cloud_dial(config: &Config, tls: &Arc<ClientConfig>, url: SecretString) -> Dial {
     let cloud = &config.cloud;
     let (host, port) = host_and_port(&cloud.mqtt_url);
+    let secrets = Secrets::new([config.account.email.as_str().into(), config.account.password.clone()]);
     Dial {
-        target: Target { host, port, transport: Transport::WebSocket { tls: Arc::clone(tls), url } },
+        target: Target { host, port, transport: Transport::WebSocket { tls: Arc::clone(tls), url, secrets } },
         keep_alive: cloud.keep_alive,
         connect_timeout: cloud.connect_timeout,
         operation_timeout: cloud.operation_timeout,

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod clock;
+pub mod files;
 pub mod journal;
 pub mod mqtt;
 pub mod network;

@@ -5,10 +5,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::foreign_text::Secrets;
+
 /// The life of tokens that the cloud does not name.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
-/// The longest life that is believed.
-const LONGEST_LIFE: Duration = Duration::from_secs(86400);
+/// `msg` is cut, in characters.
+const LONGEST_MESSAGE: usize = 80;
+/// The longest life of tokens that is believed.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(86400);
 
 /// The tokens of the REST API.
 #[derive(Debug, Clone)]
@@ -98,8 +102,7 @@ impl ApiError {
     /// 1), so that trying again could lock the account. Only the API's own envelope can say so.
     pub fn rejects_credentials(&self) -> bool {
         let (ApiError::Http { message, .. } | ApiError::Code { message, .. }) = self else { return false };
-        self.envelope_code().is_some_and(|code| REJECTED_CODES.contains(&code))
-            || REJECTED_MESSAGES.iter().any(|rejected| message.trim().eq_ignore_ascii_case(rejected))
+        self.envelope_code().is_some_and(|code| REJECTED_CODES.contains(&code)) || rejects(message)
     }
 
     /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
@@ -119,18 +122,34 @@ impl ApiError {
     }
 }
 
+fn rejects(message: &str) -> bool {
+    REJECTED_MESSAGES.iter().any(|rejected| message.trim().eq_ignore_ascii_case(rejected))
+}
+
+/// Makes `msg` fit to be shown: without the secrets that the request carried, nor anything else that looks like an
+/// address.
+fn shown(message: &str, secrets: &Secrets) -> String {
+    secrets.one_line(message, LONGEST_MESSAGE).replace('@', " at ")
+}
+
 /// Opens the envelope of an answer: HTTP status and `code` must both be good. Returns `data`.
 ///
 /// # Errors
 ///
 /// Says what is wrong with the answer.
-pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Value, ApiError> {
+pub fn open_envelope(
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    secrets: &Secrets,
+) -> Result<Value, ApiError> {
     let envelope = serde_json::from_slice::<Value>(body).ok();
     let member = |name: &str| envelope.as_ref().and_then(|envelope| envelope.get(name));
     if let Some(text) = member("serverCheckText").or_else(|| member("data")?.get("serverCheckText")) {
-        return Err(ApiError::Maintenance(foreign(text.as_str().unwrap_or_default())));
+        return Err(ApiError::Maintenance(shown(text.as_str().unwrap_or_default(), secrets)));
     }
-    let message = foreign(member("msg").and_then(Value::as_str).unwrap_or_default());
+    let message = member("msg").and_then(Value::as_str).unwrap_or_default();
+    let message = if rejects(message) { message.trim().to_owned() } else { shown(message, secrets) };
     if !(200..300).contains(&status) {
         let code = member("code").and_then(integer);
         return Err(ApiError::Http { status, code, message, retry_after });
@@ -147,11 +166,6 @@ pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) ->
         Some(code) => Err(ApiError::Code { code, message }),
         None => Err(ApiError::NotJson("something else")),
     }
-}
-
-/// Shortens foreign words to one line without anything that looks like an address.
-fn foreign(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ")
 }
 
 /// Reads the JWT fields of a `token` object; after a refresh the old refresh token may stay valid.
@@ -209,7 +223,7 @@ mod tests {
     use super::*;
 
     fn open(status: u16, body: &str) -> Result<Value, ApiError> {
-        open_envelope(status, None, body.as_bytes())
+        open_envelope(status, None, body.as_bytes(), &Secrets::default())
     }
 
     #[test]

@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use super::account::integer;
 use super::error_codes::error_text;
+use crate::foreign_text::is_shown;
 use crate::model::Mac;
 
 /// `deviceType` of the NWP500.
 pub const NWP500: u32 = 52;
 /// A longer name is cut, in characters.
 const LONGEST_NAME: usize = 100;
+/// A device list holds no more entries; no account has nearly as many.
+pub const MAX_ENTRIES: usize = 1000;
 
 /// A heater of the account as a device of its list, as `POST /device/list` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,12 +107,23 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// Takes one page of `POST /device/list`.
+    /// Takes one page of `POST /device/list`; what exceeds [`MAX_ENTRIES`] is left out.
     pub fn take_page(&mut self, data: &Value) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
+            if self.heaters.len() + self.others.len() + self.complaints.len() >= MAX_ENTRIES {
+                return self.cut();
+            }
             if let Err(what) = self.take(entry) {
                 self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
             }
+        }
+    }
+
+    /// Notes that the list goes on and is not read any further.
+    pub fn cut(&mut self) {
+        let complaint = format!("everything after {MAX_ENTRIES} entries is left out");
+        if !self.complaints.contains(&complaint) {
+            self.complaints.push(complaint);
         }
     }
 
@@ -118,8 +132,8 @@ impl DeviceList {
         let device_type = info.get("deviceType").and_then(integer).and_then(|n| u32::try_from(n).ok());
         let device_type = device_type.ok_or("no usable `deviceType`")?;
         if device_type != NWP500 {
-            let other =
-                OtherProduct { mac: text(info, "macAddress"), device_type, name: name(&text(info, "deviceName")) };
+            let shown = |key| name(&text(info, key));
+            let other = OtherProduct { mac: shown("macAddress"), device_type, name: shown("deviceName") };
             if !self.others.contains(&other) {
                 self.others.push(other);
             }
@@ -204,14 +218,10 @@ fn text(info: &Value, key: &str) -> String {
     }
 }
 
-/// Cleans a name: without control characters and marks of writing direction, which upset terminals and pages, and
-/// without blanks around it.
+/// Cleans a name: without control characters and invisible ones, which upset terminals and pages, and without blanks
+/// around it.
 fn name(text: &str) -> String {
-    let shown = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    let shown: String = text.chars().filter(shown).take(LONGEST_NAME).collect();
+    let shown: String = text.chars().filter(|c| is_shown(*c)).take(LONGEST_NAME).collect();
     shown.trim().to_owned()
 }
 

@@ -76,7 +76,7 @@ impl Usage {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.split_whitespace().next().unwrap().parse().unwrap()
         };
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count) as u64;
         Self { memory_kb: number("VmRSS:"), threads: number("Threads:"), descriptors }
     }
 }

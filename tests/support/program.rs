@@ -22,7 +22,14 @@ pub struct Running(pub Child);
 
 /// Prepares the program with these arguments.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+    let mut command = clean(env!("CARGO_BIN_EXE_navien2mqtt"));
+    command.args(arguments);
+    command
+}
+
+/// Prepares any program, with nothing of the machine's own configuration in its environment.
+pub fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours =
@@ -31,7 +38,6 @@ pub fn program(arguments: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
-    command.args(arguments);
     command
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -136,6 +137,8 @@ impl Rig {
             self.more,
         );
         fs::write(&path, text).unwrap();
+        // The password in it is nobody else's business.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Daemon::start(self, &path)
     }
 }

@@ -9,11 +9,12 @@ use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::{RestClient, RestError};
+use crate::foreign_text::Secrets;
 use crate::io::clock;
 use crate::io::record::SharedRecorder;
 use crate::io::sign_ins::{SignIns, TooSoon};
 use crate::io::state::{StateDirectory, TokenFile, unix};
-use crate::navilink::account::{ApiError, AwsCredentials, Jwt, read_aws, read_jwt, token_of};
+use crate::navilink::account::{ApiError, AwsCredentials, Jwt, LONGEST_LIFE, read_aws, read_jwt, token_of};
 use crate::navilink::devices::{Device, DeviceList};
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
@@ -105,7 +106,7 @@ impl Age {
     /// expired.
     fn restored(issued: u64, life: u64) -> Self {
         let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.min(1 << 40));
-        let life = Duration::from_secs(life);
+        let life = Duration::from_secs(life).min(LONGEST_LIFE);
         let life = if clock::wall() < issued { Duration::ZERO } else { life };
         Self { since: clock::now(), issued, life }
     }
@@ -132,8 +133,9 @@ impl Account {
     /// Takes up the tokens that an earlier run kept, if they are this account's.
     pub fn new(client: RestClient, email: &str, password: SecretString, state: StateDirectory) -> Self {
         let kept = state.tokens().filter(|kept| kept.email == email.to_lowercase());
+        let secrets = Secrets::new([SecretString::from(email), password.clone()]);
         Self {
-            client,
+            client: client.with_secrets(secrets),
             email: email.to_owned(),
             password,
             sign_ins: SignIns::new(state.clone()),
@@ -372,15 +374,15 @@ fn leaves_another_way(error: &RestError) -> bool {
 }
 
 fn restore(kept: TokenFile) -> Tokens {
-    let jwt_life = Duration::from_secs(kept.jwt_life);
+    let jwt_age = Age::restored(kept.jwt_issued, kept.jwt_life);
     let aws = kept.aws.map(|[access_key_id, secret_key, session_token]| AwsCredentials {
         access_key_id: access_key_id.into(),
         secret_key: secret_key.into(),
         session_token: Some(session_token.into()),
     });
     Tokens {
-        jwt: Jwt { access: kept.access.into(), refresh: kept.refresh.into(), expires_in: jwt_life },
-        jwt_age: Age::restored(kept.jwt_issued, kept.jwt_life),
+        jwt: Jwt { access: kept.access.into(), refresh: kept.refresh.into(), expires_in: jwt_age.life },
+        jwt_age,
         aws: aws.map(|aws| (aws, Age::restored(kept.aws_issued, kept.aws_life))),
         user_type: kept.user_type,
     }

@@ -15,17 +15,17 @@ use tokio::net::lookup_host;
 use url::Url;
 
 use super::RestError;
+use crate::foreign_text::Secrets;
 use crate::io::clock;
 use crate::io::record::SharedRecorder;
 use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
-use crate::navilink::devices::{Device, DeviceList};
+use crate::navilink::devices::{Device, DeviceList, MAX_ENTRIES};
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
 /// The cloud gives at most so many heaters a page.
 const PAGE: usize = 20;
-const MAX_PAGES: usize = 50;
 /// The first tries to connect are short, since TCP itself repeats its first packet too seldom for a network that has just
 /// come back; the last one has the rest of the time, for a network that is slow.
 const SHORT_TRIES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(6)];
@@ -38,12 +38,22 @@ pub struct RestClient {
     base: String,
     total: Duration,
     recorder: SharedRecorder,
+    /// What answers may repeat and errors must not.
+    secrets: Secrets,
 }
 
 /// What a call carries.
 enum Content {
     Body(Value),
     Query(Vec<(&'static str, String)>),
+}
+
+impl Content {
+    /// Returns the texts of a body, which are email address, password and tokens.
+    fn secrets(&self) -> Vec<SecretString> {
+        let Content::Body(Value::Object(body)) = self else { return Vec::new() };
+        body.values().filter_map(Value::as_str).map(SecretString::from).collect()
+    }
 }
 
 impl RestClient {
@@ -79,7 +89,14 @@ impl RestClient {
             base: api_url.as_str().trim_end_matches('/').to_owned(),
             total,
             recorder: SharedRecorder::default(),
+            secrets: Secrets::default(),
         })
+    }
+
+    /// Keeps these secrets out of every error, besides those that the call itself carries.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Returns where the last answers are recorded, for the diagnostics.
@@ -124,22 +141,29 @@ impl RestClient {
         self.post("/user/secured-sign-in", Some(access), json!({ "userId": email })).await
     }
 
-    /// `POST /device/list`, all pages.
+    /// `POST /device/list`, all pages until [`MAX_ENTRIES`] entries have come.
     ///
     /// # Errors
     ///
     /// As every call.
     pub async fn device_list(&self, access: &SecretString, email: &str) -> Result<DeviceList, RestError> {
         let mut list = DeviceList::default();
-        for page in 0..MAX_PAGES {
+        let mut taken = 0;
+        for page in 0..MAX_ENTRIES / PAGE {
             let body = json!({ "userId": email, "offset": page * PAGE, "count": PAGE });
             let data = self.post("/device/list", Some(access), body).await?;
             let Some(entries) = data.as_array().map(Vec::len) else { return Err(ApiError::Missing("data").into()) };
             list.take_page(&data);
             if entries < PAGE {
+                return Ok(list);
+            }
+            // Pages can be longer than what was asked for.
+            taken += entries;
+            if taken >= MAX_ENTRIES {
                 break;
             }
         }
+        list.cut();
         Ok(list)
     }
 
@@ -176,6 +200,7 @@ impl RestClient {
         content: Content,
     ) -> Result<Value, RestError> {
         let url = format!("{}{path}", self.base);
+        let secrets = self.secrets.and(access.cloned()).and(content.secrets());
         let mut request = match content {
             Content::Body(body) => self.tries[0].request(Method::POST, url).json(&body),
             Content::Query(query) => self.tries[0].request(Method::GET, url).query(&query),
@@ -187,13 +212,18 @@ impl RestClient {
             request = request.header(AUTHORIZATION, value);
         }
         // The library's own limit does not cover a body that trickles in after it was set up; this one does.
-        match clock::within(self.total, self.exchange(path, request)).await {
+        match clock::within(self.total, self.exchange(path, request, &secrets)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RestError::TimedOut(self.total)),
         }
     }
 
-    async fn exchange(&self, path: &'static str, request: RequestBuilder) -> Result<Value, RestError> {
+    async fn exchange(
+        &self,
+        path: &'static str,
+        request: RequestBuilder,
+        secrets: &Secrets,
+    ) -> Result<Value, RestError> {
         let mut answer = self.send(request).await.map_err(|error| self.classify(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), clock::wall());
@@ -205,7 +235,7 @@ impl RestClient {
             body.extend_from_slice(&piece);
         }
         self.recorder.with(|recorder| recorder.answer(path, status, &body, clock::wall()));
-        Ok(open_envelope(status, retry_after, &body)?)
+        Ok(open_envelope(status, retry_after, &body, secrets)?)
     }
 
     /// Sends the request; while it could not even connect in time, nothing was sent and it may be repeated.

@@ -1,11 +1,14 @@
-//! Holds back what the MQTT engine cannot survive.
+//! Holds back what the MQTT engine cannot survive, and what nobody is to read.
 //!
 //! The engine aborts the process when a topic holds a NUL or broken UTF-8, and takes messages of any size into memory.
+//! Control and invisible characters are in no topic of ours; in a log they forge lines.
 //! The gate follows the MQTT framing of what arrives and lets everything through unchanged but such a PUBLISH, whose
 //! topic it replaces by [`UNREADABLE`] and whose payload it drops: the engine still acknowledges it, so that neither
 //! the connection nor any other message suffers.
 
 use std::fmt;
+
+use crate::foreign_text::is_shown;
 
 /// The topic under which a message appears that cannot be shown as it is.
 pub const UNREADABLE: &str = "$unreadable";
@@ -169,7 +172,7 @@ fn identifier_bytes(first: u8) -> usize {
 }
 
 fn readable(topic: &[u8]) -> bool {
-    !topic.is_empty() && !topic.contains(&0) && std::str::from_utf8(topic).is_ok()
+    !topic.is_empty() && std::str::from_utf8(topic).is_ok_and(|topic| topic.chars().all(is_shown))
 }
 
 #[cfg(test)]
@@ -214,8 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_with_nul_or_broken_utf8_is_replaced_and_keeps_its_identifier() {
-        for topic in [b"a\0b".as_slice(), b"\xff", b""] {
+    fn a_topic_that_cannot_be_shown_is_replaced_and_keeps_its_identifier() {
+        let forged = ["a\r\nERROR b", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", "\u{feff}a"].map(str::as_bytes);
+        for topic in [b"a\0b".as_slice(), b"\xff", b""].into_iter().chain(forged) {
             let mut stream = publish(topic, Some(513), b"lost");
             stream.extend(publish(b"next", None, b"kept"));
             let mut wanted = publish(UNREADABLE.as_bytes(), Some(513), b"");

@@ -32,6 +32,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::clock;
 use super::retry_after::retry_after;
 
+use crate::foreign_text::Secrets;
+
 pub use fence::Fence;
 pub use gate::{Gate, Malformed, UNREADABLE};
 pub use one_shot::OneShot;
@@ -41,6 +43,8 @@ pub use reach::reach;
 /// The largest WebSocket message taken; the cloud's MQTT payloads end at 128 KB.
 const MAX_WEBSOCKET_MESSAGE: usize = 1 << 20;
 const READ_SIZE: usize = 16 * 1024;
+/// The reason of a WebSocket close is cut, in characters; a frame holds 123 bytes of it.
+const LONGEST_REASON: usize = 140;
 
 /// Where a connection goes, and how.
 #[derive(Debug, Clone)]
@@ -66,6 +70,8 @@ pub enum Transport {
         tls: Arc<ClientConfig>,
         /// The presigned URL, which is a secret.
         url: SecretString,
+        /// What the far side may repeat and errors must not.
+        secrets: Secrets,
     },
 }
 
@@ -197,7 +203,7 @@ pub struct Wire {
 
 enum Source {
     Bytes(ReadHalf<AnyStream>),
-    WebSocket(SplitStream<WebSocketStream<AnyStream>>),
+    WebSocket(SplitStream<WebSocketStream<AnyStream>>, Secrets),
 }
 
 enum Drain {
@@ -216,9 +222,9 @@ impl Wire {
         match &target.transport {
             Transport::Tcp => Ok(Self::of_bytes(Box::new(tcp))),
             Transport::Tls(config) => Ok(Self::of_bytes(handshake(&target.host, tcp, config, limit).await?)),
-            Transport::WebSocket { tls, url } => {
+            Transport::WebSocket { tls, url, secrets } => {
                 let stream = handshake(&target.host, tcp, tls, limit).await?;
-                Self::upgrade(stream, url, limit).await
+                Self::upgrade(stream, url, secrets, limit).await
             }
         }
     }
@@ -228,7 +234,12 @@ impl Wire {
         Self { source: Source::Bytes(source), drain: Drain::Bytes(drain) }
     }
 
-    async fn upgrade(stream: AnyStream, url: &SecretString, limit: Duration) -> Result<Self, WireError> {
+    async fn upgrade(
+        stream: AnyStream,
+        url: &SecretString,
+        secrets: &Secrets,
+        limit: Duration,
+    ) -> Result<Self, WireError> {
         let mut request = url.expose_secret().into_client_request().map_err(not_websocket)?;
         let headers = request.headers_mut();
         headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
@@ -245,7 +256,7 @@ impl Wire {
             .map_err(|_| WireError::TimedOut { step: Step::Upgrade, limit })?
             .map_err(not_websocket)?;
         let (drain, source) = socket.split();
-        Ok(Self { source: Source::WebSocket(source), drain: Drain::WebSocket(drain) })
+        Ok(Self { source: Source::WebSocket(source, secrets.clone()), drain: Drain::WebSocket(drain) })
     }
 }
 
@@ -261,9 +272,12 @@ impl Source {
                     Err(error) => Err(broken(error.into())),
                 }
             }
-            Source::WebSocket(half) => match half.next().await {
+            Source::WebSocket(half, secrets) => match half.next().await {
                 Some(Ok(Message::Binary(bytes))) => Ok(bytes),
-                Some(Ok(Message::Close(Some(frame)))) => Err(Loss::Closed(format!(" ({frame})"))),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    let reason = secrets.one_line(&frame.to_string(), LONGEST_REASON);
+                    Err(Loss::Closed(format!(" ({reason})")))
+                }
                 Some(Ok(Message::Close(None))) | None => Err(Loss::Closed(String::new())),
                 Some(Ok(Message::Text(_))) => Err(Loss::Broken("a WebSocket text message instead of MQTT".into())),
                 Some(Ok(_)) => Ok(Bytes::new()),
@@ -345,7 +359,23 @@ fn broken(error: tungstenite::Error) -> Loss {
 
 #[cfg(test)]
 mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+    use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_reason_of_a_close_is_one_line_without_our_secrets() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let ours: AnyStream = Box::new(ours);
+        let (_, source) = WebSocketStream::from_raw_socket(ours, Role::Client, None).await.split();
+        let secrets = Secrets::new(["you@example.com".into(), "password-1".into()]);
+        let mut cloud = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        let reason = "bye You@example.com\nERROR \u{202e}password-1".into();
+        cloud.close(Some(CloseFrame { code: CloseCode::Policy, reason })).await.unwrap();
+        let loss = Source::WebSocket(source, secrets).next().await.unwrap_err();
+        assert_eq!(loss, Loss::Closed(" (bye *** ERROR *** (1008))".into()));
+    }
 
     #[test]
     fn retry_after_is_read_at_the_upgrade_as_at_rest() {

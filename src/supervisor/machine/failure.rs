@@ -68,7 +68,7 @@ impl Supervisor {
     }
 
     fn count_outage(&mut self, reason: Reason, now: Instant) {
-        self.outages += 1;
+        self.outages = self.outages.saturating_add(1);
         self.missing_since = Some(now);
         self.announce(Event::ConnectionInterrupted(reason));
     }

@@ -98,6 +98,18 @@ async fn each_kind_of_token_is_renewed_at_its_own_age() {
 }
 
 #[tokio::test]
+async fn a_kept_life_without_end_is_believed_no_more_than_one_from_the_cloud() {
+    let server = Server::start(healthy).await;
+    let state = StateDirectory::new(server.state());
+    keep_tokens(&server, 0, 0).await;
+    let kept = state.tokens().unwrap();
+    let endless = 1 << 63;
+    state.keep_tokens(TokenFile { jwt_life: endless, aws_life: endless, ..kept }).await;
+    let renewed_in = account(&server).renew_in().await;
+    assert!(renewed_in <= Duration::from_secs(86_400), "{renewed_in:?}");
+}
+
+#[tokio::test]
 async fn a_session_is_renewed_with_the_new_access_token() {
     let server = Server::start(healthy).await;
     keep_tokens(&server, 3600, 3600).await;
