@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-home-assistant soak lint doc check-samples fuzz clean
+.PHONY: help prepare build demo test test-home-assistant soak lint doc check-samples reference deb fuzz clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
@@ -11,6 +11,8 @@ help:
 	@echo 'make build                the release binary, target/release/navien2mqtt'
 	@echo 'make lint doc             formatting, clippy, documentation'
 	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
+	@echo 'make deb                  a Debian package of this machine'"'"'s architecture, in target/debian/'
+	@echo 'make reference            man pages and shell completions anew, after a change of the command line or its documentation'
 	@echo 'make fuzz                 every fuzz target for a minute'
 
 prepare:
@@ -59,6 +61,12 @@ check-samples: prepare
 	for sample in config/*.toml config/examples/*.toml; do \
 	    NAVIEN_PASSWORD=sample BROKER_PASSWORD=sample target/debug/navien2mqtt check --config $$sample || exit 1; \
 	done
+
+reference: prepare
+	UPDATE_DOCS=1 cargo test --locked --quiet --test reference
+
+deb: prepare
+	scripts/deb
 
 fuzz: prepare
 	fuzz/run
