@@ -276,6 +276,31 @@ async fn a_restart_into_a_wrong_configuration_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hangup_is_a_fresh_start_and_a_refused_one_ends_the_reload_too() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "offline").await;
+    let left = observer.mark();
+    observer.after(left, &heater("availability"), |seen| seen.text() == "online").await;
+    let before = daemon.notices().len();
+    let path = rig.folder.path().join("navien2mqtt.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[account]", "[acount]")).unwrap();
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &topic("bridge/response/restart"), |seen| seen.json()["ok"] == false).await;
+    observer.after(mark, &heater("status"), any).await;
+    let notices = daemon.notices().split_off(before);
+    let place = |words: &str| notices.iter().position(|notice| notice.contains(words));
+    assert!(place("RELOADING=1\nMONOTONIC_USEC=").is_some() && place("READY=1") > place("RELOADING=1"), "{notices:?}");
+    assert!(daemon.runs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_command_changes_in_the_heater_is_an_event_too() {
     let rig = Rig::new(1).await;
     let observer = rig.observer().await;

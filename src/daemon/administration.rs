@@ -11,7 +11,7 @@ use super::{Daemon, Step, report};
 use crate::bridge::administration::Order;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
-use crate::io::journal;
+use crate::io::{journal, notify};
 use crate::model::Moment;
 use crate::navilink::pseudonyms::{Class, Pseudonyms};
 use crate::supervisor::{Effect, Input, Reason, seconds};
@@ -105,7 +105,7 @@ impl Daemon {
     }
 
     /// The configuration is read again, which may take a moment: what does not start would not come back.
-    fn ask_before_restart(&self, id: Option<Value>) {
+    pub(super) fn ask_before_restart(&self, id: Option<Value>) {
         let ask = Arc::clone(&self.administration.may_restart);
         self.start(async move {
             let answer = tokio::task::spawn_blocking(move || ask()).await;
@@ -116,10 +116,15 @@ impl Daemon {
     pub(super) fn on_may_restart(&mut self, id: Option<Value>, answer: Result<(), String>) {
         match &answer {
             Ok(()) => {
-                info!("Starting afresh, as was asked for on the local broker");
+                info!("Starting afresh, as was asked for");
                 self.administration.restarting = true;
             }
-            Err(error) => warn!("Not starting afresh, though that was asked for on the local broker: {error}"),
+            Err(error) => {
+                warn!("Not starting afresh, though that was asked for: {error}");
+                // A reload that leaves everything as it was is over as well.
+                notify::reloading();
+                notify::ready();
+            }
         }
         self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));
     }

@@ -113,7 +113,10 @@ pub async fn run(
     Ok(daemon.run(stops).await)
 }
 
-/// Returns a receiver of SIGTERM and SIGINT.
+/// Asks for a fresh start instead of an end: `systemctl reload`.
+const HANGUP: &str = "SIGHUP";
+
+/// Returns a receiver of SIGTERM, SIGINT and SIGHUP.
 ///
 /// # Errors
 ///
@@ -121,12 +124,14 @@ pub async fn run(
 pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let (sender, receiver) = mpsc::channel(2);
     task::spawn(async move {
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => HANGUP,
             };
             if sender.send(name).await.is_err() {
                 return;
@@ -134,6 +139,16 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
         }
     });
     Ok(receiver)
+}
+
+/// Waits for a signal that asks to stop; reloads on the way out are ignored.
+async fn next_stop(stops: &mut mpsc::Receiver<&'static str>) -> Option<&'static str> {
+    loop {
+        match stops.recv().await {
+            Some(HANGUP) => {}
+            who => return who,
+        }
+    }
 }
 
 struct Daemon {
@@ -272,8 +287,11 @@ impl Daemon {
             let due = self.due();
             tokio::select! {
                 who = stops.recv() => {
-                    info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
-                    break Ended::Leaving(Exit::Success);
+                    if who != Some(HANGUP) {
+                        info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
+                        break Ended::Leaving(Exit::Success);
+                    }
+                    self.ask_before_restart(None);
                 }
                 Some(event) = self.cloud_events.recv() => self.on_cloud(event),
                 Some(event) = self.local_events.recv() => self.on_local(event),
@@ -287,8 +305,8 @@ impl Daemon {
             self.carry_out();
         };
         let asked_again = tokio::select! {
-            () = self.stop() => stops.try_recv().ok(),
-            Some(who) = stops.recv() => Some(who),
+            () = self.stop() => stops.try_recv().ok().filter(|who| *who != HANGUP),
+            Some(who) = next_stop(&mut stops) => Some(who),
         };
         let Some(who) = asked_again else { return ended };
         warn!("{who}: leaving at once");
