@@ -271,6 +271,8 @@ async fn sighup_reloads_and_is_refused_while_the_configuration_is_wrong() {
     daemon.signal("HUP");
     daemon.logged("Not starting afresh, though that was asked for by SIGHUP").await;
     assert!(daemon.runs() && daemon.log().contains("acount: there is no such key"), "{}", daemon.log());
+    let ready = || daemon.notices().iter().filter(|notice| notice.contains("READY=1")).count() == 2;
+    support::eventually("the end of the refused reload", Duration::from_secs(5), || ready().then_some(()));
     fs::write(&path, format!("{text}[commands]\nmax_queued = 7\n")).unwrap();
     let mark = observer.mark();
     daemon.signal("HUP");

@@ -64,3 +64,19 @@ fn git(root: &Path, arguments: &[&str]) {
     let git = Command::new("git").env_clear().env("PATH", path).current_dir(root).args(arguments).status().unwrap();
     assert!(git.success(), "git {arguments:?}");
 }
+
+#[test]
+fn the_template_unit_is_the_unit_with_names_of_its_own() {
+    let lines = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(Path::new("systemd").join(name)).unwrap();
+        text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect()
+    };
+    let own = [" (%i)", " --config /etc/navien2mqtt/%i.toml", ":navien-password.%i", ":broker-password.%i", "-%i"];
+    let plain = |line: &String| own.iter().fold(line.clone(), |line, own| line.replace(own, ""));
+    let template: Vec<String> = lines("navien2mqtt@.service").iter().map(plain).collect();
+    let (mut template, mut unit) = (template, lines("navien2mqtt.service"));
+    template.retain(|line| line != "Environment=NAVIEN2MQTT_INSTANCE=%i");
+    template.sort();
+    unit.sort();
+    assert_eq!(template, unit);
+}

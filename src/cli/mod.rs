@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
 use crate::config::{Config, LogLevel, Problem, Surroundings};
@@ -117,6 +117,11 @@ impl From<Units> for UnitsChoice {
 #[cfg(feature = "simulator")]
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
+}
+
+/// Returns the definition of the command line, of which the man page and the completions are made.
+pub fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads the arguments and runs the command that they name.

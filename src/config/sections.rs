@@ -338,7 +338,7 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
     });
-    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| "navien2mqtt".to_owned());
+    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(surroundings));
     if s.wrote("client_certificate") != s.wrote("client_key") && r.knows(&s, &[]) {
         let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
         r.complain(&mut s, given, "client_certificate and client_key belong together");
@@ -369,13 +369,22 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         username,
         ca_file,
         client: certificate.zip(key),
-        client_id: client_id.unwrap_or_else(|| "navien2mqtt".to_owned()),
+        client_id: client_id.unwrap_or_else(|| own_name(surroundings)),
         base_topic,
     })
 }
 
 fn is_this_machine(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns the default of what tells instances on one broker apart. The template unit names the instance.
+fn own_name(surroundings: Surroundings<'_>) -> String {
+    let instance = (surroundings.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
+    match instance.filter(|name| !name.is_empty() && !name.contains(['+', '#'])) {
+        Some(instance) => format!("navien2mqtt-{instance}"),
+        None => "navien2mqtt".to_owned(),
+    }
 }
 
 fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {

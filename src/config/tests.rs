@@ -506,6 +506,17 @@ fn the_brokers_address_is_taken_apart() {
 }
 
 #[test]
+fn an_instance_of_the_template_unit_has_a_client_id_and_a_base_topic_of_its_own() {
+    let mut world = World::with_password();
+    world.variables.insert("NAVIEN2MQTT_INSTANCE", "cabin");
+    let broker = world.read(ACCOUNT).unwrap().broker;
+    assert_eq!((broker.client_id.as_str(), broker.base_topic.as_str()), ("navien2mqtt-cabin", "navien2mqtt-cabin"));
+    let text = format!("{ACCOUNT}[broker]\nclient_id = \"mine\"\nbase_topic = \"heaters\"\n");
+    let broker = world.read(&text).unwrap().broker;
+    assert_eq!((broker.client_id.as_str(), broker.base_topic.as_str()), ("mine", "heaters"));
+}
+
+#[test]
 fn the_state_directory_of_systemd_wins() {
     let mut world = World::with_password();
     let text = format!("{ACCOUNT}[state]\ndirectory = \"/here\"\n");

@@ -12,7 +12,7 @@ use super::{Daemon, Step, report};
 use crate::bridge::administration::Order;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
-use crate::io::journal;
+use crate::io::{journal, notify};
 use crate::model::Moment;
 use crate::navilink::pseudonyms::{Class, Pseudonyms};
 use crate::supervisor::{Effect, Input, Reason, seconds};
@@ -133,7 +133,14 @@ impl Daemon {
                 info!("Starting afresh, as was asked for {by}");
                 self.administration.restarting = true;
             }
-            Err(error) => warn!("Not starting afresh, though that was asked for {by}: {error}"),
+            Err(error) => {
+                warn!("Not starting afresh, though that was asked for {by}: {error}");
+                if matches!(request, RestartRequest::Signal) {
+                    // For systemd, a reload that leaves everything as it was is over as well.
+                    notify::reloading();
+                    notify::ready();
+                }
+            }
         }
         if let RestartRequest::LocalBroker(id) = request {
             self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));

@@ -107,24 +107,16 @@ pub fn log(event: &Event, state: State, known: bool) {
             warn!(state, reason = reason.code, "Connection to the cloud interrupted: {reason}");
         }
         Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => {
-            let (wait, of, max_attempts) = (seconds(*delay), of(*attempt, *max_attempts), max_attempts.unwrap_or(0));
-            let (delay_ms, code) = (millis(*delay), reason.code);
-            info!(
-                state,
-                attempt,
-                max_attempts,
-                delay_ms,
-                reason = code,
-                "Reconnecting in {wait}, attempt {of} ({reason})"
-            );
+            let (of, max_attempts, delay_ms) = (of(*attempt, *max_attempts), max_attempts.unwrap_or(0), millis(*delay));
+            let words = format!("Reconnecting in {}, attempt {of} ({reason})", seconds(*delay));
+            info!(state, attempt, max_attempts, delay_ms, reason = reason.code, "{words}");
         }
         Event::ReconnectionFailed { attempts } => {
             warn!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts");
         }
         Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => {
             let (of, strategy) = (of(*attempt, *max_attempts), strategy.as_str());
-            let max_attempts = max_attempts.unwrap_or(0);
-            warn!(state, attempt, max_attempts, strategy, "Starting recovery attempt {of}");
+            warn!(state, attempt, max_attempts = max_attempts.unwrap_or(0), strategy, "Starting recovery attempt {of}");
             let wait = seconds(*delay);
             let wait = wait.trim_end_matches(" s");
             info!(state, attempt, delay_ms = millis(*delay), strategy, "Waiting {wait} seconds before recovery");
