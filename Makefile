@@ -1,17 +1,24 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-home-assistant soak lint doc check-samples fuzz clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak lint doc check-samples reference deb msrv deny fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
 	@echo 'make test                 every test (installs mosquitto if it is missing)'
+	@echo 'make test-quick           those that are over within a minute: no outages, no simulated weeks'
 	@echo 'make test-home-assistant  a real Home Assistant judges the discovery (root; installs 1.3 GB below target/)'
+	@echo 'make test-reference-client  nwp500-python uses the simulated cloud (Python 3.14, or root and 200 MB below target/)'
 	@echo 'make soak HOURS=8         hours of random faults (default 1), with a table of recoveries and a verdict'
 	@echo 'make build                the release binary, target/release/navien2mqtt'
-	@echo 'make lint doc             formatting, clippy, documentation'
+	@echo 'make lint doc             formatting, clippy (the fuzz targets too), documentation'
+	@echo 'make msrv                 compiles everything with the oldest Rust that Cargo.toml allows'
+	@echo 'make deny                 licences, sources, versions and advisories of the dependencies (cargo-deny)'
 	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
+	@echo 'make deb                  a Debian package of this machine'"'"'s architecture, in target/debian/'
+	@echo 'make reference            man pages and shell completions anew, after a change of the command line or its documentation'
 	@echo 'make fuzz                 every fuzz target for a minute'
+	@echo 'make keep-corpus          adds the inputs that fuzzing found worth keeping to fuzz/seeds'
 
 prepare:
 	@scripts/prepare
@@ -36,12 +43,20 @@ demo: prepare
 
 test:
 	@scripts/prepare test
-	cargo test --locked --all-features
+	scripts/test
+
+test-quick:
+	@scripts/prepare test
+	scripts/test quick
 
 test-home-assistant:
 	@scripts/prepare soak
 	cargo build --locked --features simulator
 	scripts/home-assistant/run
+
+test-reference-client: prepare
+	cargo build --locked --features simulator
+	scripts/reference-client
 
 HOURS ?= 1
 SEED ?=
@@ -54,6 +69,9 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-features --all-targets -- -D warnings
 	cargo clippy --locked -- -D warnings
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	# Clippy links nothing, so the fuzzing engine, and clang for it, are not needed.
+	CUSTOM_LIBFUZZER_PATH=not/linked cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --all-features
@@ -64,8 +82,24 @@ check-samples: prepare
 	    NAVIEN_PASSWORD=sample BROKER_PASSWORD=sample target/debug/navien2mqtt check --config $$sample || exit 1; \
 	done
 
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	cargo +$(MSRV) check --locked --all-features --all-targets --target-dir target/msrv
+
+deny:
+	@scripts/deny
+
+reference: prepare
+	UPDATE_DOCS=1 cargo test --locked --quiet --test reference
+
+deb: prepare
+	scripts/deb
+
 fuzz: prepare
 	fuzz/run
+
+keep-corpus: prepare
+	fuzz/run --keep
 
 clean:
 	cargo clean

@@ -13,7 +13,7 @@ pub enum Exit {
     BadData = 65,
     /// The cloud is unavailable and recovery is exhausted.
     CloudUnavailable = 69,
-    /// A mistake of ours.
+    /// A mistake of ours, or the output of a command could not be written.
     Internal = 70,
     /// The cloud rejected the credentials.
     CredentialsRejected = 77,

@@ -6,9 +6,11 @@
 //! 2. [`io`] touches the world: connections, TLS, paho, REST, files, the journal, systemd, the clock.
 //! 3. [`supervisor`] decides, without a clock or a socket, when to sign in, dial, wait, recover or give up.
 //! 4. [`navilink`] speaks the cloud's protocol: topics, requests, and the decoding of everything a heater says.
-//! 5. [`bridge`] holds what is known of each heater and decides what stands on the local broker.
-//! 6. [`home_assistant`] is the table of entities that Home Assistant discovers.
-//! 7. `daemon` is the one loop that joins them.
+//! 5. [`heater`] is one heater: what is known of it, what it is asked for, and its commands.
+//! 6. [`home`] is the account: which heaters there are, and whose message it is.
+//! 7. [`outputs`] render what changes: on the local broker, and for Home Assistant.
+//! 8. [`bridge`] joins home and outputs.
+//! 9. `daemon` is the one loop that drives it all. [`model`] and [`units`] are what all of them share.
 //!
 //! [`cli`] offers them as commands, and the feature `simulator` adds a cloud and heaters to try them on.
 
@@ -17,9 +19,13 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
-pub mod home_assistant;
+pub mod foreign_text;
+pub mod heater;
+pub mod home;
 pub mod io;
+pub mod model;
 pub mod navilink;
+pub mod outputs;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;

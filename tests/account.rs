@@ -12,12 +12,26 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use navien2mqtt::io::rest::{EnsureError, Renewal, RestError};
+use navien2mqtt::io::rest::{EnsureError, Renewal, RestError, SignInError};
 use navien2mqtt::navilink::account::{ApiError, AwsCredentials};
 use navien2mqtt::simulator::{Fault, Options, RestAnswer};
 use secrecy::ExposeSecret;
 
 use self::cloud::{Cloud, EMAIL, LIST, OLD, PASSWORD, REFRESH, SECURED, SESSION, SIGN_IN};
+
+/// What the cloud said at a sign-in that the budget allowed.
+trait Said {
+    fn cloud(&self) -> &RestError;
+}
+
+impl Said for SignInError {
+    fn cloud(&self) -> &RestError {
+        match self {
+            SignInError::Failed(error) => error,
+            SignInError::TooSoon(error) => panic!("{error}"),
+        }
+    }
+}
 
 /// What a cloud in trouble answers, none of which is about our tokens.
 const TROUBLE: &[RestAnswer] = &[
@@ -142,6 +156,7 @@ async fn a_kept_refresh_token_that_the_cloud_does_not_know_calls_for_a_sign_in()
     let account = cloud.account();
     let error = account.ensure(Renewal::IfExpiring).await.unwrap_err();
     assert!(matches!(error, EnsureError::SignInNeeded(_)), "{error:?}");
+    cloud.let_an_hour_pass();
     account.sign_in().await.unwrap();
     account.ensure(Renewal::IfExpiring).await.unwrap();
     assert_eq!(cloud.calls(), [2, 1, 0, 0, 0]);
@@ -185,6 +200,7 @@ async fn a_cloud_that_is_gone_never_calls_for_a_sign_in() {
     // A new one, since a connection that is still open could break in more than one way.
     let account = cloud.account();
     let gone = cloud.simulator.faults();
+    cloud.let_an_hour_pass();
     cloud.simulator.stop().await;
     for renewal in [Renewal::Refused, Renewal::All] {
         let error = account.ensure(renewal).await.unwrap_err();
@@ -192,7 +208,7 @@ async fn a_cloud_that_is_gone_never_calls_for_a_sign_in() {
     }
     account.ensure(Renewal::IfExpiring).await.unwrap();
     let error = account.sign_in().await.unwrap_err();
-    assert!(!error.rejected() && !error.0.reached_cloud(), "{error:?}");
+    assert!(!error.rejected() && !error.cloud().reached_cloud(), "{error:?}");
     assert_eq!(gone.counters().rest(SIGN_IN), 1);
 }
 
@@ -214,7 +230,7 @@ async fn a_wrong_password_is_rejected_by_one_call() {
     let account = cloud.account_of(EMAIL, "wrong");
     let error = account.sign_in().await.unwrap_err();
     assert!(error.rejected(), "{error:?}");
-    assert_eq!(error.0.code(), Some(401));
+    assert_eq!(error.cloud().code(), Some(1001));
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
     assert!(account.aws_credentials().await.is_none());
     assert!(!cloud.tokens_file().exists());
@@ -226,12 +242,17 @@ async fn a_rejected_password_is_not_shown_again_even_by_another_run_unless_someb
     cloud.account_of(EMAIL, "wrong").sign_in().await.unwrap_err();
     let next_run = cloud.account_of(EMAIL, "wrong");
     let error = next_run.sign_in().await.unwrap_err();
-    assert!(error.rejected() && matches!(error.0, RestError::RejectedBefore { .. }), "{error:?}");
+    assert!(error.rejected() && matches!(error.cloud(), RestError::RejectedBefore { .. }), "{error:?}");
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
+    cloud.let_an_hour_pass();
     next_run.insist();
-    assert_eq!(next_run.sign_in().await.unwrap_err().0.code(), Some(401));
-    assert!(matches!(next_run.sign_in().await.unwrap_err().0, RestError::RejectedBefore { .. }), "asked for once");
+    assert_eq!(next_run.sign_in().await.unwrap_err().cloud().code(), Some(1001));
+    assert!(
+        matches!(next_run.sign_in().await.unwrap_err().cloud(), RestError::RejectedBefore { .. }),
+        "asked for once"
+    );
     assert_eq!(cloud.calls(), [2, 0, 0, 0, 0]);
+    cloud.let_an_hour_pass();
     cloud.account().sign_in().await.unwrap();
 }
 
@@ -241,6 +262,7 @@ async fn tokens_that_a_command_by_hand_got_are_taken_over_before_the_password_is
     cloud.signed_in().await;
     let daemon = cloud.account();
     cloud.simulator.faults().set(Fault::ExpireTokens);
+    cloud.let_an_hour_pass();
     cloud.account().sign_in().await.unwrap();
     daemon.ensure(Renewal::All).await.unwrap();
     assert_eq!(cloud.calls()[0], 2, "the daemon did not sign in");
@@ -261,7 +283,7 @@ async fn a_rejection_in_the_envelope_counts_although_http_says_200() {
     let cloud = Cloud::new().await;
     cloud.answer(Some(SIGN_IN), RestAnswer::Envelope(401));
     let error = cloud.account().sign_in().await.unwrap_err();
-    assert!(error.rejected() && matches!(&error.0, RestError::Api(ApiError::Code { code: 401, .. })), "{error:?}");
+    assert!(error.rejected() && matches!(error.cloud(), RestError::Api(ApiError::Code { code: 401, .. })), "{error:?}");
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
 }
 
@@ -271,15 +293,15 @@ async fn trouble_at_sign_in_is_no_rejection_and_is_told_apart() {
         let cloud = Cloud::new().await;
         cloud.answer(Some(SIGN_IN), *answer);
         let error = cloud.account().sign_in().await.unwrap_err();
-        assert!(!error.rejected() && error.0.reached_cloud(), "{answer:?}: {error:?}");
+        assert!(!error.rejected() && error.cloud().reached_cloud(), "{answer:?}: {error:?}");
         assert_eq!(cloud.calls(), [1, 0, 0, 0, 0], "{answer:?}: nothing is tried again here");
-        let right = match (answer, &error.0) {
+        let right = match (answer, error.cloud()) {
             (RestAnswer::Status(given), RestError::Api(ApiError::Http { status, retry_after: None, .. })) => {
                 given == status
             }
             (RestAnswer::Envelope(given), RestError::Api(ApiError::Code { code, .. })) => i64::from(*given) == *code,
             (RestAnswer::TooMany(7), RestError::Api(ApiError::Http { status: 429, .. })) => {
-                pause(&error.0) == Some(Duration::from_secs(7))
+                pause(error.cloud()) == Some(Duration::from_secs(7))
             }
             (RestAnswer::Html, RestError::Api(error)) => *error == ApiError::NotJson("HTML"),
             (RestAnswer::Empty, RestError::Api(error)) => *error == ApiError::NotJson("an empty body"),
@@ -309,7 +331,7 @@ async fn an_answer_that_takes_too_long_is_not_waited_for() {
 async fn a_cloud_with_another_certificate_is_not_shown_the_password() {
     let (cloud, other) = (Cloud::new().await, Cloud::new().await);
     let error = cloud.account_trusting(&other.simulator.ca_file).sign_in().await.unwrap_err();
-    assert!(matches!(error.0, RestError::Certificate(_)), "{error:?}");
+    assert!(matches!(error.cloud(), RestError::Certificate(_)), "{error:?}");
     assert_eq!(cloud.calls(), [0, 0, 0, 0, 0]);
 }
 
@@ -405,6 +427,7 @@ async fn a_damaged_token_file_counts_as_absent_and_is_replaced() {
         let error = cloud.account().ensure(Renewal::IfExpiring).await.unwrap_err();
         assert!(matches!(error, EnsureError::SignInNeeded(_)), "{damaged}: {error:?}");
     }
+    cloud.let_an_hour_pass();
     cloud.signed_in().await;
     cloud.account().ensure(Renewal::IfExpiring).await.unwrap();
     assert_eq!(cloud.calls(), [2, 0, 0, 0, 0]);

@@ -3,12 +3,16 @@
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
 use navien2mqtt::simulator::Fault;
+use program::{program, run_with_input};
 use serde_json::{Value, json};
 use support::observer::{Observer, Seen};
 use support::rig::{Daemon, HEATER, Rig};
@@ -38,8 +42,9 @@ fn heater_says(rig: &Rig, status: &Value) {
     rig.cloud().faults().set(Fault::Malformed { payload: Some(payload) });
 }
 
+/// Returns 0 to anybody but root: a process that is not dumpable hides what it has open.
 fn open_files(daemon: &Daemon) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,7 +135,8 @@ async fn diagnostics_say_a_lot_and_no_secret() {
     assert_eq!((&data["links"]["cloud"]["up"], &data["links"]["local"]["up"]), (&json!(true), &json!(true)));
     assert_eq!(data["log_level"], "debug");
     let seen = &data["heaters"][0];
-    assert_eq!(seen["mac"], "********fca0");
+    let mac = seen["mac"].as_str().unwrap();
+    assert!(mac.starts_with("02000000") && mac.len() == 12, "{mac}");
     assert_eq!(seen["unknown_fields"]["status: brandNew"], 1);
     assert_eq!(seen["odd_values"]["status: `operationMode`: expected one of 0, 32, 64, 96, found 33"], 1);
     assert!(data["counters"]["messages"]["status"].as_u64() >= Some(2), "{}", data["counters"]);
@@ -148,6 +154,72 @@ async fn diagnostics_say_a_lot_and_no_secret() {
         ["demo-password", "demo@example.com", "example.com", HEATER, "x-amz-", "secret-argument", "secret-url"];
     for secret in secrets.chain(others) {
         assert!(!text.contains(&secret.to_lowercase()), "{secret} is in {text}");
+    }
+}
+
+/// What the first user of a real heater sends us: it can be read, and nobody can tell whose heater it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn diagnostics_carry_what_the_cloud_said_under_pseudonyms_and_decode_reads_it() {
+    let mut rig = Rig::new(2).await;
+    rig.more = format!("[[device]]\nmac = \"{HEATER}\"\nname = \"Müllers Gartenhaus\"\n");
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    for name in ["status", "info", "energy", "reservations", "diagnostics", "firmware", "tou"] {
+        observer.wait(&heater(name), any).await;
+    }
+    let text = format!("{HEATER} of Müllers Gartenhaus (MÜLLERS GARTENHAUS), 04:78:63:32:FC:A0, demo@example.com");
+    heater_says(&rig, &json!({ "brandNew": text, "operationMode": 33 }));
+    observer.wait(&heater("status"), |seen| seen.json()["operation_mode"] == Value::Null).await;
+    let mark = observer.mark();
+    observer.publish(&heater("set/temperature"), "120");
+    observer.after(mark, &heater("result"), |seen| seen.json()["status"] == "confirmed").await;
+
+    let response = ask(&observer, "diagnostics", "").await;
+    let whole = response.to_string();
+    assert!(whole.len() <= 128 << 10, "{}", whole.len());
+    let input = run_with_input(&mut program(&["decode"]), whole.as_bytes());
+    assert_eq!((input.code, input.err.as_str()), (Some(0), ""));
+    let read: Vec<Value> = input.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(read.len(), response["data"]["raw_messages"].as_array().unwrap().len());
+    for kind in [
+        "status",
+        "info",
+        "energy_daily",
+        "energy_monthly",
+        "reservations",
+        "diagnostics",
+        "firmware",
+        "tou",
+        "request",
+        "device_list",
+        "rest",
+    ] {
+        assert!(read.iter().any(|line| line["kind"] == kind), "{kind} is not in {read:#?}");
+    }
+    let listed = read.iter().find(|line| line["kind"] == "device_list").unwrap();
+    let mac = &response["data"]["heaters"][0]["mac"];
+    assert_eq!((&listed["decoded"]["heaters"][0]["mac"], &listed["status"]), (mac, &json!(200)));
+    assert_eq!(response["data"]["configuration"]["device"][0]["mac"], *mac);
+    let tokens: Value =
+        serde_json::from_slice(&fs::read(rig.folder.path().join("state/tokens.json")).unwrap()).unwrap();
+    let client = fs::read_to_string(rig.folder.path().join("state/client-id.json")).unwrap();
+    let client = client.split('"').find(|text| text.starts_with("navien2mqtt-")).unwrap();
+    let private = [
+        HEATER,
+        "04:78",
+        "gartenhaus",
+        "simulated heater",
+        "56496061bt",
+        "25004",
+        "25005",
+        "33.68",
+        "demo-password",
+        "example.com",
+    ];
+    let private = private.into_iter().chain([client, tokens["access"].as_str().unwrap()]);
+    let whole = whole.replace("@example.com", "").to_lowercase();
+    for value in private {
+        assert!(!whole.contains(&value.to_lowercase()), "{value} is in {response:#}");
     }
 }
 
@@ -173,10 +245,9 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     observer.after(left, &heater("firmware"), any).await;
     assert!(daemon.runs());
     // Nothing is inherited, not even the sockets that paho never closes.
-    let end = Instant::now() + Duration::from_secs(10);
+    let mut limit = support::Limit::of(Duration::from_secs(10));
     while open_files(&daemon) > files {
-        assert!(Instant::now() < end, "{} files are open, it had been {files}", open_files(&daemon));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(limit.pause().await, "{} files are open, it had been {files}", open_files(&daemon));
     }
     let notices = daemon.notices();
     let place = |words: &str| notices.iter().rposition(|notice| notice.contains(words));
@@ -186,6 +257,83 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     assert_eq!((counters.rest("/user/sign-in"), counters.connects), (1, 2), "the tokens were kept");
     daemon.signal("TERM");
     assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_reloads_and_is_refused_while_the_configuration_is_wrong() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    let path = rig.folder.path().join("navien2mqtt.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[account]", "[acount]")).unwrap();
+    daemon.signal("HUP");
+    daemon.logged("Not starting afresh, though that was asked for by SIGHUP").await;
+    assert!(daemon.runs() && daemon.log().contains("acount: there is no such key"), "{}", daemon.log());
+    let ready = || daemon.notices().iter().filter(|notice| notice.contains("READY=1")).count() == 2;
+    support::eventually("the end of the refused reload", Duration::from_secs(5), || ready().then_some(()));
+    fs::write(&path, format!("{text}[commands]\nmax_queued = 7\n")).unwrap();
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "offline").await;
+    let reloaded = |seen: &Seen| seen.json()["configuration"]["commands"]["max_queued"] == 7;
+    observer.after(mark, &topic("bridge/info"), reloaded).await;
+    observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "online").await;
+    assert!(daemon.notices().iter().any(|notice| notice.starts_with("RELOADING=1")), "{:?}", daemon.notices());
+    assert_eq!(observer.all(mark, &topic("bridge/response/restart")).len(), 0, "nobody on the broker has asked");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+/// Lives, times and counters at the ends of their ranges, a FIFO, a link, and the draft of a killed write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_state_file_keeps_the_daemon_from_starting() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let state = rig.folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let (huge, past) = (u64::MAX >> 1, -1e300);
+    let tokens = |aws: Value| {
+        json!({ "email": "demo@example.com", "access": "a", "refresh": "r", "jwt_issued": 1, "jwt_life": huge,
+            "aws": aws, "aws_issued": huge, "aws_life": huge, "user_type": "O" })
+    };
+    let outage = json!({ "outages": u64::MAX, "last_outage": 1e300, "outage_since": past, "refusals": u32::MAX });
+    let rejected = json!({ "at": u64::MAX, "salt": 0, "digest": [] });
+    for (name, value) in [
+        ("tokens.json", tokens(json!(["k", "s", "t"]))),
+        ("outage.json", outage),
+        ("rejected.json", rejected),
+        ("sign-ins.json", json!([past, 1e300, 1])),
+        ("client-id.json", json!("\u{202e}")),
+        (".tokens.json.4711", json!({})),
+    ] {
+        fs::write(state.join(name), value.to_string()).unwrap();
+    }
+    assert!(std::process::Command::new("mkfifo").arg(state.join("memory.json")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", state.join("heaters.json")).unwrap();
+    let mut daemon = rig.run();
+    observer.wait(&heater("status"), any).await;
+    assert!(!state.join(".tokens.json.4711").exists());
+    // Outages that cannot be counted any further are no reason to end either.
+    let mark = observer.mark();
+    rig.cloud().faults().set(Fault::Reset);
+    observer.after(mark, &topic("bridge/connection"), |seen| seen.json()["state"] == "connected").await;
+    assert!(daemon.runs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_the_memory_is_left_behind_by_a_crash() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&heater("status"), any).await;
+    let pid = daemon.pid().to_string();
+    assert!(
+        std::process::Command::new("prlimit").args(["--core=unlimited", "--pid", &pid]).status().unwrap().success()
+    );
+    daemon.signal("ABRT");
+    assert!(!daemon.ended(Duration::from_secs(10)).await.core_dumped());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::rig::Rig;
@@ -27,13 +27,12 @@ fn script(folder: &Path, body: &str) -> PathBuf {
 }
 
 async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(20);
+    let mut limit = support::Limit::of(Duration::from_secs(20));
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(limit.pause().await, "{what}");
     }
 }
 
@@ -148,4 +147,49 @@ async fn alerts_that_cannot_be_told_cost_a_line_each_and_nothing_else() {
     rig.start_cloud().await;
     daemon.logged("Recovery successful").await;
     assert!(!daemon.log().contains("geheim"), "{}", daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_outlives_the_process_is_told_once_and_once_when_it_is_over() {
+    let mut rig = Rig::new(1).await;
+    let told = rig.folder.path().join("told");
+    let command = script(rig.folder.path(), &format!("cat >> {}", told.display()));
+    rig.more = format!(
+        "[reconnect]\nmax_attempts = 1\ninitial_delay = \"100ms\"\n[recovery]\nmax_attempts = 1\n\
+         initial_delay = \"100ms\"\n[alerts]\ncommand = [{command:?}]\n"
+    );
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    daemon.logged("Connected to the cloud").await;
+    rig.stop_cloud().await;
+    assert_eq!(daemon.ended(Duration::from_secs(20)).await.code(), Some(69));
+    assert!(daemon.log().contains("Failed for good"), "{}", daemon.log());
+    for _ in 0..2 {
+        daemon = rig.run();
+        assert_eq!(daemon.ended(Duration::from_secs(20)).await.code(), Some(69));
+        assert!(!daemon.log().contains("Failed for good"), "{}", daemon.log());
+        assert!(daemon.log().contains("Failed again, the outage goes on"), "{}", daemon.log());
+    }
+    rig.start_cloud().await;
+    let mark = observer.mark();
+    daemon = rig.run();
+    daemon.logged("Connected again after").await;
+    let connected = |seen: &support::observer::Seen| seen.json()["state"] == "connected";
+    let connection = observer.after(mark, "navien2mqtt/bridge/connection", connected).await.json();
+    assert_eq!(connection["outages"], 1, "{connection}");
+    assert!(connection["last_outage_seconds"].as_f64().unwrap() > 0.2, "{connection}");
+    let read = || fs::read_to_string(&told).unwrap_or_default();
+    let events = || -> Vec<Value> {
+        let objects = read().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
+        objects.iter().map(|object| object["event"].clone()).collect()
+    };
+    until("the success is told", || events().contains(&Value::from("connected")).then_some(())).await;
+    assert_eq!(events(), ["reconnection_failed", "failed", "connected"]);
+    daemon.signal("TERM");
+    daemon.ended(Duration::from_secs(10)).await;
+    let mark = observer.mark();
+    let _daemon = rig.run();
+    let connection = observer.after(mark, "navien2mqtt/bridge/connection", connected).await.json();
+    assert_eq!(connection["outages"], 1, "a restart is no outage: {connection}");
+    assert!(connection["last_outage_seconds"].is_f64(), "{connection}");
 }

@@ -9,12 +9,16 @@ const OUTSIDE: &[&str] = &["tokio", "paho_mqtt", "reqwest", "sd_notify", "rustls
 /// What each pure module may name of this crate.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
+    ("foreign_text", &["foreign_text"]),
+    ("model", &["model", "foreign_text"]),
     ("units", &["units"]),
-    ("navilink", &["navilink", "units"]),
-    ("home_assistant", &["home_assistant", "navilink", "units"]),
-    ("bridge", &["bridge", "navilink", "home_assistant", "units"]),
-    ("config", &["config", "units"]),
-    ("io", &["io", "navilink", "config", "units"]),
+    ("navilink", &["navilink", "model", "units", "foreign_text"]),
+    ("heater", &["heater", "navilink", "model", "units"]),
+    ("home", &["home", "heater", "navilink", "model", "units"]),
+    ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
+    ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
+    ("config", &["config", "model", "units", "foreign_text"]),
+    ("io", &["io", "navilink", "supervisor", "config", "model", "units", "foreign_text"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {
@@ -90,6 +94,30 @@ fn the_supervisor_needs_the_standard_library_only() {
             let ours = ["std::", "super::", "self::", "crate::supervisor"].iter().any(|p| rest.starts_with(p));
             let submodule = rest.chars().next().is_some_and(char::is_uppercase);
             assert!(ours || submodule, "{}:{}: {line}", path.display(), number + 1);
+        }
+    }
+}
+
+/// The most lines of production code in a file, and in a function.
+const LONGEST_FILE: usize = 450;
+const LONGEST_FUNCTION: usize = 60;
+
+#[test]
+fn no_file_and_no_function_is_too_long() {
+    for path in sources("").into_iter().filter(|path| !path.to_string_lossy().contains("tests")) {
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        let lines: Vec<&str> = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).collect();
+        assert!(lines.len() <= LONGEST_FILE, "{}: {} lines", path.display(), lines.len());
+        for (at, line) in lines.iter().enumerate() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let head: Vec<&str> = line.split(['(', '<']).next().unwrap_or_default().split_whitespace().collect();
+            let named = head.iter().position(|word| *word == "fn").is_some_and(|place| place + 2 == head.len());
+            if !named || head.iter().any(|word| word.starts_with(['/', '"'])) {
+                continue;
+            }
+            let end = format!("{indent}}}");
+            let length = lines[at..].iter().position(|line| *line == end).map_or(1, |place| place + 1);
+            assert!(length <= LONGEST_FUNCTION, "{}:{}: {length} lines", path.display(), at + 1);
         }
     }
 }

@@ -44,8 +44,7 @@ async fn a_status_is_on_the_local_broker_within_five_seconds_of_the_start() {
     let rig = Rig::new(1).await;
     let observer = rig.observer().await;
     let daemon = rig.run();
-    let status = observer.wait(&heater("status"), any).await;
-    assert!(status.at.duration_since(daemon.started) < Duration::from_secs(5));
+    let status = observer.within(Duration::from_secs(5), 0, &heater("status"), any).await;
     let decoded = status.json();
     assert!(decoded["dhw_temperature"].is_f64() && decoded["received_at"].is_string(), "{decoded}");
     assert_eq!(decoded["units"], "us");
@@ -145,10 +144,11 @@ async fn a_reset_of_the_clouds_connection_is_survived_with_everything_restored_o
     let daemon = rig.run();
     observer.wait(&heater("status"), any).await;
     let filters = rig.cloud().counters().filters;
-    for outage in 1..=3u64 {
+    // A third session that lives for less than a minute would be waited out.
+    for outage in 1..=2u64 {
         let mark = observer.mark();
-        rig.cloud().faults().set(Fault::Reset);
         let cut = Instant::now();
+        rig.cloud().faults().set(Fault::Reset);
         observer.after(mark, &topic("bridge/event"), event("connection_interrupted")).await;
         observer.after(mark, &topic("bridge/connection"), state("reconnecting")).await;
         let back = observer
@@ -217,8 +217,7 @@ async fn a_start_without_internet_is_a_good_start() {
     rig.stop_cloud().await;
     let observer = rig.observer().await;
     let daemon = rig.run();
-    let ready = daemon.notified("READY=1").await;
-    assert!(ready.duration_since(daemon.started) < Duration::from_secs(5));
+    daemon.notified_within(Duration::from_secs(5), "READY=1").await;
     daemon.notified("STATUS=reconnecting, attempt 3").await;
     daemon.notified("WATCHDOG=1").await;
     let connection = observer.wait(&topic("bridge/connection"), state("reconnecting")).await.json();

@@ -8,13 +8,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use self::program::{Outcome, program, run};
+use self::program::{Outcome, program, run, run_to_file};
 
-const ACCOUNT: &str = "[account]\nemail = \"you@example.com\"\n";
+const ACCOUNT: &str = "[account]\nemail = \"me@example.org\"\n";
 
 /// A folder with one configuration in it.
 struct Configured {
@@ -24,7 +25,9 @@ struct Configured {
 impl Configured {
     fn new(text: impl AsRef<[u8]>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("test.toml"), text).unwrap();
+        let path = folder.path().join("test.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Self { folder }
     }
 
@@ -55,9 +58,14 @@ fn every_sample_is_good() {
     let samples = samples();
     assert!(samples.len() >= 6, "{samples:?}");
     for sample in samples {
-        let checked = run(program(&["check", "--config", sample.to_str().unwrap()]).env("NAVIEN_PASSWORD", "secret"));
-        assert_eq!((checked.code, checked.err.as_str()), (Some(0), ""), "{}", sample.display());
-        assert_eq!(checked.out, format!("{}: good\n", sample.display()));
+        let mut check = program(&["check", "--config", sample.to_str().unwrap()]);
+        let checked = run(check.env("NAVIEN_PASSWORD", "secret").env("BROKER_PASSWORD", "secret"));
+        // The address is to be put in by the reader, and the simulator's password is no secret.
+        let meant =
+            ["email: warning: is that of the sample", "simulator.toml:4:12: account.password: warning: is in a file"];
+        let warnings = checked.err.lines().filter(|line| !meant.iter().any(|meant| line.contains(meant)));
+        assert_eq!((checked.code, warnings.collect::<Vec<_>>()), (Some(0), Vec::new()), "{}", sample.display());
+        assert!(checked.out.starts_with(&format!("{}: good", sample.display())), "{checked:?}");
     }
 }
 
@@ -202,7 +210,7 @@ fn mistakes_on_the_command_line_are_mistakes_of_usage() {
 fn help_and_version_go_to_standard_output() {
     let version = run(&mut program(&["--version"]));
     assert_eq!((version.code, version.err.as_str()), (Some(0), ""));
-    assert_eq!(version.out, format!("navien2mqtt {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.out, concat!("navien2mqtt ", env!("NAVIEN2MQTT_VERSION"), "\n"));
     for arguments in [&["--help"] as &[&str], &["help"], &["check", "--help"]] {
         let help = run(&mut program(arguments));
         assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{arguments:?}");
@@ -314,4 +322,26 @@ fn commands_with_a_bad_configuration_end_before_they_open_a_socket() {
         assert!(outcome.err.contains(":9:13: broker.client_id: must not be empty"), "{command}: {}", outcome.err);
         assert!(nobody_called(&listener), "{command}");
     }
+}
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_no_success() {
+    let configured = Configured::new(format!("{ACCOUNT}password = \"secret\"\n"));
+    let path = configured.path();
+    for arguments in
+        [&["check", "--config", &path][..], &["decode"], &["--help"], &["decode", "--help"], &["--version"]]
+    {
+        let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+        let outcome = run_to_file(&mut program(arguments), br#"{"dhwUse": 2}"#, full());
+        assert_eq!(outcome.code, Some(70), "{arguments:?}");
+        assert!(outcome.err.starts_with("standard output cannot be written: No space left"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let outcome = run_to_file(&mut program(&["--help"]), b"", writer);
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
 }

@@ -101,10 +101,39 @@ fn absent_fields_are_null_and_no_problem() {
 }
 
 #[test]
+fn a_message_of_another_kind_is_named_with_what_of_it_cannot_be_read() {
+    let energy = json!({"response": {"command": 16_777_225, "usage": [{"year": 2026, "month": 13, "data": []}]}});
+    let outcome = decode(&[], energy.to_string());
+    assert_eq!(shown(&outcome)["days"], json!([]));
+    let said: Vec<&str> = outcome.err.lines().collect();
+    assert!(said.len() == 2 && said[0] == "a message of the kind `energy_daily`", "{said:?}");
+    assert!(said[1].starts_with("`usage[0].month`"), "{said:?}");
+    let outcome = decode(&[], json!({"status": {"dhwUse": 2, "brandNew": 1}}).to_string());
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), "`brandNew`: not known, and left out\n"));
+}
+
+#[test]
+fn a_diagnostics_answer_is_read_whole_one_line_a_message() {
+    let topic = "cmd/52/navilink-020000000001/me/res";
+    let status: Value = serde_json::from_str(MESSAGE).unwrap();
+    let answer = json!({"ok": true, "data": {"raw_messages": [
+        {"topic": topic, "at": "2026-11-26T12:00:00Z", "payload": status},
+        {"topic": topic, "payload": "<html>"},
+        {"call": "/device/list", "status": 200, "payload": {"code": 200, "msg": "SUCCESS", "data": []}},
+    ]}});
+    let outcome = decode(&[], answer.to_string());
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
+    let lines: Vec<Value> = outcome.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let golden: Value = serde_json::from_str(STATUS_US).unwrap();
+    assert_eq!((&lines[0]["kind"], &lines[0]["decoded"]), (&json!("status"), &golden));
+    assert!(lines[1]["problems"][0].as_str().unwrap().starts_with("the message is not JSON"), "{}", lines[1]);
+    assert_eq!((&lines[2]["kind"], lines.len()), (&json!("device_list"), 3));
+}
+
+#[test]
 fn what_cannot_be_decoded_is_bad_data_and_says_why() {
     let neither = "neither a `status` nor a `feature` object is in it";
     let request = json!({"clientID": "me", "request": {"command": 16_777_219, "deviceType": 52}}).to_string();
-    let energy = json!({"response": {"command": 16_777_225, "usage": []}}).to_string();
     for (input, reason) in [
         ("", "the message is not JSON"),
         ("nonsense", "the message is not JSON"),
@@ -113,9 +142,8 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
         ("42", "the message is not a JSON object"),
         ("{}", neither),
         ("{\"hello\": 1}", neither),
-        ("{\"command\": 16777225, \"usage\": []}", neither),
         ("{\"response\": {\"status\": []}}", neither),
-        (energy.as_str(), neither),
+        ("{\"raw_messages\": []}", "no message is recorded"),
         (request.as_str(), "this is a request to a heater"),
     ] {
         let outcome = decode(&[], input);
@@ -123,6 +151,11 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
         assert!(outcome.err.contains(reason), "{input}: {}", outcome.err);
         assert_eq!(outcome.err.lines().count(), 1, "{input}: {}", outcome.err);
     }
+}
+
+#[test]
+fn a_byte_order_mark_before_the_input_is_ignored() {
+    assert_golden(&decode(&[], format!("\u{feff}{MESSAGE}")), STATUS_US);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Holds the documentation to what the program does.
 
-use navien2mqtt::bridge::events::EVENT_TYPES;
+use navien2mqtt::heater::events::EVENT_TYPES;
 use navien2mqtt::navilink::{feature, status};
 
 #[test]

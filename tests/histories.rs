@@ -11,6 +11,7 @@ mod world;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use driver::{Driver, MOVES};
@@ -256,8 +257,11 @@ fn the_documentation_shows_what_the_strategies_do() {
 #[test]
 fn random_weeks_keep_the_invariants_and_always_end_connected() {
     let begun = Instant::now();
-    let with = weeks(Some(Duration::from_secs(5)));
-    let without = weeks(None);
+    let (with, without) = thread::scope(|scope| {
+        let with = scope.spawn(|| weeks(Some(Duration::from_secs(5))));
+        let without = weeks(None);
+        (with.join().unwrap(), without)
+    });
     let table = table(&with, &without);
     eprintln!("seeds 0 to {}, {:?}\n{table}", WEEKS - 1, begun.elapsed());
     hold("docs/recovery.md", "<!-- histories -->", "<!-- end of histories -->", &table);
@@ -266,6 +270,9 @@ fn random_weeks_keep_the_invariants_and_always_end_connected() {
         assert!(quantile(times, 0.5) <= 3.0 && quantile(times, 0.99) <= 6.0, "{fault:?}");
     }
 }
+
+/// So many inputs in a row are tried in every order.
+const DEPTH: u32 = 7;
 
 #[test]
 fn every_state_that_can_be_reached_has_a_way_back() {
@@ -278,7 +285,7 @@ fn every_state_that_can_be_reached_has_a_way_back() {
     let mut seen = HashSet::new();
     let mut edge = vec![Driver::new(settings, Instant::now())];
     let (mut depth, mut longest) = (0, Duration::ZERO);
-    while begun.elapsed() < Duration::from_secs(8) && !edge.is_empty() {
+    while depth < DEPTH {
         let mut next = Vec::new();
         for driver in &edge {
             for number in 0..MOVES {
@@ -299,5 +306,4 @@ fn every_state_that_can_be_reached_has_a_way_back() {
             begun.elapsed()
         );
     }
-    assert!(depth >= 5, "{depth}");
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
-use navien2mqtt::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
+use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
 use navien2mqtt::units::UnitSystem;
 use serde_json::{Map, Value};
 use world::{bare, everything, heater, published, the_bridge, usual};

@@ -57,6 +57,7 @@ fn all() -> Vec<Trial> {
     trials![
         network::a_link_that_is_down_for_five_minutes,
         endurance::fifty_outages_in_a_row_leave_nothing_behind,
+        sign_in::a_wrong_password_that_cannot_be_remembered,
         sign_in::a_429_with_retry_after,
         sign_in::a_500,
         sign_in::a_503,

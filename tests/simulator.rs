@@ -163,13 +163,19 @@ async fn every_rest_call_answers_in_its_envelope() {
     assert_eq!(first["data"][0]["deviceInfo"]["macAddress"], MAC);
 
     let device = json!({"macAddress": MAC, "additionalValue": "5322"});
-    for path in ["/device/info", "/device/firmware/info", "/device/error/list"] {
+    for path in ["/device/info", "/device/firmware/info"] {
         let (status, answer) = rest.call(path, device.clone()).await;
         assert_eq!((status, &answer["code"]), (200, &json!(200)), "{path}");
         assert!(!answer["data"].is_null(), "{path}");
     }
-    let query = [("macAddress", MAC), ("additionalValue", "5322"), ("controllerId", "1"), ("userType", "O")];
-    assert!(rest.get("/device/tou", &query).await.1["data"]["touInfo"].is_object());
+    let tou = async |controller| {
+        let query = [("macAddress", MAC), ("additionalValue", "5322"), ("controllerId", controller), ("userType", "O")];
+        rest.get("/device/tou", &query).await
+    };
+    assert!(tou("56496061BT00025004").await.1["data"]["touInfo"].is_object());
+    assert_eq!(tou("1").await.0, 500);
+    let (status, answer) = rest.call("/device/error/list", device).await;
+    assert_eq!((status, &answer["msg"]), (404, &json!("COMMON_NOT_AUTHORIZED")));
     let stranger = json!({"macAddress": "000000000000", "additionalValue": "5322"});
     assert_eq!(rest.call("/device/info", stranger).await.1["code"], 404);
 }
@@ -196,7 +202,7 @@ async fn each_renewal_brings_its_own_fields_only() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_expired_token_are_401() {
+async fn a_wrong_password_is_1001_and_an_expired_token_401() {
     let options = Options { jwt_life: Duration::ZERO, ..Options::default() };
     let simulator = Simulator::start(options).await.unwrap();
     let rest = Rest::signed_in(&simulator).await;
@@ -204,7 +210,10 @@ async fn a_wrong_password_and_an_expired_token_are_401() {
     assert_eq!((status, &answer["code"]), (401, &json!(401)));
     let wrong = json!({"userId": simulator.email, "password": "wrong"});
     let (status, answer) = rest.post("/user/sign-in", wrong).await.unwrap();
-    assert_eq!((status, &answer["code"]), (401, &json!(401)));
+    assert_eq!((status, &answer["code"], &answer["msg"]), (200, &json!(1001), &json!("INVALID_USER_PASSWORD")));
+    let nobody = json!({"userId": "nobody@example.com", "password": "wrong"});
+    let (status, answer) = rest.post("/user/sign-in", nobody).await.unwrap();
+    assert_eq!((status, &answer["msg"]), (200, &json!("USER_NOT_FOUND")));
 }
 
 #[tokio::test]
@@ -217,6 +226,9 @@ async fn rest_faults_happen_as_often_as_asked() {
     };
     arm(RestAnswer::Status(503));
     assert_eq!(rest.sign_in().await.unwrap().0, 503);
+    arm(RestAnswer::Gateway(401));
+    let (status, answer) = rest.sign_in().await.unwrap();
+    assert_eq!((status, answer), (401, json!({ "message": "Unauthorized" })));
     arm(RestAnswer::Envelope(500));
     let (status, answer) = rest.sign_in().await.unwrap();
     assert_eq!((status, &answer["code"]), (200, &json!(500)));

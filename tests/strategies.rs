@@ -6,14 +6,13 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use navien2mqtt::navilink::command;
 use navien2mqtt::simulator::counters::Counters;
 use navien2mqtt::simulator::{Fault, RestAnswer};
 use serde_json::{Value, json};
 use support::observer::{Observer, Seen};
-use support::rig::{Daemon, HEATER, Rig};
+use support::rig::{Daemon, HEATER, Rig, requests_come_once_a_second};
 
 /// The cloud stays in reach all the time, and the delays are to hold exactly.
 const REACHABILITY: &str = "[reachability]\nenabled = false\n";
@@ -28,6 +27,10 @@ fn topic(rest: &str) -> String {
 
 fn state(wanted: &str) -> impl Fn(&Seen) -> bool + '_ {
     move |seen| seen.json()["state"] == wanted
+}
+
+fn event(wanted: &str) -> impl Fn(&Seen) -> bool + '_ {
+    move |seen| seen.json()["event"] == wanted
 }
 
 /// A daemon that was connected once.
@@ -92,11 +95,10 @@ impl Stage {
         (self.rest("/auth/refresh"), self.rest("/auth/session/refresh"), self.rest("/device/list"))
     }
 
-    async fn request_reconnect(&self) -> Instant {
+    async fn request_reconnect(&self) {
         self.observer.publish(&topic("bridge/request/reconnect"), r#"{"id":"now"}"#);
         let response = self.observer.after(self.mark, &topic("bridge/response/reconnect"), |_| true).await;
         assert_eq!(response.json(), json!({ "ok": true, "id": "now" }));
-        response.at
     }
 
     /// Connected, with everything there once, counters at 0 and requests as before.
@@ -110,17 +112,8 @@ impl Stage {
         assert_eq!((counters.connects, counters.active), (2, 1), "{counters:?}");
         assert_eq!(counters.filters, 2 * self.before.filters, "each subscription once: {counters:?}");
         assert_eq!(counters.violations, 0, "{counters:?}");
-        self.requests_come_once_a_second().await;
+        requests_come_once_a_second(self.rig.cloud()).await;
         assert!(!self.daemon.log().contains("Not healthy"), "{}", self.daemon.log());
-    }
-
-    async fn requests_come_once_a_second(&self) {
-        let asked = || self.rig.cloud().counters().requests(command::STATUS.into());
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let before = asked();
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let count = asked() - before;
-        assert!((2..=4).contains(&count), "{count} requests in three seconds");
     }
 }
 
@@ -245,7 +238,7 @@ async fn exponential_backoff_waits_longer_each_time_and_renews_the_tokens_at_eve
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_success_every_line_begins_at_its_first_attempt() {
+async fn a_loss_soon_after_a_success_goes_on_where_the_line_was() {
     let stage = Stage::with_strategy("exponential-backoff").await;
     stage.lose(Some(3));
     stage.events_until("connected").await;
@@ -255,12 +248,8 @@ async fn after_a_success_every_line_begins_at_its_first_attempt() {
     stage.observer.after(mark, &topic("bridge/connection"), again).await;
     let events: Vec<String> =
         stage.observer.all(mark, &topic("bridge/event")).iter().map(|seen| line(&seen.json())).collect();
-    assert_eq!(
-        events[1..6].join(", "),
-        "reconnect_attempt 1 100, reconnect_attempt 2 200, reconnection_failed 2, \
-         recovery_attempt 1 300, recreating_client"
-    );
-    assert_eq!(stage.calls(), (0, 0, 3), "the third attempt in all is not the third in a row");
+    assert_eq!(events[1..4].join(", "), "recovery_attempt 3 500, recreating_client, refreshing_tokens");
+    assert_eq!(stage.calls(), (1, 1, 5), "the third attempt renews the tokens");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -347,9 +336,8 @@ async fn a_request_ends_the_wait_while_reconnecting() {
     let stage = Stage::set(&format!("[reconnect]\n{FOR_EVER}"), RECOVERY).await;
     stage.lose(Some(0));
     stage.reaches("reconnecting").await;
-    let asked = stage.request_reconnect().await;
+    stage.request_reconnect().await;
     stage.events_until("connected").await;
-    assert!(asked.elapsed() < Duration::from_secs(10));
     stage.all_is_well().await;
 }
 
@@ -358,9 +346,8 @@ async fn a_request_ends_the_wait_while_recovering_and_nothing_is_built_anew() {
     let stage = Stage::set(RECONNECT, &format!("[recovery]\n{FOR_EVER}strategy = \"token-refresh\"\n")).await;
     stage.lose(Some(2));
     stage.reaches("recovering").await;
-    let asked = stage.request_reconnect().await;
+    stage.request_reconnect().await;
     let events = stage.events_until("connected").await;
-    assert!(asked.elapsed() < Duration::from_secs(10));
     assert_eq!(events[4], "recovery_attempt 1 3600000", "{events:?}");
     assert_eq!(stage.calls(), (0, 0, 0), "it is a first attempt to reconnect");
     stage.all_is_well().await;
@@ -427,7 +414,82 @@ async fn another_instance_with_the_same_client_id_is_recognised_and_not_fought()
     assert_eq!(events.iter().filter(|event| *event == "taken_over").count(), 1, "{events:?}");
     let (first, third) = (events.iter().position(|e| e == "reconnect_attempt 1 100"), events.len());
     assert!(first.is_some() && events[third - 3..].contains(&"connected".to_owned()), "{events:?}");
-    assert!(events.contains(&"reconnect_attempt 1 3000".to_owned()), "the pause of a recovery: {events:?}");
+    assert!(events.contains(&"recovery_attempt 1 3000".to_owned()), "the pause of a recovery: {events:?}");
     let counters = stage.rig.cloud().counters();
     assert_eq!((counters.connects, counters.active), (4, 1));
+}
+
+/// A path for the daemon's environment, which outlives the test.
+fn leaked(path: std::path::PathBuf) -> &'static str {
+    Box::leak(path.to_str().unwrap().to_owned().into_boxed_str())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_installations_with_one_client_id_notice_each_other_and_back_off() {
+    let mut rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let first = rig.run();
+    observer.wait(&topic("bridge/connection"), state("connected")).await;
+    let copy = rig.folder.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(rig.folder.path().join("state/client-id.json"), copy.join("client-id.json")).unwrap();
+    rig.environment.push(("STATE_DIRECTORY", leaked(copy)));
+    rig.broker_lines += "\nclient_id = \"second\"\nbase_topic = \"second\"";
+    let second = rig.run();
+    support::eventually("one of them notices", Duration::from_secs(60), || {
+        [&first, &second]
+            .iter()
+            .any(|daemon| daemon.log().contains("another instance uses this client id"))
+            .then_some(())
+    });
+    let connects = rig.cloud().counters().connects;
+    assert!(connects <= 10, "{connects} sessions until then");
+}
+
+/// The tokens of the first run are gone when the second one begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_the_next_sign_in_waits_and_says_so() {
+    let rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut first = rig.run();
+    observer.wait(&topic("bridge/connection"), state("connected")).await;
+    first.signal("TERM");
+    first.ended(Duration::from_secs(10)).await;
+    std::fs::remove_file(rig.folder.path().join("state/tokens.json")).unwrap();
+    let mark = observer.mark();
+    let _second = rig.run();
+    let postponed = observer.after(mark, &topic("bridge/event"), event("sign_in_postponed")).await.json();
+    let delay = postponed["delay_ms"].as_u64().unwrap();
+    assert!((1..60_000).contains(&delay), "{postponed}");
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_state_directory_the_first_sign_in_waits_for_a_minute() {
+    let mut rig = Rig::new(1).await;
+    let file = rig.folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    rig.environment.push(("STATE_DIRECTORY", leaked(file.join("below"))));
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    let postponed = observer.wait(&topic("bridge/event"), event("sign_in_postponed")).await.json();
+    let delay = postponed["delay_ms"].as_u64().unwrap();
+    assert!((30_000..=60_000).contains(&delay), "{postponed}");
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 0);
+    assert!(daemon.runs());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_does_not_show_a_rejected_password_again() {
+    let mut rig = Rig::new(1).await;
+    rig.password = "wrong".into();
+    rig.more = format!("{REACHABILITY}[recovery]\non_failure = \"hold\"\n");
+    let observer = rig.observer().await;
+    let _daemon = rig.run();
+    observer.wait(&topic("bridge/event"), event("failed")).await;
+    let mark = observer.mark();
+    observer.publish(&topic("bridge/request/reconnect"), "");
+    let failed = observer.after(mark, &topic("bridge/event"), event("failed")).await.json();
+    assert_eq!(failed["reason"], "credentials");
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
 }

@@ -55,7 +55,7 @@ fn tokens_are_renewed_at_the_third_sixth_and_ninth_recovery_attempt() {
 }
 
 #[test]
-fn an_answer_sets_every_counter_back_to_zero() {
+fn a_session_that_has_lived_for_a_minute_sets_every_counter_back_and_none_before() {
     let mut world = World::connected(settings());
     world.cloud = Cloud::Unreachable;
     world.lose_link();
@@ -72,7 +72,177 @@ fn an_answer_sets_every_counter_back_to_zero() {
     world.cloud = Cloud::Unreachable;
     world.lose_link();
     world.run_for(Duration::from_secs(6));
+    assert_eq!(waits(&world), [240], "the third attempt of recovery");
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(240 + 70));
+    assert_eq!(world.state(), State::Connected);
+    world.effects.clear();
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(6));
     assert_eq!(waits(&world), [1, 2, 4]);
+}
+
+/// Lets sessions end again and again so soon after they were up; returns when the first hundred dials began.
+fn dials_of_short_sessions(lives: Duration, end: fn() -> Failure, world: &mut World) -> Vec<f64> {
+    world.lose_link_by(end());
+    while world.count(|e| matches!(e, Effect::Dial(_))) < 12 {
+        while world.state() != State::Connected {
+            assert!(world.step(world.now + Duration::from_secs(1000)), "it comes back");
+        }
+        world.run_for(lives);
+        world.lose_link_by(end());
+    }
+    world.times_of(|e| matches!(e, Effect::Dial(_)))
+}
+
+#[test]
+fn short_sessions_in_a_row_are_named_and_waited_out_however_they_end() {
+    type End = fn() -> Failure;
+    let closed: End = || Failure { decision: Decision::ClosedByCloud, ..Failure::transient("connection-closed", "") };
+    let broken: End = || Failure::transient("connection-lost", "the connection broke: reset");
+    for (end, code) in [(closed, "taken-over"), (broken, "unstable")] {
+        for lives in [1, 5, 50] {
+            let mut world = World::connected(watchful());
+            let begin = (world.now - world.begin).as_secs_f64();
+            let dials = dials_of_short_sessions(Duration::from_secs(lives), end, &mut world);
+            let first = dials.iter().filter(|at| **at < begin + 90.0).count();
+            assert!(first <= 4, "{lives} {dials:?}");
+            let pauses: Vec<f64> = dials.windows(2).map(|two| two[1] - two[0]).collect();
+            assert!(pauses[3..].iter().all(|pause| *pause >= 60.0), "{pauses:?}");
+            assert!(pauses[8..].iter().all(|pause| *pause >= 300.0), "the waits grow: {pauses:?}");
+            let reason = world.supervisor.view().reason.unwrap();
+            assert_eq!(reason.code, code);
+            let named = |e: &&&Event| matches!(e, Event::TakenOver { .. } | Event::Unstable { .. });
+            assert_eq!(world.events().iter().filter(named).count(), 1);
+            world.run_for(Duration::from_secs(1000));
+            assert_eq!(world.state(), State::Connected);
+            world.effects.clear();
+            world.lose_link_by(end());
+            world.run_for(Duration::from_secs(3));
+            assert_eq!(world.state(), State::Connected, "one loss after a long session is no reason to wait");
+        }
+    }
+}
+
+#[test]
+fn fresh_keys_that_are_refused_twice_call_for_the_password_whatever_the_strategy() {
+    for strategy in
+        [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff]
+    {
+        let mut world = World::connected(Settings { strategy, ..settings() });
+        world.cloud = Cloud::KeysRefused;
+        world.lose_link();
+        world.run_for(Duration::from_secs(30));
+        assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(_, Renewal::Refused))), 2);
+        assert_eq!(world.sign_ins.len(), 1);
+        assert_eq!(world.state(), State::Connected);
+        world.assert_sign_ins_within_budget();
+    }
+}
+
+#[test]
+fn while_the_password_may_not_be_used_refused_keys_are_renewed_and_tried_on() {
+    let mut world = World::started(settings(), Cloud::TokensGone);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.sign_ins.len(), 1, "the budget");
+    world.cloud = Cloud::Forbidden;
+    world.run_for(Duration::from_secs(16));
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+}
+
+#[test]
+fn refused_keys_are_counted_over_restarts_of_a_process_that_gives_up_early() {
+    let mut settings = settings();
+    settings.reconnect.enabled = false;
+    settings.recovery.max_attempts = Some(1);
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    for seed in 0..4 {
+        world.run_for(Duration::from_secs(300));
+        if world.ended {
+            world.restart(settings, seed, 0.0);
+        }
+    }
+    assert_eq!((world.state(), world.sign_ins.len()), (State::Connected, 1));
+}
+
+#[test]
+fn a_probe_that_fails_half_the_time_does_not_keep_the_end_of_the_attempts_away() {
+    for seed in 1..=20 {
+        let mut world = World::new(watchful(), seed);
+        world.input(Input::Start);
+        world.run_for(Duration::from_secs(120));
+        world.effects.clear();
+        let begin = world.now;
+        world.cloud = Cloud::HalfReachable;
+        world.lose_link();
+        while !world.events().iter().any(|e| matches!(e, Event::ReconnectionFailed { .. })) {
+            assert!(world.step(begin + Duration::from_secs(3600)), "{seed}");
+        }
+        let (dials, minutes) =
+            (world.count(|e| matches!(e, Effect::Dial(_))), (world.now - begin).as_secs_f64() / 60.0);
+        assert!(dials <= 21 && minutes <= 12.0, "seed {seed}: {dials} dials in {minutes:.1} minutes");
+    }
+}
+
+#[test]
+fn an_outage_begins_at_the_last_word_heard_and_goes_on_over_restarts_of_the_process() {
+    let mut world = World::connected(settings());
+    world.run_for(Duration::from_secs(300));
+    let generation = world.supervisor.generation();
+    world.request(generation);
+    world.run_for(Duration::from_secs(1));
+    let heard = world.now;
+    world.cloud = Cloud::Silent;
+    world.run_for(Duration::from_secs(59));
+    world.request(generation);
+    world.run_for(Duration::from_secs(31));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Reconnecting, 1));
+    world.run_for(Duration::from_secs(24 * 3600));
+    assert!(world.ended);
+    for seed in 0..5 {
+        world.restart(settings(), seed, 0.0);
+        world.run_for(Duration::from_secs(3600));
+    }
+    world.cloud = Cloud::Good;
+    world.restart(settings(), 9, 0.0);
+    world.run_for(Duration::from_secs(100));
+    let connected = *world.times_of(|e| matches!(e, Effect::Announce(Event::Connected { .. }))).last().unwrap();
+    let whole = Duration::from_secs_f64(connected - (heard - world.begin).as_secs_f64());
+    let view = world.supervisor.view();
+    assert_eq!((view.state, view.outages), (State::Connected, 1), "one outage, however often the process ended");
+    let told = view.last_outage.unwrap();
+    assert!(whole.abs_diff(told) < Duration::from_secs(2), "{told:?} of {whole:?}");
+    world.restart(settings(), 10, 0.0);
+    world.run_for(Duration::from_secs(10));
+    let view = world.supervisor.view();
+    assert_eq!((view.outages, view.last_outage), (1, Some(told)), "a restart without an outage is none");
+}
+
+#[test]
+fn a_request_cuts_no_pause_of_the_cloud_short_and_comes_once_in_ten_seconds() {
+    let request = || Input::ReconnectRequested(Reason::new("requested", ""));
+    let mut world = World::connected(settings());
+    for _ in 0..50 {
+        world.input(request());
+        world.run_for(Duration::from_millis(200));
+    }
+    assert_eq!(world.count(|e| matches!(e, Effect::Dial(_))), 1);
+    assert!(world.supervisor.request_wait(world.now) <= Duration::from_millis(1));
+    world.run_for(Duration::from_secs(100));
+    let pause = Decision::RetryAfter(Duration::from_secs(900));
+    world.lose_link_by(Failure { decision: pause, ..Failure::transient("http-429", "") });
+    world.effects.clear();
+    world.input(request());
+    world.run_for(Duration::from_secs(899));
+    assert_eq!(world.count(|e| matches!(e, Effect::Dial(_))), 0);
+    assert_eq!(world.supervisor.request_wait(world.now), Duration::from_secs(1));
 }
 
 #[test]
@@ -126,7 +296,7 @@ fn a_password_is_rejected_even_when_the_word_comes_late() {
     world.lose_link();
     world.run_for(Duration::from_secs(2));
     let generation = world.supervisor.generation();
-    world.input(Input::SignInNeeded(generation, Reason::new("sign-in", "")));
+    world.input(Input::SignInNeeded(generation, None));
     world.input(Input::ReconnectRequested(Reason::new("requested", "")));
     let rejected = Failure { decision: Decision::CredentialsRejected, ..Failure::transient("rejected", "") };
     world.input(Input::StepFailed(generation, rejected));
@@ -178,13 +348,19 @@ fn a_403_renews_the_credentials_before_the_next_attempt() {
 }
 
 #[test]
-fn a_sign_in_that_never_reached_the_cloud_does_not_count() {
-    let mut world = World::started(settings(), Cloud::TokensGone);
+fn while_the_budget_makes_it_wait_the_last_words_of_the_cloud_stay() {
+    let mut world = World::started(settings(), Cloud::Error500);
     let generation = world.supervisor.generation();
-    world.input(Input::SignInNeeded(generation, Reason::new("tokens-expired", "")));
-    let unreachable = Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
-    world.input(Input::StepFailed(generation, unreachable));
-    assert!(world.supervisor.sign_ins().is_empty());
+    world.input(Input::StepFailed(generation, Failure::transient("http-503", "the cloud answered HTTP 503")));
+    while !matches!(world.supervisor.poll_timeout(world.now).why, Wait::Step) {
+        assert!(world.step(world.now + Duration::from_secs(10)));
+    }
+    let generation = world.supervisor.generation();
+    world.input(Input::SignInNeeded(generation, None));
+    world.input(Input::SignInPostponed(generation, Duration::from_secs(42)));
+    let due = world.supervisor.poll_timeout(world.now);
+    assert_eq!((due.at - world.now, due.why), (Duration::from_secs(42), Wait::SignInBudget));
+    assert_eq!(world.supervisor.view().reason.unwrap().detail, "the cloud answered HTTP 503");
 }
 
 #[test]
@@ -330,6 +506,37 @@ fn a_planned_renewal_that_fails_is_an_outage_like_any_other() {
 }
 
 #[test]
+fn a_session_that_is_renewed_on_purpose_is_no_outage_and_one_that_is_not_up_is_not_renewed() {
+    let renew = || Input::RenewSession(Reason::new("new-heater", "there is another one"));
+    let mut world = World::connected(settings());
+    let before = world.supervisor.generation();
+    world.input(renew());
+    assert_eq!(world.state(), State::Reconnecting);
+    assert_eq!(world.supervisor.view().reason.map(|reason| reason.code), Some("new-heater"));
+    let dialling = world.supervisor.generation();
+    world.input(renew());
+    assert_eq!(world.supervisor.generation(), dialling, "an attempt goes on");
+    world.run_for(Duration::from_secs(2));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
+    assert_ne!(world.supervisor.generation(), before);
+    assert!(world.periodic);
+}
+
+#[test]
+fn an_account_without_heaters_says_what_it_has_and_is_asked_again_after_five_minutes() {
+    let World { mut supervisor, now, .. } = World::new(settings(), 1);
+    supervisor.handle_input(Input::Start, now);
+    let g = supervisor.generation();
+    supervisor.handle_input(Input::CredentialsReady(g, Duration::from_secs(3300)), now);
+    supervisor.handle_input(Input::HeatersListed(g, Err("the account has no NWP500".into())), now);
+    assert_eq!(
+        supervisor.view().reason.map(|reason| reason.to_string()).as_deref(),
+        Some("no-heaters: the account has no NWP500")
+    );
+    assert_eq!(supervisor.poll_timeout(now).at, now + Duration::from_secs(300));
+}
+
+#[test]
 fn credentials_are_renewed_ahead_of_their_end_without_touching_the_session() {
     let mut world = World::connected(settings());
     world.polling = Some(Duration::from_secs(60));
@@ -466,7 +673,6 @@ fn attempts_without_a_network_spend_no_sign_in() {
     world.forget_tokens();
     world.lose_link();
     world.run_for(Duration::from_secs(3 * 3600));
-    assert!(world.supervisor.sign_ins().is_empty());
     assert!(world.sign_ins.is_empty());
 }
 
@@ -552,4 +758,248 @@ fn the_summary_says_state_attempt_wait_and_reason() {
 fn foreign_words_cannot_add_lines_to_what_systemd_is_told() {
     let reason = Reason::new("connection-closed", "bye\nWATCHDOG=trigger\u{0}".to_owned());
     assert_eq!(reason.to_string(), "connection-closed: bye WATCHDOG=trigger ");
+}
+
+#[test]
+fn what_belongs_to_an_older_session_changes_nothing_in_any_phase() {
+    let transient = || Failure::transient("any", "");
+    let stale: [fn(Generation, Failure) -> Input; 10] = [
+        |g, _| Input::CredentialsReady(g, Duration::from_secs(1)),
+        |g, _| Input::SignInNeeded(g, None),
+        |g, _| Input::SignInPostponed(g, Duration::from_secs(1)),
+        |g, _| Input::HeatersListed(g, Ok(())),
+        |g, _| Input::HeatersListed(g, Err("none".into())),
+        Input::StepFailed,
+        |g, _| Input::LinkUp(g),
+        Input::LinkDown,
+        |g, _| Input::Heard(g),
+        |g, _| Input::Answered(g),
+    ];
+    let now = World::new(settings(), 1).now;
+    let begin: [&[Input]; 6] = [
+        &[],
+        &[Input::SignInNeeded(Generation(1), None)],
+        &[Input::CredentialsReady(Generation(1), Duration::from_secs(3300))],
+        &[
+            Input::CredentialsReady(Generation(1), Duration::from_secs(3300)),
+            Input::HeatersListed(Generation(1), Ok(())),
+        ],
+        &[
+            Input::CredentialsReady(Generation(1), Duration::from_secs(3300)),
+            Input::HeatersListed(Generation(1), Ok(())),
+            Input::LinkUp(Generation(1)),
+        ],
+        &[Input::StepFailed(Generation(1), transient())],
+    ];
+    for phase in begin {
+        let mut supervisor = Supervisor::new(settings(), Carried::default(), 1, now);
+        supervisor.handle_input(Input::Start, now);
+        phase.iter().for_each(|input| supervisor.handle_input(input.clone(), now));
+        while supervisor.poll_effect().is_some() {}
+        let before = format!("{supervisor:?}");
+        for make in stale {
+            for other in [Generation(0), Generation(2)] {
+                let input = make(other, transient());
+                supervisor.handle_input(input.clone(), now);
+                assert_eq!(supervisor.poll_effect(), None, "{input:?} after {phase:?}");
+                assert_eq!(format!("{supervisor:?}"), before, "{input:?} after {phase:?}");
+            }
+        }
+        supervisor.handle_input(Input::Start, now);
+        assert_eq!(format!("{supervisor:?}"), before, "a second start after {phase:?}");
+    }
+}
+
+#[test]
+fn a_late_rejection_of_the_password_ends_it_while_waiting_and_while_up() {
+    let rejected = || Failure { decision: Decision::CredentialsRejected, ..Failure::transient("credentials", "wrong") };
+    let mut waiting = World::connected(settings());
+    waiting.cloud = Cloud::Unreachable;
+    waiting.lose_link();
+    let mut up = World::connected(settings());
+    for world in [&mut waiting, &mut up] {
+        let older = Generation(world.supervisor.generation().0 - 1);
+        world.input(Input::StepFailed(older, rejected()));
+        assert_eq!(world.state(), State::Failed);
+        assert!(world.ended && world.link.is_none());
+        assert_eq!(world.count(|e| matches!(e, Effect::Exit(Ending::CredentialsRejected))), 1);
+    }
+}
+
+#[test]
+fn simple_retry_without_reconnection_tries_again_after_each_wait() {
+    let mut settings = settings();
+    settings.strategy = Strategy::SimpleRetry;
+    settings.reconnect.enabled = false;
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(60 * 10 + 30));
+    assert_eq!(waits(&world), [60; 10]);
+    assert!(world.ended);
+}
+
+fn request() -> Input {
+    Input::ReconnectRequested(Reason::new("requested", ""))
+}
+
+/// A world in which the cloud has just asked for a pause of half a minute, and the next attempt is two minutes away.
+fn paused() -> World {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(246));
+    world.effects.clear();
+    world.cloud = Cloud::Hangs;
+    world.run_for(Duration::from_secs(3));
+    let pause = Decision::RetryAfter(Duration::from_secs(30));
+    let generation = world.supervisor.generation();
+    world.input(Input::StepFailed(generation, Failure { decision: pause, ..Failure::transient("http-429", "") }));
+    assert_eq!(waits(&world), [120]);
+    world.effects.clear();
+    world.cloud = Cloud::Good;
+    world
+}
+
+#[test]
+fn a_request_keeps_the_pause_of_the_cloud_although_the_own_wait_is_longer() {
+    let mut world = paused();
+    world.run_for(Duration::from_secs(15));
+    world.input(request());
+    world.run_for(Duration::from_secs(14));
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(..))), 0);
+    world.run_for(Duration::from_secs(2));
+    world.input(request());
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn the_return_of_the_network_keeps_the_pause_of_the_cloud_although_the_own_wait_is_longer() {
+    let mut world = paused();
+    world.cloud = Cloud::Unreachable;
+    world.input(Input::NetworkChanged);
+    world.run_for(Duration::from_secs(10));
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(18));
+    assert_eq!(world.count(|e| matches!(e, Effect::EnsureCredentials(..))), 0);
+    world.run_for(Duration::from_secs(4));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_request_keeps_the_pause_of_the_cloud_when_it_is_held_as_well() {
+    let mut settings = Settings { on_failure: OnFailure::Hold, ..settings() };
+    (settings.reconnect.enabled, settings.recovery.enabled) = (false, false);
+    let mut world = World::connected(settings);
+    let pause = Decision::RetryAfter(Duration::from_secs(90));
+    world.lose_link_by(Failure { decision: pause, ..Failure::transient("http-429", "") });
+    assert_eq!(world.state(), State::Failed);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(world.supervisor.request_wait(world.now), Duration::from_secs(70));
+    world.input(request());
+    assert_eq!(world.state(), State::Failed);
+    world.run_for(Duration::from_secs(71));
+    world.input(request());
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.state(), State::Connected);
+}
+
+#[test]
+fn a_session_that_the_return_of_the_network_ends_counts_as_short_too() {
+    let mut world = World::connected(watchful());
+    let end = world.now + Duration::from_secs(300);
+    let mut flapped = Generation::default();
+    while world.now < end {
+        // The link is gone for two seconds as soon as a session is up.
+        if world.state() == State::Connected && flapped != world.supervisor.generation() {
+            flapped = world.supervisor.generation();
+            world.cloud = Cloud::Unreachable;
+            world.input(Input::NetworkChanged);
+            world.run_for(Duration::from_secs(2));
+            world.cloud = Cloud::Good;
+        }
+        if !world.step(end) {
+            break;
+        }
+    }
+    let dials = world.count(|e| matches!(e, Effect::Dial(_)));
+    assert!(dials <= 8, "{dials} dials in five minutes");
+    assert!(world.events().contains(&&Event::Unstable { times: 3 }));
+}
+
+#[test]
+fn after_a_short_session_recovery_goes_on_without_periodic_requests() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    world.run_for(Duration::from_secs(487 + 60 + 1));
+    assert_eq!(world.state(), State::Recovering);
+    world.cloud = Cloud::Good;
+    assert!(world.run_to_connected(Duration::from_secs(180)).is_some());
+    world.effects.clear();
+    world.cloud = Cloud::Error500;
+    world.lose_link();
+    assert_eq!((world.state(), waits(&world)), (State::Recovering, vec![240]));
+    assert!(!world.periodic);
+}
+
+#[test]
+fn a_second_return_of_the_network_leaves_a_recovery_a_recovery() {
+    let mut world = World::connected(watchful());
+    world.cloud = Cloud::Error500;
+    world.forget_tokens();
+    world.lose_link();
+    let away = |world: &mut World| {
+        world.cloud = Cloud::Unreachable;
+        world.input(Input::NetworkChanged);
+        world.run_for(Duration::from_secs(8));
+        world.cloud = Cloud::Error500;
+    };
+    away(&mut world);
+    let end = world.now + Duration::from_secs(3600);
+    while world.state() != State::Recovering {
+        assert!(world.step(end));
+    }
+    world.run_for(Duration::from_secs(2));
+    away(&mut world);
+    let returned = |world: &World| world.events().iter().filter(|e| matches!(e, Event::NetworkReturned { .. })).count();
+    let before = returned(&world);
+    while returned(&world) == before {
+        assert!(world.step(end));
+    }
+    assert_eq!((world.state(), world.supervisor.view().attempt), (State::Recovering, 1));
+}
+
+#[test]
+fn refused_keys_are_renewed_by_the_next_process_when_each_has_one_attempt_only() {
+    let mut settings = settings();
+    (settings.reconnect.enabled, settings.recovery.enabled) = (false, false);
+    let mut world = World::connected(settings);
+    world.cloud = Cloud::KeysRefused;
+    world.lose_link();
+    let mut restarts = 0;
+    while world.state() != State::Connected {
+        world.run_for(Duration::from_secs(3600));
+        restarts += 1;
+        assert!(restarts < 10, "it never renews them");
+        if world.ended {
+            world.now += Duration::from_secs(60);
+            world.restart(settings, 1, 0.0);
+        }
+    }
+    assert_eq!(world.sign_ins.len(), 1);
+}
+
+#[test]
+fn a_session_that_is_renewed_while_it_is_starting_is_starting_still() {
+    let mut world = World::started(settings(), Cloud::HeatersOff);
+    world.run_for(Duration::from_secs(60));
+    world.input(Input::RenewSession(Reason::new("new-heater", "")));
+    assert_eq!(world.state(), State::Starting);
+    world.cloud = Cloud::Good;
+    world.run_for(Duration::from_secs(1));
+    assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
 }

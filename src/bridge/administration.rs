@@ -1,9 +1,9 @@
 //! Requests to the bridge that the daemon carries out, and what the bridge has seen so far.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Bridge, Moment};
-use crate::navilink::message::Body;
+use super::Bridge;
+use crate::model::Moment;
 
 /// What the daemon is asked for; it answers with [`Bridge::respond`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Order {
     Diagnostics,
     /// Start the process afresh.
     Restart,
+    /// Connect to the cloud afresh.
+    Reconnect,
 }
 
 impl Order {
@@ -23,6 +25,7 @@ impl Order {
             "log_level" => Some(Self::SetLogLevel(value(payload))),
             "diagnostics" => Some(Self::Diagnostics),
             "restart" => Some(Self::Restart),
+            "reconnect" => Some(Self::Reconnect),
             _ => None,
         }
     }
@@ -33,6 +36,7 @@ impl Order {
             Self::SetLogLevel(_) => "log_level",
             Self::Diagnostics => "diagnostics",
             Self::Restart => "restart",
+            Self::Reconnect => "reconnect",
         }
     }
 }
@@ -52,65 +56,22 @@ pub(super) fn value(payload: &[u8]) -> String {
 impl Bridge {
     /// Answers a request to the bridge: with data, if there is any, or with what is wrong with it.
     pub fn respond(&mut self, name: &str, id: Option<Value>, outcome: Result<Value, String>) {
-        let mut response = json!({ "ok": outcome.is_ok() });
-        match outcome {
-            Ok(Value::Null) => {}
-            Ok(data) => response["data"] = data,
-            Err(error) => response["error"] = error.into(),
-        }
-        if let Some(id) = id {
-            response["id"] = id;
-        }
-        let topic = self.settings.topics.response(name);
-        self.publish_once(topic, &response);
+        self.mqtt.respond(name, id, outcome);
+        self.flush();
     }
 
     /// Sets a member of `bridge/info`.
     pub fn set_about(&mut self, member: &str, value: Value) {
-        self.about[member] = value;
-        self.publish_info();
+        self.mqtt.set_about(member, value);
+        self.flush();
     }
 
     /// Returns what has been seen so far, for the diagnostics.
     pub fn diagnostics(&self, moment: Moment) -> Value {
-        let stale_after = self.settings.stale_after;
-        let heaters = self.heaters.iter().map(|(mac, held)| {
-            let left = held.freshness.runs_out_at(stale_after).map(|at| at.saturating_duration_since(moment.now));
-            json!({
-                "mac": mac.as_str(),
-                "device_type": held.heater.device_type,
-                "available": left.is_some(),
-                "heard_of_seconds_ago": left.map(|left| stale_after.saturating_sub(left).as_secs()),
-                "units": held.units.as_str(),
-                "recirculation": held.recirculates(),
-                "unknown_fields": held.unknown_fields.show(),
-                "odd_values": held.odd_values.show(),
-            })
-        });
-        json!({
-            "heaters": heaters.collect::<Value>(),
-            "messages": self.messages.show(),
-            "complaints": self.complaints.show(),
-        })
-    }
-}
-
-/// Names what a message of the cloud says, for the counters.
-pub(super) fn kind(body: &Body) -> &'static str {
-    match body {
-        Body::Request => "request",
-        Body::Presence => "presence",
-        Body::Status(_) => "status",
-        Body::Feature(_) => "info",
-        Body::EnergyDaily(_) => "energy_daily",
-        Body::EnergyMonthly(_) => "energy_monthly",
-        Body::Reservations(_) => "reservations",
-        Body::Recirculation(_) => "recirculation",
-        Body::Tou(_) => "tou",
-        Body::Diagnostics(_) => "diagnostics",
-        Body::Firmware(_) => "firmware",
-        Body::ControlRefused { .. } => "control_refused",
-        Body::FirmwareCommitted => "firmware_committed",
-        Body::Other => "other",
+        let mut seen = self.home.diagnostics(moment);
+        if let (Some(all), Value::Array(local)) = (seen["complaints"].as_array_mut(), self.warnings.show()) {
+            all.extend(local);
+        }
+        seen
     }
 }

@@ -1,86 +1,39 @@
-//! Holds what is known of each heater and decides what stands on the local broker.
+//! The bridge: the heaters of an account on one side, the outputs on the other.
 //!
 //! A machine without clock, socket or task. The daemon feeds it the messages of both brokers and the time, and carries
-//! out its [`Effect`]s. All that is retained stands in a mirror first, so that [`Bridge::replay`] can give everything
-//! to a broker that has forgotten it.
+//! out its [`Effect`]s.
 
 pub mod administration;
-mod answers;
-pub mod commands;
-mod complaints;
-mod discovery;
-mod energy;
-pub mod events;
-mod heater;
-mod keeping;
-mod listing;
-pub mod meter;
-pub mod polling;
 mod requests;
-mod retained;
-mod set;
-mod tally;
-pub mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::navilink::devices::Heater;
-use crate::navilink::request::{Outgoing, Query, presence};
+use crate::heater::{self, Change};
+use crate::home::{self, Home, Memories, WarnOnce};
+use crate::model::{Mac, Message, Moment};
+use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
-use crate::units::{Mac, UnitsChoice};
+use crate::outputs::home_assistant::{HomeAssistant, Output};
+use crate::outputs::mqtt::Mqtt;
+use crate::outputs::mqtt::topics::Topics;
 
 use administration::Order;
-use complaints::Complaints;
-pub use discovery::HomeAssistant;
-use heater::{Fetches, Held};
-use keeping::Keeping;
-pub use keeping::{Memories, Memory};
-use polling::{Intervals, Place, Poll, Schedule};
-use retained::Retained;
-use tally::Tally;
-use topics::Topics;
+pub use home::Verdict;
 
 /// How the bridge is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The local topics.
     pub topics: Topics,
-    /// The units of everything that is published.
-    pub units: UnitsChoice,
-    /// How often each heater is asked for what.
-    pub intervals: Intervals,
-    /// No word from a heater for so long, and it is unavailable.
-    pub stale_after: Duration,
+    /// How heaters are treated.
+    pub heater: heater::Settings,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
-    /// How commands are treated.
-    pub commands: commands::Settings,
-}
-
-/// A message for the local broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The topic.
-    pub topic: String,
-    /// The payload; an empty one that is retained clears the topic.
-    pub payload: Bytes,
-    /// Whether the broker is to keep it.
-    pub retained: bool,
-}
-
-/// Both clocks at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    /// The monotonic time.
-    pub now: Instant,
-    /// The wall-clock time.
-    pub wall: SystemTime,
 }
 
 /// What the daemon is to do.
@@ -91,7 +44,7 @@ pub enum Effect {
     /// Send to the cloud's broker.
     Request {
         /// What.
-        message: Outgoing,
+        message: Message,
         /// Whether an answer is due.
         answered: bool,
     },
@@ -102,8 +55,8 @@ pub enum Effect {
         /// Its `controllerSerialNumber`.
         controller_serial: String,
     },
-    /// Connect to the cloud afresh, as a user asked.
-    Reconnect,
+    /// Replace the session with the cloud by one that has subscriptions for new heaters.
+    RenewSession,
     /// Tell a human what became of a command.
     Command {
         /// To which heater.
@@ -135,63 +88,31 @@ pub enum Effect {
     },
 }
 
-/// What a message from the cloud proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// A heater of ours spoke.
-    Answered,
-    /// The session carries messages.
-    Heard,
-}
-
 /// The bridge between the cloud's messages and the local broker's topics.
 #[derive(Debug)]
 pub struct Bridge {
-    settings: Settings,
-    identity: Identity,
-    heaters: BTreeMap<Mac, Held>,
-    retained: Retained,
+    home: Home,
+    mqtt: Mqtt,
+    home_assistant: Output,
     effects: VecDeque<Effect>,
-    complaints: Complaints,
-    /// The cloud's messages by what they say.
-    messages: Tally,
-    /// When the session began that carries requests now.
-    session: Option<Instant>,
-    /// Whether requests repeat.
-    periodic: bool,
-    /// What `bridge/info` says besides the heaters.
-    about: Value,
-    /// When everything is published again for a Home Assistant that has come up.
-    birth_due: Option<Instant>,
-    keeping: Keeping,
-    /// When the account's device list was asked for, and when it is due again.
-    listing: Fetches,
+    /// What was wrong with what arrived on the local broker.
+    warnings: WarnOnce,
 }
 
 impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
-    pub fn new(settings: Settings, identity: Identity, known: &[Heater], about: Value) -> Self {
+    pub fn new(settings: Settings, identity: Identity, known: &[Device], about: Value) -> Self {
+        let home_assistant = Output::new(settings.home_assistant, identity.client.as_str());
         let mut bridge = Self {
-            settings,
-            identity,
-            heaters: BTreeMap::new(),
-            retained: Retained::default(),
+            home: Home::new(home::Settings { heater: settings.heater, names: settings.names }, identity, known),
+            mqtt: Mqtt::new(settings.topics, about),
+            home_assistant,
             effects: VecDeque::new(),
-            complaints: Complaints::default(),
-            messages: Tally::default(),
-            session: None,
-            periodic: false,
-            about,
-            birth_due: None,
-            keeping: Keeping::default(),
-            listing: Fetches::default(),
+            warnings: WarnOnce::default(),
         };
-        let served = bridge.served(known.to_vec());
-        bridge.take_heaters(served);
-        // The account's own list comes later, and only what is wrong with that is said.
+        bridge.drain();
         bridge.effects.clear();
-        bridge.complaints = Complaints::default();
         bridge
     }
 
@@ -201,251 +122,211 @@ impl Bridge {
     }
 
     /// Returns the heaters, in the order of their addresses.
-    pub fn heaters(&self) -> impl Iterator<Item = &Heater> {
-        self.heaters.values().map(|held| &held.heater)
+    pub fn heaters(&self) -> impl Iterator<Item = &Device> {
+        self.home.heaters()
+    }
+
+    /// Takes a message of the cloud's broker: [`Home::cloud_message`].
+    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
+        let verdict = self.home.cloud_message(topic, payload, retained, moment);
+        self.drain();
+        verdict
+    }
+
+    /// Takes the answer of the REST API about a heater's time-of-use schedule.
+    pub fn tou_fetched(&mut self, mac: &Mac, data: &Value, moment: Moment) {
+        self.home.tou_fetched(mac, data, moment);
+        self.drain();
+    }
+
+    /// Takes the account's device list: [`Home::set_heaters`].
+    pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
+        self.home.set_heaters(list, moment);
+        self.drain();
+    }
+
+    /// Takes up what an earlier run kept.
+    pub fn restore(&mut self, kept: Memories) {
+        self.home.restore(kept);
+        self.drain();
+    }
+
+    /// Returns what is to be kept of all heaters.
+    pub fn memories(&self) -> Memories {
+        self.home.memories()
     }
 
     /// Lets requests repeat from now on.
     pub fn start_periodic(&mut self) {
-        self.periodic = true;
+        self.home.start_periodic();
     }
 
     /// Ends the repetition of requests.
     pub fn stop_periodic(&mut self) {
-        self.periodic = false;
+        self.home.stop_periodic();
     }
 
     /// A session is up: announces our presence and asks every heater for everything.
-    pub fn session_begun(&mut self, now: Instant) {
-        self.session = Some(now);
-        for (index, held) in self.heaters.values_mut().enumerate() {
-            held.schedule = Some(Schedule::begin(now, index));
-        }
-        let messages: Vec<Outgoing> = self.heaters().map(|heater| presence(heater, &self.identity, true)).collect();
-        for message in messages {
-            self.effects.push_back(Effect::Request { message, answered: false });
-        }
+    pub fn session_begun(&mut self, moment: Moment) {
+        self.home.session_begun(moment);
+        self.drain();
     }
 
     /// The session is gone: nothing is asked any more, and freshness runs out by itself.
     pub fn session_ended(&mut self, moment: Moment) {
-        self.end_flights(moment);
-        self.session = None;
-        for held in self.heaters.values_mut() {
-            held.schedule = None;
-            // The next session asks for everything.
-            held.tou.forget();
-        }
+        self.home.session_ended(moment);
+        self.drain();
     }
 
     /// Makes every heater unavailable at once: nothing will come any more.
-    pub fn give_up(&mut self) {
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.lose(&mac);
-        }
+    pub fn give_up(&mut self, moment: Moment) {
+        self.home.give_up(moment);
+        self.drain();
+    }
+
+    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
+    pub fn cloud_filters(&mut self) -> Vec<String> {
+        self.home.cloud_filters()
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn leave_cloud(&self) -> Vec<Outgoing> {
-        let heaters = self.heaters();
-        heaters
-            .flat_map(|h| [Query::EndOfSession.message(h, &self.identity), presence(h, &self.identity, false)])
-            .collect()
+    pub fn leave_cloud(&self) -> Vec<Message> {
+        self.home.leave_cloud()
     }
 
     /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
-    pub fn cloud_will(&self) -> Option<Outgoing> {
-        Some(presence(self.heaters().next()?, &self.identity, false))
+    pub fn cloud_will(&self) -> Option<Message> {
+        self.home.cloud_will()
     }
 
     /// Takes the payload of `bridge/connection`.
     pub fn set_connection(&mut self, payload: &Value) {
-        self.retain_json(self.settings.topics.connection(), payload);
+        self.mqtt.show_connection(payload);
+        self.flush();
     }
 
     /// Publishes an event of the connection.
     pub fn publish_event(&mut self, payload: &Value) {
-        let topic = self.settings.topics.event();
-        self.publish_once(topic, payload);
+        self.mqtt.publish_event(payload);
+        self.flush();
+    }
+
+    /// Returns what the bridge subscribes to on the local broker.
+    pub fn filters(&self) -> Vec<String> {
+        let mut filters = self.mqtt.topics().filters();
+        filters.extend(self.home_assistant.birth_topic());
+        filters
     }
 
     /// Returns the last will of the local link.
     pub fn will(&self) -> Message {
-        Message { topic: self.settings.topics.state(), payload: Bytes::from_static(b"offline"), retained: true }
+        self.mqtt.will()
     }
 
-    /// Returns everything that the local broker is to hold, for every new connection to it. `bridge/state` comes last:
-    /// who sees `online` finds everything else in its place.
+    /// Returns everything that the local broker is to hold, for every new connection to it: [`Mqtt::replay`].
     pub fn replay(&self) -> Vec<Message> {
-        let messages = self.retained.iter().map(|(topic, payload)| Message {
-            topic: topic.to_owned(),
-            payload: payload.clone(),
-            retained: true,
-        });
-        let online = Message { payload: Bytes::from_static(b"online"), ..self.will() };
-        messages.chain([online]).collect()
+        self.mqtt.replay()
     }
 
     /// Returns what the local broker is told when the process ends.
     pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.end_commands(&mac, "the bridge was stopped", moment);
-        }
-        self.give_up();
-        let mut messages: Vec<Message> = self
-            .effects
-            .drain(..)
-            .filter_map(|effect| match effect {
-                Effect::Publish(message) => Some(message),
-                _ => None,
-            })
-            .collect();
-        messages.push(self.will());
-        messages
+        self.home.stop("the bridge was stopped", moment);
+        self.drain();
+        let messages = self.effects.drain(..).filter_map(|effect| match effect {
+            Effect::Publish(message) => Some(message),
+            _ => None,
+        });
+        messages.chain([self.mqtt.will()]).collect()
     }
 
     /// Returns when [`Bridge::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        let asking = self.session.is_some() && self.periodic;
-        let requests = self.heaters.values().filter(|_| asking).filter_map(|held| Some(held.schedule.as_ref()?.due()));
-        let listing = self.listing.due().filter(|_| self.session.is_some());
-        let fetches = self.heaters.values().filter_map(|held| held.tou.due()).chain(listing);
-        let stale_after = self.settings.stale_after;
-        let stale = self.heaters.values().filter_map(|held| held.freshness.runs_out_at(stale_after));
-        requests
-            .chain(fetches)
-            .chain(stale)
-            .chain(self.commands_due())
-            .chain(self.birth_due)
-            .chain(self.keeping.due())
-            .min()
+        self.home.poll_timeout().into_iter().chain(self.home_assistant.due()).min()
     }
 
-    /// Sends the requests that are due, and makes unavailable what was not heard of for too long.
+    /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        self.handle_birth(moment.now);
-        self.keep_on_time(moment.now);
-        let stale: Vec<Mac> = self
-            .heaters
-            .iter()
-            .filter(|(_, held)| {
-                held.freshness.runs_out_at(self.settings.stale_after).is_some_and(|at| at <= moment.now)
+        if self.home_assistant.take_due(moment.now) {
+            let everything = self.mqtt.replay().into_iter().map(Effect::Publish);
+            self.effects.extend(everything);
+        }
+        self.home.handle_timeout(moment);
+        self.drain();
+    }
+
+    /// Hands what the heaters decided to the outputs and to the daemon.
+    fn drain(&mut self) {
+        while let Some(effect) = self.home.poll_effect() {
+            match effect {
+                home::Effect::Changed(mac, change) => self.show(&mac, &change),
+                home::Effect::Listed => self.show_heaters(),
+                home::Effect::Removed(mac) => {
+                    self.mqtt.clear(&mac);
+                    self.home_assistant.clear(&mac, &mut self.mqtt);
+                }
+                home::Effect::Request { message, answered } => {
+                    self.effects.push_back(Effect::Request { message, answered });
+                }
+                home::Effect::FetchTou { mac, controller_serial } => {
+                    self.effects.push_back(Effect::FetchTou { mac, controller_serial });
+                }
+                home::Effect::RenewSession => self.effects.push_back(Effect::RenewSession),
+                home::Effect::ListHeaters => self.effects.push_back(Effect::ListHeaters),
+                home::Effect::Keep => self.effects.push_back(Effect::Keep),
+                home::Effect::Warn { heater, text } => self.effects.push_back(Effect::Warn { heater, text }),
+            }
+            self.flush();
+        }
+        self.flush();
+    }
+
+    fn show(&mut self, mac: &Mac, change: &Change) {
+        self.mqtt.show(mac, change);
+        self.flush();
+        match change {
+            Change::Abilities => self.discover(mac),
+            Change::Command(report) => {
+                let (mac, name, reason) = (mac.clone(), report.name.clone(), report.reason.clone());
+                let status = report.status.unwrap_or("waits");
+                self.effects.push_back(Effect::Command { mac, name, status, reason });
+            }
+            Change::Available(_) | Change::Answer(..) | Change::Event(_) => {}
+        }
+    }
+
+    /// Shows which heaters there are, on `bridge/info` and to Home Assistant.
+    fn show_heaters(&mut self) {
+        let device = |device: &Device| {
+            json!({
+                "mac": device.mac.as_str(),
+                "name": self.home.shown_name(device),
+                "device_type": device.device_type,
             })
-            .map(|(mac, _)| mac.clone())
-            .collect();
-        for mac in stale {
-            self.lose(&mac);
-        }
-        self.commands_on_time(moment);
-        let all: Vec<Mac> = self.heaters.keys().cloned().collect();
-        for mac in all {
-            self.fetch_due_tou(&mac, moment.now);
-        }
-        self.list_on_time(moment.now);
-        let Some(epoch) = self.session.filter(|_| self.periodic) else { return };
-        let count = self.heaters.len();
-        let intervals = self.settings.intervals;
-        let mut due = Vec::new();
-        for (index, (mac, held)) in self.heaters.iter_mut().enumerate() {
-            let Some(schedule) = &mut held.schedule else { continue };
-            for poll in schedule.take_due(moment.now, &intervals, Place { index, count, epoch }) {
-                due.push((mac.clone(), poll));
-            }
-        }
-        for (mac, poll) in due {
-            self.poll(&mac, poll, moment);
+        };
+        let devices = self.home.heaters().map(device).collect();
+        self.mqtt.show_devices(devices);
+        self.home_assistant.show_bridge(&mut self.mqtt);
+        for mac in self.home.macs() {
+            self.discover(&mac);
         }
     }
 
-    /// Makes everything due for every heater, and the device list.
-    fn hurry(&mut self, now: Instant) {
-        self.listing.wish(now);
-        for held in self.heaters.values_mut() {
-            if let Some(schedule) = &mut held.schedule {
-                schedule.hurry(now);
-            }
+    fn discover(&mut self, mac: &Mac) {
+        if let Some(heater) = self.home.heater(mac) {
+            self.home_assistant.show(heater, &self.home.shown_name(heater.device()), &mut self.mqtt);
         }
     }
 
-    fn poll(&mut self, mac: &Mac, poll: Poll, moment: Moment) {
-        match poll {
-            Poll::Status => self.ask(mac, &Query::Status),
-            Poll::Information => {
-                for query in [Query::Information, Query::Diagnostics, Query::Firmware] {
-                    self.ask(mac, &query);
-                }
-            }
-            Poll::Energy => {
-                for query in energy::questions(moment.wall) {
-                    self.ask(mac, &query);
-                }
-            }
-            Poll::Schedules => {
-                self.ask(mac, &Query::Reservations);
-                if self.heaters.get(mac).is_some_and(Held::recirculates) {
-                    self.ask(mac, &Query::Recirculation);
-                }
-                self.fetch_tou(mac, moment.now);
-            }
+    /// Hands what the outputs publish to the daemon.
+    fn flush(&mut self) {
+        while let Some(message) = self.mqtt.poll_message() {
+            self.effects.push_back(Effect::Publish(message));
         }
     }
 
-    fn ask(&mut self, mac: &Mac, query: &Query) {
-        let Some(held) = self.heaters.get(mac) else { return };
-        let message = query.message(&held.heater, &self.identity);
-        // Only the status is sure to be answered; the others depend on the heater and its firmware.
-        self.effects.push_back(Effect::Request { message, answered: *query == Query::Status });
-    }
-
-    /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
-    fn fetch_tou(&mut self, mac: &Mac, now: Instant) {
-        let known = |held: &&mut Held| held.capabilities.controller_serial().is_some();
-        let Some(held) = self.heaters.get_mut(mac).filter(known) else { return };
-        held.tou.wish(now);
-        self.fetch_due_tou(mac, now);
-    }
-
-    fn fetch_due_tou(&mut self, mac: &Mac, now: Instant) {
-        let Some(held) = self.heaters.get_mut(mac) else { return };
-        let due = held.tou.take_due(now);
-        if let Some(controller_serial) = held.capabilities.controller_serial().filter(|_| due) {
-            let controller_serial = controller_serial.to_owned();
-            self.effects.push_back(Effect::FetchTou { mac: mac.clone(), controller_serial });
-        }
-    }
-
-    fn lose(&mut self, mac: &Mac) {
-        if let Some(held) = self.heaters.get_mut(mac) {
-            held.freshness.expire();
-        }
-        self.set_availability(mac, false);
-    }
-
-    fn set_availability(&mut self, mac: &Mac, available: bool) {
-        let payload = if available { "online" } else { "offline" };
-        self.retain(self.settings.topics.availability(mac), Bytes::from_static(payload.as_bytes()));
-    }
-
-    fn retain_json(&mut self, topic: String, payload: &Value) {
-        self.retain(topic, Bytes::from(payload.to_string()));
-    }
-
-    fn retain(&mut self, topic: String, payload: Bytes) {
-        if self.retained.set(&topic, &payload) {
-            self.effects.push_back(Effect::Publish(Message { topic, payload, retained: true }));
-        }
-    }
-
-    fn publish_once(&mut self, topic: String, payload: &Value) {
-        let payload = Bytes::from(payload.to_string());
-        self.effects.push_back(Effect::Publish(Message { topic, payload, retained: false }));
-    }
-
-    fn complain(&mut self, heater: Option<&Mac>, kind: &str, text: impl FnOnce() -> String) {
-        if self.complaints.count(heater, kind) {
-            self.effects.push_back(Effect::Warn { heater: heater.cloned(), text: text() });
+    fn warn(&mut self, kind: &str, text: impl FnOnce() -> String) {
+        if self.warnings.count(None, kind) {
+            self.effects.push_back(Effect::Warn { heater: None, text: text() });
         }
     }
 }

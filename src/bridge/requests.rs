@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
+use super::Bridge;
 use super::administration::{Order, value as named};
-use super::topics::Request;
-use super::{Bridge, Moment};
-use crate::navilink::request::Query;
-use crate::units::Mac;
+use crate::heater::Change;
+use crate::heater::commands::Report;
+use crate::model::{Mac, Moment};
+use crate::outputs::mqtt::topics::Request;
 
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
@@ -16,13 +17,13 @@ const REQUESTS: [&str; 6] = ["reconnect", "refresh", "log_level", "diagnostics",
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
     pub fn local_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) {
-        if self.is_birth(topic) {
-            return self.hear_birth(payload, retained, moment.now);
+        if self.home_assistant.birth_topic().is_some_and(|birth| birth == topic) {
+            return self.home_assistant.hear_birth(payload, retained, moment.now);
         }
-        let topics = self.settings.topics.clone();
+        let topics = self.mqtt.topics().clone();
         let Some(request) = topics.parse(topic) else { return };
         if retained {
-            self.complain(None, &format!("retained {topic}"), || {
+            self.warn(&format!("retained {topic}"), || {
                 format!("A retained message on {topic} is not obeyed; send it without the retain flag, and clear it")
             });
             return;
@@ -32,10 +33,11 @@ impl Bridge {
             Request::Set(mac, name) => self.set(&mac, name, payload, moment),
             Request::Get(mac, name) => {
                 if let Err(error) = self.get(&mac, name, payload, moment) {
-                    self.complain(None, &format!("get {name} {mac}"), || format!("The message on {topic} {error}"));
+                    self.warn(&format!("get {name} {mac}"), || format!("The message on {topic} {error}"));
                 }
             }
         }
+        self.drain();
     }
 
     fn administer(&mut self, name: &str, payload: &[u8], moment: Moment) {
@@ -43,24 +45,16 @@ impl Bridge {
             .ok()
             .and_then(|request| request.get("id").cloned());
         if let Some(order) = Order::read(name, payload).filter(|_| payload.len() <= MAX_PAYLOAD) {
+            if order == Order::Reconnect {
+                self.home.relist(moment.now);
+            }
             self.effects.push_back(super::Effect::Administer { order, id });
             return;
         }
         let outcome = match name {
             _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
-            "forget" => self.forget_named(&named(payload), moment),
-            "reconnect" => {
-                self.listing.wish(moment.now);
-                self.effects.push_back(super::Effect::Reconnect);
-                Ok(())
-            }
-            "refresh" if self.session.is_none() => {
-                Err("there is no session with the cloud; everything is asked for when there is one".to_owned())
-            }
-            "refresh" => {
-                self.hurry(moment.now);
-                Ok(())
-            }
+            "forget" => self.home.forget_named(&named(payload), moment),
+            "refresh" => self.home.refresh(moment.now).map_err(str::to_owned),
             _ => Err(format!("there is no such request; there are: {}", REQUESTS.join(", "))),
         };
         self.respond(name, id, outcome.map(|()| Value::Null));
@@ -70,31 +64,13 @@ impl Bridge {
         if payload.len() > MAX_PAYLOAD {
             return Err(format!("is larger than {MAX_PAYLOAD} bytes"));
         }
-        if !self.heaters.contains_key(mac) {
-            return Err("names no heater of this account".to_owned());
+        Ok(self.home.get(mac, name, moment)?)
+    }
+
+    fn set(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) {
+        if !self.home.set(mac, name, payload, moment) && !payload.is_empty() {
+            let report = Report::rejected(name, payload, "there is no such heater in this account", moment.wall);
+            self.show(mac, &Change::Command(report));
         }
-        if self.session.is_none() {
-            return Err("comes while there is no session with the cloud".to_owned());
-        }
-        match name {
-            "status" => self.ask(mac, &Query::Status),
-            "info" => self.ask(mac, &Query::Information),
-            "energy" => self.poll(mac, super::Poll::Energy, moment),
-            "reservations" => self.ask(mac, &Query::Reservations),
-            "tou" if self.heaters.get(mac).is_none_or(|held| held.capabilities.controller_serial().is_none()) => {
-                return Err("comes before the heater has told its serial number; the schedule is fetched when it has"
-                    .to_owned());
-            }
-            "tou" => self.fetch_tou(mac, moment.now),
-            "recirculation" => self.ask(mac, &Query::Recirculation),
-            "diagnostics" => self.ask(mac, &Query::Diagnostics),
-            "firmware" => self.ask(mac, &Query::Firmware),
-            _ => {
-                return Err("asks for nothing known: status, info, energy, reservations, tou, recirculation, \
-                            diagnostics or firmware"
-                    .to_owned());
-            }
-        }
-        Ok(())
     }
 }

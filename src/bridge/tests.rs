@@ -1,18 +1,23 @@
 mod discovery;
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::heater::polling::Intervals;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::session::{ClientId, SessionId};
+use crate::outputs::mqtt::topics::OF_DEVICE;
+use crate::units::UnitsChoice;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub(super) fn heater(last: u8) -> Heater {
-    Heater {
+pub(super) fn heater(last: u8) -> Device {
+    Device {
         mac: format!("04786332fc{last:02x}").parse().unwrap(),
         device_type: 52,
         additional_value: "5322".into(),
@@ -26,17 +31,24 @@ pub(super) fn heater(last: u8) -> Heater {
 fn settings() -> Settings {
     Settings {
         topics: Topics::new("navien2mqtt"),
-        units: UnitsChoice::Device,
-        intervals: Intervals { status: MINUTE, information: 30 * MINUTE, energy: 60 * MINUTE, schedules: 60 * MINUTE },
-        stale_after: 5 * MINUTE,
+        heater: heater::Settings {
+            units: UnitsChoice::Device,
+            intervals: Intervals {
+                status: MINUTE,
+                information: 30 * MINUTE,
+                energy: 60 * MINUTE,
+                schedules: 60 * MINUTE,
+            },
+            stale_after: 5 * MINUTE,
+            commands: heater::commands::Settings {
+                max_queued: 3,
+                max_age: 5 * MINUTE,
+                allow_firmware_commit: false,
+                answer_within: Duration::from_secs(30),
+            },
+        },
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
-        commands: commands::Settings {
-            max_queued: 3,
-            max_age: 5 * MINUTE,
-            allow_firmware_commit: false,
-            answer_within: Duration::from_secs(30),
-        },
     }
 }
 
@@ -47,18 +59,18 @@ pub(super) struct World {
     pub(super) now: Instant,
     broker: BTreeMap<String, Bytes>,
     pub(super) others: Vec<Message>,
-    pub(super) requests: Vec<Outgoing>,
+    pub(super) requests: Vec<Message>,
     warnings: Vec<String>,
     rest: Vec<Effect>,
 }
 
 impl World {
-    pub(super) fn new(known: &[Heater]) -> Self {
+    pub(super) fn new(known: &[Device]) -> Self {
         Self::with(settings(), known)
     }
 
     #[allow(clippy::disallowed_methods)]
-    pub(super) fn with(settings: Settings, known: &[Heater]) -> Self {
+    pub(super) fn with(settings: Settings, known: &[Device]) -> Self {
         let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
         let start = Instant::now();
         let mut world = Self {
@@ -75,12 +87,11 @@ impl World {
         world
     }
 
-    /// A complete device list comes; returns whether the session is to be renewed for it.
-    pub(super) fn lists(&mut self, heaters: &[Heater]) -> bool {
+    /// A complete device list comes.
+    pub(super) fn lists(&mut self, heaters: &[Device]) {
         let list = DeviceList { heaters: heaters.to_vec(), ..DeviceList::default() };
-        let new = self.bridge.set_heaters(&list, self.moment());
+        self.bridge.set_heaters(&list, self.moment());
         self.drain();
-        new
     }
 
     /// A user lets a heater be forgotten.
@@ -123,7 +134,8 @@ impl World {
 
     pub(super) fn begin_session(&mut self) {
         self.bridge.start_periodic();
-        self.bridge.session_begun(self.now);
+        self.bridge.cloud_filters();
+        self.bridge.session_begun(self.moment());
         self.bridge.handle_timeout(self.moment());
         self.drain();
     }
@@ -363,7 +375,7 @@ fn recirculation_and_time_of_use_are_asked_for_once_the_heater_says_what_they_ne
     world.arrives("cmd/52/navilink-04786332fc01/client/res", &feature);
     assert!(world.asked().is_empty() && world.rest.is_empty(), "only once");
     let tou = json!({ "touInfo": { "name": "E-TOU", "utility": "PG&E", "schedule": [] } });
-    world.bridge.tou_fetched(&heater(1).mac, &tou);
+    world.bridge.tou_fetched(&heater(1).mac, &tou, world.moment());
     world.drain();
     assert_eq!(world.held_json("04786332fc01/tou")["name"], "E-TOU");
 }
@@ -477,11 +489,11 @@ fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
     ] {
         earlier.arrives(&format!("cmd/52/navilink-{mac}/res{suffix}"), &json!({ "response": answer }));
     }
-    earlier.bridge.tou_fetched(&mac, &json!({}));
+    earlier.bridge.tou_fetched(&mac, &json!({}), earlier.moment());
     earlier.drain();
     let left: BTreeSet<&str> =
         earlier.broker.keys().filter_map(|topic| topic.strip_prefix("navien2mqtt/04786332fc01/")).collect();
-    assert_eq!(left, BTreeSet::from(topics::OF_DEVICE));
+    assert_eq!(left, BTreeSet::from(OF_DEVICE));
 
     let mut world = World::new(&[heater(1), heater(2)]);
     world.broker = earlier.broker;
@@ -492,7 +504,7 @@ fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
 
 #[test]
 fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
-    let all: Vec<Heater> = (0..60).map(heater).collect();
+    let all: Vec<Device> = (0..60).map(heater).collect();
     let mut world = World::new(&all);
     for listed in [all.clone(), all.iter().rev().cloned().collect()] {
         world.lists(&listed);
@@ -520,8 +532,12 @@ fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
 #[test]
 fn requests_to_the_bridge_are_answered_with_their_id() {
     let mut world = World::new(&[heater(1)]);
-    let response = world.asks("navien2mqtt/bridge/request/reconnect", r#"{"id": 7}"#, false);
-    assert_eq!(world.rest, [Effect::Reconnect]);
+    let order = |order| Effect::Administer { order, id: Some(json!(7)) };
+    assert!(world.asks("navien2mqtt/bridge/request/reconnect", r#"{"id": 7}"#, false).is_empty());
+    assert_eq!(world.rest, [order(Order::Reconnect)]);
+    world.bridge.respond("reconnect", Some(json!(7)), Ok(Value::Null));
+    world.drain();
+    let response = std::mem::take(&mut world.others);
     assert_eq!(response[0].topic, "navien2mqtt/bridge/response/reconnect");
     assert_eq!(response[0].payload, r#"{"ok":true,"id":7}"#);
     assert!(!response[0].retained);
@@ -581,6 +597,7 @@ fn everything_can_be_asked_for_by_name() {
 }
 
 mod administration;
+mod commands;
 mod counters;
 mod histories;
 mod listing;

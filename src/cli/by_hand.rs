@@ -12,13 +12,13 @@ use crate::daemon;
 use crate::daemon::one_shot::{OneShotError, Way};
 use crate::exit::Exit;
 use crate::io::clock;
-use crate::io::mqtt::{Link, LinkEvent, Publication};
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::io::mqtt::{Link, LinkEvent};
+use crate::model::{Mac, Message};
+use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::message::{Body, read};
 use crate::navilink::request::Query;
 use crate::navilink::status::decode_status;
 use crate::navilink::topics;
-use crate::units::Mac;
 
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
@@ -90,8 +90,8 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
 
 #[derive(Default)]
 struct Answers {
-    statuses: Vec<(Heater, Value)>,
-    missing: Vec<Heater>,
+    statuses: Vec<(Device, Value)>,
+    missing: Vec<Device>,
     /// Why nothing was asked for: the account has no heater.
     none: Option<String>,
 }
@@ -120,7 +120,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     let mut dial = way.dial().await?;
     dial.filters = topics::filters(&heaters, &identity.client);
     link.dial(1, dial);
-    let mut waiting: BTreeMap<Mac, Heater> = heaters.into_iter().map(|heater| (heater.mac.clone(), heater)).collect();
+    let mut waiting: BTreeMap<Mac, Device> = heaters.into_iter().map(|heater| (heater.mac.clone(), heater)).collect();
     let mut statuses = Vec::new();
     let collect = async {
         while !waiting.is_empty() {
@@ -128,8 +128,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
                 Some(LinkEvent::Up { .. }) => {
                     for heater in waiting.values() {
                         let message = Query::Status.message(heater, &identity);
-                        let publication =
-                            Publication { topic: message.topic, payload: message.payload, retained: false };
+                        let publication = Message { topic: message.topic, payload: message.payload, retained: false };
                         link.publish(1, publication);
                     }
                 }
@@ -156,7 +155,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     Ok(Answers { statuses, missing: waiting.into_values().chain(left_out).collect(), none: None })
 }
 
-fn print_status(heater: &Heater, status: &Value, as_json: bool) {
+fn print_status(heater: &Device, status: &Value, as_json: bool) {
     if as_json {
         let mut line = json!({ "mac": heater.mac.as_str() });
         if let (Value::Object(line), Value::Object(status)) = (&mut line, status) {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{complain, on_runtime, say};
-use crate::config::{Config, LogLevel, LogTarget, Surroundings};
+use crate::config::{Access, Config, LogLevel, LogTarget, Surroundings};
 use crate::daemon;
 use crate::exit::Exit;
 use crate::io::{clock, journal, task, tls};
@@ -91,7 +91,14 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> 
     let path = PathBuf::from("demo.toml");
     let read = |wanted: &Path| if wanted == path { Ok(text.clone().into_bytes()) } else { std::fs::read(wanted) };
     let nothing = |_: &str| None;
-    Config::load(&path, Surroundings { variable: &nothing, read: &read, check_pem: &tls::check })
+    let surroundings = Surroundings {
+        variable: &nothing,
+        read: &read,
+        check_pem: &tls::check,
+        credential_store: None,
+        access: &|_| Access::default(),
+    };
+    Config::load(&path, surroundings)
         .map_err(|problems| io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 

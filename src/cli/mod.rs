@@ -8,26 +8,32 @@ mod demo;
 mod simulate;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
 use crate::config::{Config, LogLevel, Problem, Surroundings};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
-use crate::io::{descriptors, journal, tls};
-use crate::units::{Mac, UnitsChoice};
+use crate::io::{descriptors, files, journal, tls};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
+/// Where the unit takes its credentials from.
+const CREDENTIAL_STORE: &str = "/etc/credstore";
+/// `sd_booted(3)`
+const BOOTED_BY_SYSTEMD: &str = "/run/systemd/system";
 /// After the work is done, what is left on the runtime (a name lookup that nobody waits for) gets so long.
 const RUNTIME_LIMIT: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version = env!("NAVIEN2MQTT_VERSION"), about, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -69,7 +75,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Decodes a raw cloud message, or a bare status or feature object, from standard input
+    /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
+    /// answer, from standard input
     Decode {
         /// The units to show
         #[arg(long, value_enum, default_value_t = Units::Device)]
@@ -112,25 +119,42 @@ fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
+/// Returns the definition of the command line, of which the man page and the completions are made.
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
 /// Reads the arguments and runs the command that they name.
 pub fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no mistakes, and go to standard output.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            let printed = error.print();
+            if error.use_stderr() {
+                return Exit::Usage;
+            }
+            note_unwritten(printed);
+            return written(Exit::Success);
         }
     };
+    written(execute(arguments))
+}
+
+fn execute(arguments: Arguments) -> Exit {
+    // A core dump would hold the password. The only error is that this system does not know of it.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let global = arguments.global;
     match arguments.command {
         Command::Run => {
             let path = config_path(&global);
-            with_config(&global, |config| run(config, path))
+            with_config(&global, read, |config| run(config, path))
         }
         Command::Check => check(&global),
-        Command::Devices { json } => with_config(&global, |config| by_hand::devices(config, json)),
-        Command::Status { device, json } => with_config(&global, |config| by_hand::status(config, device, json)),
+        Command::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
+        Command::Status { device, json } => {
+            with_config(&global, read_by_hand, |config| by_hand::status(config, device, json))
+        }
         Command::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
         Command::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
@@ -140,6 +164,7 @@ pub fn main() -> Exit {
 }
 
 fn run(config: Config, path: PathBuf) -> Exit {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // By its path of now: an upgrade puts another file there, which a fresh start is to find.
     let program = std::env::current_exe();
     let may_restart = Arc::new(move || match read(&path) {
@@ -181,9 +206,14 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
 
 fn check(global: &Global) -> Exit {
     let path = config_path(global);
-    match load(&path) {
-        Ok(_) => {
-            say(format_args!("{}: good", path.display()));
+    match load(&path, read_by_hand) {
+        Ok(config) => {
+            config.warnings.iter().for_each(complain);
+            say(match config.warnings.len() {
+                0 => format!("{}: good", path.display()),
+                1 => format!("{}: good, with 1 warning", path.display()),
+                count => format!("{}: good, with {count} warnings", path.display()),
+            });
             Exit::Success
         }
         Err(exit) => exit,
@@ -191,8 +221,12 @@ fn check(global: &Global) -> Exit {
 }
 
 /// Loads the configuration, starts the log and goes on with `command`.
-fn with_config(global: &Global, command: impl FnOnce(Config) -> Exit) -> Exit {
-    let config = match load(&config_path(global)) {
+fn with_config(
+    global: &Global,
+    read: fn(&Path) -> Result<Config, Vec<Problem>>,
+    command: impl FnOnce(Config) -> Exit,
+) -> Exit {
+    let config = match load(&config_path(global), read) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -205,13 +239,35 @@ fn config_path(global: &Global) -> PathBuf {
     global.config.clone().or(variable.map(PathBuf::from)).unwrap_or_else(|| DEFAULT_CONFIG.into())
 }
 
+/// Reads the configuration as the service does.
 fn read(path: &Path) -> Result<Config, Vec<Problem>> {
-    let variable = |name: &str| std::env::var_os(name);
-    let read = |path: &Path| std::fs::read(path);
-    Config::load(path, Surroundings { variable: &variable, read: &read, check_pem: &tls::check })
+    read_with(path, None, false)
 }
 
-fn load(path: &Path) -> Result<Config, Exit> {
+/// Reads the configuration for a command by hand: root, who set up the service's credentials, uses the same ones, and
+/// learns what the service could not read of the file that it is started with.
+fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
+    if !geteuid().is_root() {
+        return read(path);
+    }
+    let for_unit = path == Path::new(DEFAULT_CONFIG) && Path::new(BOOTED_BY_SYSTEMD).exists();
+    read_with(path, Some(Path::new(CREDENTIAL_STORE)), for_unit)
+}
+
+fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<Problem>> {
+    let variable = |name: &str| std::env::var_os(name);
+    let access = |path: &Path| files::access(path, for_unit);
+    let surroundings = Surroundings {
+        variable: &variable,
+        read: &files::read,
+        check_pem: &tls::check,
+        credential_store,
+        access: &access,
+    };
+    Config::load(path, surroundings)
+}
+
+fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<Problem>>) -> Result<Config, Exit> {
     read(path).map_err(|problems| {
         for problem in &problems {
             complain(problem);
@@ -242,9 +298,30 @@ fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
     exit
 }
 
-/// Writes a line to standard output; that nobody reads it is no error.
+/// The first error of standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes a line to standard output; an error is remembered for [`written`].
 fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+    note_unwritten(writeln!(io::stdout(), "{line}"));
+}
+
+fn note_unwritten(outcome: io::Result<()>) {
+    match outcome {
+        // That nobody reads it is no error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            let _ = UNWRITTEN.set(error);
+        }
+        _ => {}
+    }
+}
+
+/// Returns `exit`, unless something could not be written to standard output: a success without its output is none.
+fn written(exit: Exit) -> Exit {
+    note_unwritten(io::stdout().flush());
+    let Some(error) = UNWRITTEN.get() else { return exit };
+    complain(format_args!("standard output cannot be written: {error}"));
+    if exit == Exit::Success { Exit::Internal } else { exit }
 }
 
 /// Writes a line to standard error.

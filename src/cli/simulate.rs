@@ -37,6 +37,9 @@ pub struct Options {
     /// How much faster than real ones the heaters live
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     speed: f64,
+    /// Answers carry the ids of the one who asked; those of real heaters carry their own
+    #[arg(long)]
+    echo_ids: bool,
     /// What everything random is made from
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
@@ -59,6 +62,7 @@ pub fn simulate(options: Options, level: LogLevel) -> Exit {
             control_port: options.control_port,
             time_scale: options.speed,
             directory: options.directory,
+            echo_ids: options.echo_ids,
             ..simulator::Options::default()
         })
         .await;

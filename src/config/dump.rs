@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sections::{LEVELS, ON_FAILURE, STRATEGIES, TARGETS};
-use super::{Attempts, Config};
+use super::{Alerts, Attempts, Config};
 use crate::units::UnitsChoice;
 
 impl Config {
@@ -23,11 +23,7 @@ impl Config {
         let scheme = if broker.tls { "mqtts" } else { "mqtt" };
         let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
         json!({
-            "units": match self.units {
-                UnitsChoice::Device => "device",
-                UnitsChoice::Metric => "metric",
-                UnitsChoice::Us => "us",
-            },
+            "units": units(self.units),
             "account": { "email": redact(&self.account.email) },
             "cloud": {
                 "api_url": cloud.api_url.as_str(),
@@ -49,11 +45,7 @@ impl Config {
                 "enabled": self.reachability.enabled,
                 "probe_interval": show(self.reachability.probe_interval),
             },
-            "alerts": self.alerts.as_ref().map(|alerts| json!({
-                "command": alerts.command.as_deref().map(program_only),
-                "url": alerts.url.as_ref().map(|_| "***"),
-                "timeout": show(alerts.timeout),
-            })),
+            "alerts": self.alerts.as_ref().map(alerts),
             "broker": {
                 "url": format!("{scheme}://{host}:{}", broker.port),
                 "username": broker.username,
@@ -77,6 +69,22 @@ impl Config {
                 .collect::<Value>(),
         })
     }
+}
+
+fn units(units: UnitsChoice) -> &'static str {
+    match units {
+        UnitsChoice::Device => "device",
+        UnitsChoice::Metric => "metric",
+        UnitsChoice::Us => "us",
+    }
+}
+
+fn alerts(alerts: &Alerts) -> Value {
+    json!({
+        "command": alerts.command.as_deref().map(program_only),
+        "url": alerts.url.as_ref().map(|_| "***"),
+        "timeout": humantime::format_duration(alerts.timeout).to_string(),
+    })
 }
 
 fn line(attempts: &Attempts) -> Value {

@@ -13,7 +13,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::units::{Mac, UnitsChoice};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 pub use reader::Problem;
 pub use sections::LEVELS as LOG_LEVELS;
@@ -47,6 +48,8 @@ pub struct Config {
     pub log: Log,
     /// `[[device]]`
     pub devices: Vec<Device>,
+    /// What is odd, though it can be meant so.
+    pub warnings: Vec<Problem>,
 }
 
 /// `[account]`
@@ -255,6 +258,19 @@ pub struct Surroundings<'s> {
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Says what is wrong with a file that is to hold certificates or a key.
     pub check_pem: &'s CheckPem,
+    /// A folder of credentials that is used where no credentials are handed over.
+    pub credential_store: Option<&'s Path>,
+    /// Says who can read a file.
+    pub access: &'s dyn Fn(&Path) -> Access,
+}
+
+/// Who can read a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether every user of the machine can.
+    pub by_everybody: bool,
+    /// Why the service cannot, if that is asked for.
+    pub not_by_unit: Option<String>,
 }
 
 /// Says what is wrong with the content of a file, by what it is for.
@@ -285,7 +301,8 @@ impl Config {
             |message: String| vec![Problem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }];
         let bytes = (surroundings.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}")))?;
-        sections::read(path, &text, surroundings)
+        // Some editors put a byte-order mark before the text.
+        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), surroundings)
     }
 }
 

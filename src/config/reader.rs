@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -41,6 +41,7 @@ pub struct Reader<'t> {
     file: PathBuf,
     text: &'t str,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     /// Lines whose syntax is broken: what was made of them says nothing.
     broken: Vec<usize>,
 }
@@ -60,7 +61,7 @@ impl<'t> Reader<'t> {
     /// Parses `text`; the mistakes of its syntax are the first problems.
     pub fn new(file: PathBuf, text: &'t str) -> (Self, Section<'t>) {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Self { file, text, problems: Vec::new(), broken: Vec::new() };
+        let mut reader = Self { file, text, problems: Vec::new(), warnings: Vec::new(), broken: Vec::new() };
         for error in errors {
             let place = error.span().unwrap_or_default();
             reader.add(Some(place.clone()), String::new(), error.message().to_owned());
@@ -70,11 +71,22 @@ impl<'t> Reader<'t> {
         (reader, section)
     }
 
+    /// Returns the file that is read.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Adds a problem with a key of a section, which is refused by it.
     pub fn complain(&mut self, section: &mut Section<'_>, key: &'static str, message: impl Into<String>) {
         section.refused.push(key);
-        let place = section.places.iter().find(|(known, _)| *known == key).map(|(_, place)| place.clone());
-        self.add(place.or_else(|| section.span.clone()), section.name_of(key), message.into());
+        self.add(section.place_of(key), section.name_of(key), message.into());
+    }
+
+    /// Adds a warning about a key of a section.
+    pub fn warn(&mut self, section: &Section<'_>, key: &str, message: impl fmt::Display) {
+        let (line, column) = section.place_of(key).map_or((0, 0), |place| self.position(place.start));
+        let message = format!("warning: {message}");
+        self.warnings.push(Problem { file: self.file.clone(), line, column, key: section.name_of(key), message });
     }
 
     /// Returns whether what is known of these keys is what was meant: none was refused, and no broken syntax hides one.
@@ -83,10 +95,12 @@ impl<'t> Reader<'t> {
         self.broken.is_empty() && !keys.iter().any(|key| section.refused.contains(key))
     }
 
-    /// Returns the problems in the order of their places.
-    pub fn finish(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| (problem.line, problem.column));
-        self.problems
+    /// Returns the problems and the warnings, each in the order of their places.
+    pub fn finish(mut self) -> (Vec<Problem>, Vec<Problem>) {
+        for found in [&mut self.problems, &mut self.warnings] {
+            found.sort_by_key(|problem| (problem.line, problem.column));
+        }
+        (self.problems, self.warnings)
     }
 
     fn add(&mut self, place: Option<Range<usize>>, key: String, message: String) {
@@ -190,6 +204,11 @@ impl<'t> Section<'t> {
         Some((value.span(), value.into_inner()))
     }
 
+    fn place_of(&self, key: &str) -> Option<Range<usize>> {
+        let place = self.places.iter().find(|(known, _)| *known == key).map(|(_, place)| place.clone());
+        place.or_else(|| self.span.clone())
+    }
+
     fn name_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
@@ -227,4 +246,17 @@ fn distance(one: &str, other: &str) -> usize {
         }
     }
     row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_keys_that_are_near_the_nearer_one_is_suggested() {
+        for known in [["max_delays", "max_delay"], ["max_delay", "max_delays"]] {
+            assert_eq!(nearest("max_dela", &known), Some("max_delay"));
+            assert_eq!(nearest("max_delayss", &known), Some("max_delays"));
+        }
+    }
 }

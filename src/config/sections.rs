@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,13 +18,16 @@ use super::{
     Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget,
     OnFailure, Pem, Reachability, Recovery, Strategy, Surroundings,
 };
-use crate::units::{Mac, UnitsChoice};
+use crate::model::Mac;
+use crate::units::UnitsChoice;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// What stands in the installed file until somebody puts in an address of their own.
+const SAMPLE_EMAIL: &str = "you@example.com";
 const API_URL: &str = "https://nlus.naviensmartcontrol.com/api/v2.1";
 const MQTT_URL: &str = "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqtt";
 
@@ -50,6 +54,9 @@ pub(super) const TARGETS: &[(&str, LogTarget)] =
 pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<Problem>> {
     let (mut reader, mut root) = Reader::new(path.to_owned(), text);
     let r = &mut reader;
+    if let Some(why) = (surroundings.access)(path).not_by_unit {
+        r.warn(&root, "", not_by_unit(path, &why));
+    }
     let units = root.take(r, "units", choice(UNITS)).unwrap_or_default();
     let account = account(r, &mut root, surroundings);
     let cloud = cloud(r, &mut root, surroundings);
@@ -64,7 +71,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
     root.finish(r);
-    let problems = reader.finish();
+    let (problems, warnings) = reader.finish();
     match (account, cloud, broker) {
         (Some(account), Some(cloud), Some(broker)) if problems.is_empty() => Ok(Config {
             units,
@@ -80,6 +87,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
             state_directory,
             log,
             devices,
+            warnings,
         }),
         _ => Err(problems),
     }
@@ -96,6 +104,9 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
     if email.is_none() && r.knows(&s, &["email"]) {
         r.complain(&mut s, "email", "is missing: the email address of the NaviLink account");
     }
+    if email.as_deref() == Some(SAMPLE_EMAIL) {
+        r.warn(&s, "email", "is that of the sample; put in the address of your NaviLink account");
+    }
     let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
     if password.is_none() && r.knows(&s, &["password_file", "password"]) {
         r.complain(
@@ -109,7 +120,8 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
     Some(Account { email: email?, password: password? })
 }
 
-/// Finds a password: the systemd credential, the environment variable, `password_file`, `password`.
+/// Finds a password: the systemd credential, the environment variable, the store of credentials, `password_file`,
+/// `password`.
 fn secret(
     r: &mut Reader<'_>,
     s: &mut Section<'_>,
@@ -119,22 +131,53 @@ fn secret(
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
     let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
-    let credential = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
-    let credential = credential.and_then(|path| match (surroundings.read)(&path) {
-        // The unit has other credentials.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        read => Some(password_of(path.display(), read)),
-    });
-    let (key, found) = if let Some(found) = credential {
-        ("password", found)
-    } else if let Some(value) = lookup(variable) {
-        ("password", password_of(format_args!("${variable}"), Ok(value.into_vec())))
-    } else if let Some(file) = file {
-        ("password_file", password_of(&file, (surroundings.read)(Path::new(&file))))
-    } else {
-        return inline.map(Into::into);
+    let in_folder = |folder: &Path| {
+        let path = folder.join(credential);
+        match (surroundings.read)(&path) {
+            // The unit has other credentials.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => Some((path, read)),
+        }
     };
-    found.map_err(|message| r.complain(s, key, message)).ok()
+    let (key, path, read) =
+        if let Some((path, read)) = lookup("CREDENTIALS_DIRECTORY").and_then(|folder| in_folder(Path::new(&folder))) {
+            ("password", path, read)
+        } else if let Some(value) = lookup(variable) {
+            let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
+            return password.map_err(|message| r.complain(s, "password", message)).ok();
+        } else if let Some((path, read)) = surroundings.credential_store.and_then(in_folder) {
+            ("password", path, read)
+        } else if let Some(path) = file.map(PathBuf::from) {
+            warn_if_hidden(r, s, ("password_file", &path), surroundings);
+            let read = (surroundings.read)(&path);
+            ("password_file", path, read)
+        } else {
+            if inline.is_some() && (surroundings.access)(r.file()).by_everybody {
+                r.warn(s, "password", "is in a file that every user of this machine can read");
+            }
+            return inline.map(Into::into);
+        };
+    if (surroundings.access)(&path).by_everybody {
+        let path = path.display();
+        r.warn(s, key, format_args!("every user of this machine can read {path}; give it as a systemd credential"));
+    }
+    password_of(path.display(), read).map_err(|message| r.complain(s, key, message)).ok()
+}
+
+/// Warns of a file that the service cannot read.
+fn warn_if_hidden(
+    r: &mut Reader<'_>,
+    s: &Section<'_>,
+    (key, path): (&'static str, &Path),
+    surroundings: Surroundings<'_>,
+) {
+    if let Some(why) = (surroundings.access)(path).not_by_unit {
+        r.warn(s, key, not_by_unit(path, &why));
+    }
+}
+
+fn not_by_unit(path: &Path, why: &str) -> String {
+    format!("the service, which runs as a user of its own, cannot read {}: {why}", path.display())
 }
 
 fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretString, String> {
@@ -142,10 +185,11 @@ fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretS
     first_line(bytes).map(Into::into).map_err(|what| format!("{place} {what}"))
 }
 
-/// A password is what stands in the file, without the line end that editors add.
+/// A password is what stands in the file, without the byte-order mark and the line end that editors add.
 fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let line = line.strip_suffix('\n').unwrap_or(line);
     let line = line.strip_suffix('\r').unwrap_or(line);
     match line {
         "" => Err("is empty"),
@@ -207,7 +251,10 @@ fn file(
     let path = PathBuf::from(s.take(r, key, text)?);
     let problem = match (surroundings.read)(&path) {
         Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
-            Ok(()) => return Some((path, bytes)),
+            Ok(()) => {
+                warn_if_hidden(r, s, (key, &path), surroundings);
+                return Some((path, bytes));
+            }
             Err(what) => format!("{} is of no use: {what}", path.display()),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
@@ -291,7 +338,7 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
     });
-    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| "navien2mqtt".to_owned());
+    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(surroundings));
     if s.wrote("client_certificate") != s.wrote("client_key") && r.knows(&s, &[]) {
         let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
         r.complain(&mut s, given, "client_certificate and client_key belong together");
@@ -305,19 +352,39 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         let given = if s.wrote("password_file") { "password_file" } else { "password" };
         r.complain(&mut s, given, "is of no use without broker.username");
     }
-    s.finish(r);
     let address = address?;
+    let host = address.host_str()?.trim_matches(['[', ']']).to_owned();
+    if username.is_some() && !tls && !is_this_machine(&host) {
+        r.warn(&s, "url", format_args!("user name and password go to {host} unencrypted; mqtts:// encrypts them"));
+    }
+    if username.is_some() && password.is_none() && r.knows(&s, &["password", "password_file"]) {
+        r.warn(&s, "username", "is given without a password, which hardly any broker accepts");
+    }
+    s.finish(r);
     Some(Broker {
-        host: address.host_str()?.trim_matches(['[', ']']).to_owned(),
+        host,
         port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
         password: password.filter(|_| username.is_some()),
         username,
         ca_file,
         client: certificate.zip(key),
-        client_id: client_id.unwrap_or_else(|| "navien2mqtt".to_owned()),
+        client_id: client_id.unwrap_or_else(|| own_name(surroundings)),
         base_topic,
     })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns the default of what tells instances on one broker apart. The template unit names the instance.
+fn own_name(surroundings: Surroundings<'_>) -> String {
+    let instance = (surroundings.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
+    match instance.filter(|name| !name.is_empty() && !name.contains(['+', '#'])) {
+        Some(instance) => format!("navien2mqtt-{instance}"),
+        None => "navien2mqtt".to_owned(),
+    }
 }
 
 fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {

@@ -10,6 +10,8 @@ use super::*;
 struct World {
     variables: BTreeMap<&'static str, &'static str>,
     files: BTreeMap<&'static str, &'static str>,
+    store: Option<&'static str>,
+    access: BTreeMap<&'static str, Access>,
 }
 
 impl World {
@@ -33,8 +35,19 @@ impl World {
             (key, Pem::Key { certificate: Some(certificate) }) if key != certificate => Err("they differ".to_owned()),
             _ => Ok(()),
         };
-        let surroundings = Surroundings { variable: &variable, read: &read, check_pem: &check_pem };
+        let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
+        let surroundings = Surroundings {
+            variable: &variable,
+            read: &read,
+            check_pem: &check_pem,
+            credential_store: self.store.map(Path::new),
+            access: &access,
+        };
         Config::load(Path::new("test.toml"), surroundings)
+    }
+
+    fn warnings(&self, text: &str) -> Vec<String> {
+        self.read(text).unwrap().warnings.iter().map(ToString::to_string).collect()
     }
 
     fn problems(&self, text: &str) -> Vec<String> {
@@ -171,6 +184,31 @@ mac = "12345"
 }
 
 #[test]
+fn a_key_is_suggested_only_when_it_is_near() {
+    for (section, written, suggested) in [
+        ("broker", "ulr", None),
+        ("broker", "urll", Some("url")),
+        ("broker", "ur", Some("url")),
+        ("broker", "rul", None),
+        ("log", "lvel", Some("level")),
+        ("log", "llvel", Some("level")),
+        ("log", "llllvel", None),
+        ("cloud", "keepalive", Some("keep_alive")),
+        ("cloud", "keepalife", Some("keep_alive")),
+        ("cloud", "kep-alife", Some("keep_alive")),
+        ("cloud", "kep-alif", None),
+        ("home_assistant", "discovery", None),
+    ] {
+        let problem = bad(&format!("[{section}]\n{written} = 1\n")).remove(0);
+        let wanted = match suggested {
+            Some(right) => format!("{section}.{written}: there is no such key; did you mean `{right}`?"),
+            None => format!("{section}.{written}: there is no such key; known here: "),
+        };
+        assert!(problem.contains(&wanted), "{problem}");
+    }
+}
+
+#[test]
 fn broken_syntax_does_not_hide_the_other_problems() {
     let problems = bad("[cloud]\nkeep_alive = = \"30s\"\nregion = 5\n");
     assert!(problems[0].starts_with("test.toml:4:"), "{problems:?}");
@@ -207,6 +245,81 @@ fn the_password_comes_from_the_first_place_that_has_it() {
 }
 
 #[test]
+fn the_store_of_credentials_comes_after_what_was_handed_over_and_before_the_file() {
+    let mut world = World { store: Some("/store"), ..World::default() };
+    let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
+    let password = |world: &World| world.read(&text).unwrap().account.password.expose_secret().to_owned();
+    world.files.insert("/pw", "in the file");
+    assert_eq!(password(&world), "in the file", "the store has other credentials");
+    world.files.insert("/store/navien-password", "stored\n");
+    assert_eq!(password(&world), "stored");
+    world.variables.insert("NAVIEN_PASSWORD", "in the environment");
+    assert_eq!(password(&world), "in the environment");
+}
+
+#[test]
+fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
+    let world = World::with_password();
+    let account = "[account]\nemail = \"me@example.org\"\n";
+    assert_eq!(world.warnings(account), [""; 0]);
+    assert_eq!(
+        world.warnings(ACCOUNT),
+        ["test.toml:2:9: account.email: warning: is that of the sample; put in the address of your NaviLink account"]
+    );
+    let login = |url: &str| {
+        world.warnings(&format!("{account}[broker]\nurl = \"{url}\"\nusername = \"u\"\npassword = \"p\"\n"))
+    };
+    for at_home in ["mqtt://localhost", "mqtt://127.0.0.2", "mqtt://[::1]", "mqtts://broker.lan"] {
+        assert_eq!(login(at_home), [""; 0], "{at_home}");
+    }
+    assert_eq!(
+        login("mqtt://broker.lan"),
+        [
+            "test.toml:4:7: broker.url: warning: user name and password go to broker.lan unencrypted; mqtts:// encrypts them"
+        ]
+    );
+    assert_eq!(
+        world.warnings(&format!("{account}[broker]\nusername = \"u\"\n")),
+        ["test.toml:4:12: broker.username: warning: is given without a password, which hardly any broker accepts"]
+    );
+}
+
+#[test]
+fn a_password_that_everybody_can_read_and_a_file_that_the_service_cannot_are_named() {
+    let mut world = World::default();
+    let account = "[account]\nemail = \"me@example.org\"\n";
+    world.files.extend([("/pw", "p"), ("/ca.pem", "one")]);
+    let by_file = format!("{account}password_file = \"/pw\"\n");
+    assert_eq!(world.warnings(&by_file), [""; 0]);
+    world.access.insert("/pw", Access { by_everybody: true, not_by_unit: None });
+    assert_eq!(
+        world.warnings(&by_file),
+        [
+            "test.toml:3:17: account.password_file: warning: every user of this machine can read /pw; give it as a systemd credential"
+        ]
+    );
+    world.access.insert("/pw", Access { by_everybody: false, not_by_unit: Some("others may not read it".into()) });
+    world.access.insert("/ca.pem", Access { by_everybody: false, not_by_unit: Some("others may not enter /".into()) });
+    let cannot = "warning: the service, which runs as a user of its own, cannot read";
+    assert_eq!(
+        world.warnings(&format!("{by_file}[cloud]\nca_file = \"/ca.pem\"\n")),
+        [
+            format!("test.toml:3:17: account.password_file: {cannot} /pw: others may not read it"),
+            format!("test.toml:5:11: cloud.ca_file: {cannot} /ca.pem: others may not enter /"),
+        ]
+    );
+    world.access.insert("test.toml", Access { by_everybody: true, not_by_unit: Some("the sandbox hides it".into()) });
+    assert_eq!(
+        world.warnings(&format!("{account}password = \"inline\"\n")),
+        [
+            format!("test.toml: {cannot} test.toml: the sandbox hides it"),
+            "test.toml:3:12: account.password: warning: is in a file that every user of this machine can read"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn a_password_file_that_is_of_no_use_is_named() {
     let mut world = World::default();
     let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
@@ -215,6 +328,20 @@ fn a_password_file_that_is_of_no_use_is_named() {
     assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw is empty"]);
     world.files.insert("/pw", "two\nlines\n");
     assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw has more than one line"]);
+}
+
+#[test]
+fn a_byte_order_mark_at_the_start_of_a_file_is_ignored() {
+    let mut world = World::default();
+    let text = format!("\u{feff}{ACCOUNT}password_file = \"/pw\"\n");
+    world.files.insert("/pw", "\u{feff}pass\r\n");
+    assert_eq!(world.read(&text).unwrap().account.password.expose_secret(), "pass");
+    world.files.insert("/pw", "\u{feff}\n");
+    assert_eq!(world.problems(&text), ["test.toml:3:17: account.password_file: /pw is empty"]);
+    assert_eq!(bad("\u{feff}").len(), 1, "anywhere else it is a mistake");
+    world.variables.insert("NAVIEN_PASSWORD", "secret");
+    let place = world.problems(&format!("\u{feff}units = 1\n{ACCOUNT}")).remove(0);
+    assert!(place.starts_with("test.toml:1:9: units"), "{place}");
 }
 
 /// Whoever set up a credential does not expect that another password is used instead.
@@ -340,10 +467,53 @@ fn nobody_listens_on_port_0() {
 }
 
 #[test]
+fn what_is_wrong_with_a_url_is_said() {
+    let port = "the port must be a whole number from 1 to 65535";
+    let zone = "an IPv6 address must have no zone (the part from % on)";
+    for (rest, words) in [
+        ("host:99999", port),
+        ("host:1x", port),
+        ("fe80::1:1883", port),
+        ("my broker:1883", "must not contain spaces"),
+        ("host:1883 ", "must not contain spaces"),
+        ("[fe80::1%eth0]:1883", zone),
+        ("[fe80::1%25eth0]:1883", zone),
+        ("[fe80::1::2]:1883", "the address in brackets is not a good IPv6 address"),
+        ("[fe80::1", "the address in brackets is not a good IPv6 address"),
+        ("ho<st", "the host is not a good name"),
+        ("", "expected a URL that begins with"),
+    ] {
+        for (section, key, scheme) in [
+            ("cloud", "api_url", "https"),
+            ("cloud", "mqtt_url", "wss"),
+            ("broker", "url", "mqtt"),
+            ("broker", "url", "mqtts"),
+            ("alerts", "url", "https"),
+        ] {
+            let problems = bad(&format!("[{section}]\n{key} = \"{scheme}://{rest}\"\n"));
+            let named = format!("{section}.{key}: {words}");
+            assert!(problems.len() == 1 && problems[0].contains(&named), "{scheme}://{rest}: {problems:?}");
+        }
+    }
+    assert!(bad("[cloud]\napi_url = \"https://1.2.3.256/\"\n")[0].ends_with("the host is not a good IPv4 address"));
+}
+
+#[test]
 fn the_brokers_address_is_taken_apart() {
     let broker = good("[broker]\nurl = \"mqtts://broker.home.arpa\"\nusername = \"u\"\npassword = \"p\"\n").broker;
     assert_eq!((broker.host.as_str(), broker.port, broker.tls), ("broker.home.arpa", 8883, true));
     assert_eq!(good("[broker]\nurl = \"mqtt://[::1]:1884\"\n").broker.port, 1884);
+}
+
+#[test]
+fn an_instance_of_the_template_unit_has_a_client_id_and_a_base_topic_of_its_own() {
+    let mut world = World::with_password();
+    world.variables.insert("NAVIEN2MQTT_INSTANCE", "cabin");
+    let broker = world.read(ACCOUNT).unwrap().broker;
+    assert_eq!((broker.client_id.as_str(), broker.base_topic.as_str()), ("navien2mqtt-cabin", "navien2mqtt-cabin"));
+    let text = format!("{ACCOUNT}[broker]\nclient_id = \"mine\"\nbase_topic = \"heaters\"\n");
+    let broker = world.read(&text).unwrap().broker;
+    assert_eq!((broker.client_id.as_str(), broker.base_topic.as_str()), ("mine", "heaters"));
 }
 
 #[test]

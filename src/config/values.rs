@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use toml::de::{DeInteger, DeValue};
-use url::Url;
+use url::{ParseError, Url};
 
 use super::reader::describe;
+use crate::foreign_text::is_shown;
 
 /// No duration is longer, so that no deadline lies beyond what a clock can say.
 const LONGEST: Duration = Duration::from_secs(366 * 86400);
@@ -106,7 +107,7 @@ pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<
     move |value| {
         let expected = format!("expected a URL that begins with {}://", schemes.join(":// or "));
         let written = text(value)?;
-        let Ok(url) = Url::parse(&written) else { return Err(expected) };
+        let url = parse(&written, &expected)?;
         if !schemes.contains(&url.scheme()) || url.host_str().is_none_or(str::is_empty) {
             return Err(expected);
         }
@@ -123,11 +124,37 @@ pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<
     }
 }
 
+/// Parses a URL, and names what is wrong in words that repeat nothing of it; `expected` describes a URL that is good.
+fn parse(written: &str, expected: &str) -> Result<Url, String> {
+    if written.contains(char::is_whitespace) {
+        return Err("must not contain spaces".to_owned());
+    }
+    let address = written.split_once("://[").and_then(|(_, rest)| rest.split_once(']'));
+    if address.is_some_and(|(address, _)| address.contains('%')) {
+        return Err(
+            "an IPv6 address must have no zone (the part from % on): only an address that needs none, or a host \
+                    name, can stand in a URL"
+                .to_owned(),
+        );
+    }
+    Url::parse(written).map_err(|error| match error {
+        ParseError::InvalidPort => {
+            "the port must be a whole number from 1 to 65535, and an IPv6 address must stand in \
+                                    brackets: [::1]:1883"
+                .to_owned()
+        }
+        ParseError::InvalidIpv4Address => "the host is not a good IPv4 address".to_owned(),
+        ParseError::InvalidIpv6Address => "the address in brackets is not a good IPv6 address".to_owned(),
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => "the host is not a good name".to_owned(),
+        _ => expected.to_owned(),
+    })
+}
+
 /// Reads a URL that is itself a secret, as those of webhooks are; it is not repeated in any message.
 pub fn secret_url(value: &DeValue<'_>) -> Result<SecretString, String> {
     let expected = "expected a URL that begins with https:// or http://";
     let written = text(value)?;
-    let url = Url::parse(&written).map_err(|_| expected)?;
+    let url = parse(&written, expected)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(expected.to_owned());
     }
@@ -151,6 +178,9 @@ pub fn topic(value: &DeValue<'_>) -> Result<String, String> {
     let topic = text(value)?;
     if topic.contains(['+', '#', '$']) {
         return Err("must not contain +, # or $, which mean something else to a broker".to_owned());
+    }
+    if !topic.chars().all(is_shown) {
+        return Err("must not contain invisible characters".to_owned());
     }
     if topic.split('/').any(str::is_empty) {
         return Err("must not begin or end with /, nor contain //".to_owned());

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::steps::Steps;
 use super::{Daemon, Step, report};
-use crate::bridge::Moment;
 use crate::bridge::administration::Order;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
-use crate::io::journal;
-use crate::supervisor::{Effect, Input};
+use crate::io::{journal, notify};
+use crate::model::Moment;
+use crate::navilink::pseudonyms::{Class, Pseudonyms};
+use crate::supervisor::{Effect, Input, Reason, seconds};
+
+/// The answer to `diagnostics` is not longer, in bytes, as far as it lies in the raw messages.
+const MAX_DIAGNOSTICS: usize = 128 << 10;
 
 /// How the daemon has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,15 @@ pub enum Ended {
 
 /// Says why a fresh start would fail, as far as that can be known before.
 pub type MayRestart = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Who asks for a fresh start.
+#[derive(Debug)]
+pub enum RestartRequest {
+    /// A client of the local broker, with the `id` of its request.
+    LocalBroker(Option<Value>),
+    /// SIGHUP.
+    Signal,
+}
 
 /// What the requests need.
 pub struct Administration {
@@ -65,9 +79,21 @@ impl Daemon {
         let outcome = match order {
             Order::SetLogLevel(level) => self.set_log_level(&level),
             Order::Diagnostics => Ok(self.diagnostics()),
-            Order::Restart => return self.ask_before_restart(id),
+            Order::Reconnect => self.reconnect(),
+            Order::Restart => return self.ask_before_restart(RestartRequest::LocalBroker(id)),
         };
         self.bridge.respond(name, id, outcome);
+    }
+
+    fn reconnect(&mut self) -> Result<Value, String> {
+        let now = self.moment().now;
+        let wait = self.supervisor.request_wait(now);
+        if !wait.is_zero() {
+            return Err(format!("not yet: ask again in {}", seconds(wait)));
+        }
+        info!("Reconnecting, as was asked for on the local broker");
+        self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")), now);
+        Ok(Value::Null)
     }
 
     fn set_log_level(&mut self, wanted: &str) -> Result<Value, String> {
@@ -89,23 +115,36 @@ impl Daemon {
     }
 
     /// The configuration is read again, which may take a moment: what does not start would not come back.
-    fn ask_before_restart(&self, id: Option<Value>) {
+    pub(super) fn ask_before_restart(&self, request: RestartRequest) {
         let ask = Arc::clone(&self.administration.may_restart);
         self.start(async move {
             let answer = tokio::task::spawn_blocking(move || ask()).await;
-            Step::MayRestart(id, answer.unwrap_or_else(|error| Err(error.to_string())))
+            Step::MayRestart(request, answer.unwrap_or_else(|error| Err(error.to_string())))
         });
     }
 
-    pub(super) fn on_may_restart(&mut self, id: Option<Value>, answer: Result<(), String>) {
+    pub(super) fn on_may_restart(&mut self, request: RestartRequest, answer: Result<(), String>) {
+        let by = match request {
+            RestartRequest::LocalBroker(_) => "on the local broker",
+            RestartRequest::Signal => "by SIGHUP",
+        };
         match &answer {
             Ok(()) => {
-                info!("Starting afresh, as was asked for on the local broker");
+                info!("Starting afresh, as was asked for {by}");
                 self.administration.restarting = true;
             }
-            Err(error) => warn!("Not starting afresh, though that was asked for on the local broker: {error}"),
+            Err(error) => {
+                warn!("Not starting afresh, though that was asked for {by}: {error}");
+                if matches!(request, RestartRequest::Signal) {
+                    // For systemd, a reload that leaves everything as it was is over as well.
+                    notify::reloading();
+                    notify::ready();
+                }
+            }
         }
-        self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));
+        if let RestartRequest::LocalBroker(id) = request {
+            self.bridge.respond(Order::Restart.name(), id, answer.map(|()| Value::Null));
+        }
     }
 
     /// Returns everything that helps to find a fault, fit to be shown to anybody.
@@ -128,7 +167,7 @@ impl Daemon {
                 "supervisor": steps.counts(),
                 "messages": seen["messages"],
                 "complaints": seen["complaints"],
-                "unreadable_local_messages": self.unreadable,
+                "unreadable_local_messages": self.local.unreadable(),
             },
             "steps": steps.show(),
         });
@@ -137,66 +176,52 @@ impl Daemon {
                 *value = "***".into();
             }
         }
-        redact(&mut diagnostics, &self.private_words());
-        diagnostics
+        let mut raw = self.account.recorder().with(|recorder| recorder.show());
+        let mut replacer = self.private_values(&raw).replacer();
+        replacer.replace(&mut diagnostics);
+        replacer.replace_message(&mut raw);
+        diagnostics["raw_messages"] = raw;
+        within_limit(diagnostics)
     }
 
     fn links(&self, moment: Moment) -> Value {
-        let silence = |link: &crate::io::mqtt::Link| link.health().silence().as_secs();
-        let wait = self.redial.due().map(|due| due.saturating_duration_since(moment.now).as_secs());
         json!({
-            "cloud": {
-                "up": self.cloud_is_up,
-                "session": self.supervisor.generation().0,
-                "actor_silent_seconds": silence(&self.cloud),
-            },
-            "local": {
-                "up": self.redial.is_up(),
-                "session": self.redial.generation().0,
-                "failures": self.redial.failures(),
-                "short_sessions": self.redial.short_sessions(),
-                "due_in_seconds": wait,
-                "actor_silent_seconds": silence(&self.local),
-            },
+            "cloud": self.cloud.describe(self.supervisor.generation()),
+            "local": self.local.describe(moment.now),
         })
     }
 
-    /// Returns what is nobody's business, with what stands in its place: a heater's address keeps its end, so that two
-    /// heaters can be told apart.
-    fn private_words(&self) -> Vec<(String, String)> {
-        let listed = self.bridge.heaters().map(|heater| heater.mac.as_str());
-        let configured = self.config.devices.iter().map(|device| device.mac.as_str());
-        let addresses = listed.chain(configured).map(|mac| (mac.to_owned(), format!("********{}", &mac[8..])));
-        addresses.chain([(self.config.account.email.clone(), "***".to_owned())]).collect()
+    /// Returns what is nobody's business, of the configuration, of the account and in the raw messages.
+    fn private_values(&self, raw: &Value) -> Pseudonyms {
+        let mut private = Pseudonyms::default();
+        private.learn(Class::Email, &self.config.account.email);
+        private.learn(Class::Secret, self.config.account.password.expose_secret());
+        // It names this client and its session.
+        let will = self.bridge.cloud_will().and_then(|will| serde_json::from_slice(&will.payload).ok());
+        will.iter().for_each(|will| private.learn_message(will));
+        for device in &self.config.devices {
+            private.learn(Class::Mac, device.mac.as_str());
+            private.learn(Class::Name, device.name.as_deref().unwrap_or_default());
+        }
+        for heater in self.bridge.heaters() {
+            private.learn(Class::Mac, heater.mac.as_str());
+            private.learn(Class::Name, &heater.name);
+            private.learn(Class::Id, &heater.home_seq.to_string());
+        }
+        private.learn_message(raw);
+        private
     }
 }
 
-/// Replaces words in every text of `value`, in whatever case they are written.
-fn redact(value: &mut Value, words: &[(String, String)]) {
-    match value {
-        Value::String(text) => *text = redacted(text, words),
-        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, words)),
-        Value::Object(members) => {
-            for (key, mut value) in std::mem::take(members) {
-                redact(&mut value, words);
-                members.insert(redacted(&key, words), value);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn redacted(text: &str, words: &[(String, String)]) -> String {
-    let mut text = text.to_owned();
-    for (word, instead) in words {
-        let mut from = 0;
-        while let Some(at) = text[from..].to_ascii_lowercase().find(&word.to_ascii_lowercase()) {
-            let begin = from + at;
-            text.replace_range(begin..begin + word.len(), instead);
-            from = begin + instead.len();
+/// Leaves out raw messages, the older ones first, until the answer is of a size that every broker takes.
+fn within_limit(mut diagnostics: Value) -> Value {
+    while diagnostics.to_string().len() > MAX_DIAGNOSTICS {
+        let raw = diagnostics["raw_messages"].as_array_mut();
+        if raw.and_then(Vec::pop).is_none() {
+            break;
         }
     }
-    text
+    diagnostics
 }
 
 fn log_level() -> Option<&'static str> {
@@ -219,16 +244,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_words_are_replaced_wherever_they_stand() {
-        let words =
-            [("04786332fca0", "********fca0"), ("you@example.com", "***")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let mut value = json!({
-            "a": ["of 04786332FCA0 and 04786332fca0", { "to you@example.com": 1, "b": "user You@Example.com é unknown" }], "c": 1, "d": "plain",
-        });
-        redact(&mut value, &words);
-        assert_eq!(
-            value,
-            json!({ "a": ["of ********fca0 and ********fca0", { "to ***": 1, "b": "user *** é unknown" }], "c": 1, "d": "plain" })
-        );
+    fn the_answer_is_of_a_size_that_a_broker_takes() {
+        let raw: Vec<Value> = (0..100).map(|n| json!({ "n": n, "payload": "x".repeat(5000) })).collect();
+        let answer = within_limit(json!({ "version": "1", "raw_messages": raw }));
+        assert!((MAX_DIAGNOSTICS - 10_000..=MAX_DIAGNOSTICS).contains(&answer.to_string().len()));
+        assert_eq!((&answer["raw_messages"][0]["n"], &answer["version"]), (&json!(0), &json!("1")));
+        let rest = json!({ "steps": "x".repeat(MAX_DIAGNOSTICS), "raw_messages": [] });
+        assert_eq!(within_limit(rest.clone()), rest);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::io::mqtt::{LinkError, Refusal};
 use crate::io::rest::{RestError, SignInError};
 use crate::io::tls;
-use crate::io::wire::{Loss, WireError};
+use crate::io::wire::{Loss, Step, WireError};
 use crate::navilink::account::ApiError;
 use crate::supervisor::{Decision, Failure, Reach, Reason};
 
@@ -49,6 +49,7 @@ fn wire(error: &WireError, now: SystemTime) -> (Decision, &'static str) {
         WireError::Certificate { .. } => (Decision::Transient, "certificate"),
         WireError::Tls { .. } => (Decision::Transient, "tls"),
         WireError::NotWebSocket(_) => (Decision::Transient, "not-websocket"),
+        WireError::TimedOut { step: Step::Lookup, .. } => (Decision::Transient, "dns"),
         WireError::TimedOut { .. } => (Decision::Transient, "timeout"),
         WireError::Upgrade { status: 403, date: Some(date), .. } if skewed(*date, now) => {
             (Decision::ClockSkew, CLOCK_SKEW)
@@ -67,6 +68,7 @@ fn skewed(theirs: SystemTime, ours: SystemTime) -> bool {
 /// Classifies a call of the REST API.
 pub fn rest(error: &RestError) -> Failure {
     let (decision, code) = match error {
+        RestError::Lookup { .. } => (Decision::Transient, "dns"),
         RestError::Unreachable(_) => (Decision::Transient, "unreachable"),
         RestError::Certificate(error) if tls::is_of_the_future(error) => (Decision::ClockSkew, CLOCK_SKEW),
         RestError::Certificate(_) => (Decision::Transient, "certificate"),
@@ -77,11 +79,12 @@ pub fn rest(error: &RestError) -> Failure {
             let status = u16::try_from(*code).unwrap_or(0);
             (pause(status, None), http(status))
         }
+        RestError::Api(ApiError::Maintenance(_)) => (Decision::Transient, "maintenance"),
         RestError::RejectedBefore { .. } => (Decision::CredentialsRejected, "credentials"),
         RestError::Api(ApiError::NotJson(_) | ApiError::Missing(_)) => (Decision::Transient, "bad-answer"),
     };
     let reach = match error {
-        RestError::Unreachable(_) => Reach::Nothing,
+        RestError::Lookup { .. } | RestError::Unreachable(_) => Reach::Nothing,
         _ if !error.reached_cloud() => Reach::Host,
         _ => Reach::Cloud,
     };
@@ -93,7 +96,11 @@ pub fn sign_in(error: &SignInError) -> Failure {
     if error.rejected() {
         return failure(Decision::CredentialsRejected, "credentials", error.to_string(), Reach::Cloud);
     }
-    rest(&error.0)
+    match error {
+        SignInError::Failed(error) => rest(error),
+        // The daemon waits for it instead.
+        SignInError::TooSoon(error) => failure(Decision::Transient, "sign-in", error.to_string(), Reach::Host),
+    }
 }
 
 fn pause(status: u16, retry_after: Option<Duration>) -> Decision {
@@ -152,16 +159,119 @@ mod tests {
         assert_eq!(link(&upgrade(429, None, None), now).decision, minute);
         assert_eq!(link(&upgrade(503, Some(60), None), now).decision, minute);
         assert_eq!(link(&upgrade(503, None, None), now).decision, Decision::Transient);
-        let error = ApiError::Http { status: 503, message: String::new(), retry_after: Some(Duration::from_secs(60)) };
+        let error = http_error(503, None, Some(60));
         assert_eq!(rest(&error.into()).decision, minute);
     }
 
+    fn http_error(status: u16, code: Option<i64>, pause: Option<u64>) -> ApiError {
+        ApiError::Http { status, code, message: String::new(), retry_after: pause.map(Duration::from_secs) }
+    }
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    const TRANSIENT: Decision = Decision::Transient;
+
     #[test]
-    fn a_cloud_that_was_not_reached_has_seen_nothing() {
-        let error = RestError::Unreachable("dns".into());
-        assert_eq!(rest(&error).reach, Reach::Nothing);
-        assert_eq!(rest(&RestError::Certificate(invalid(CertificateError::Expired))).reach, Reach::Host);
-        assert_eq!(rest(&RestError::TimedOut(Duration::from_secs(1))).reach, Reach::Cloud);
+    fn every_end_of_a_link_has_its_word_its_meaning_and_its_reach() {
+        let broken = || std::io::Error::other("broken");
+        let host = || "cloud".to_owned();
+        let late = |step| WireError::TimedOut { step, limit: Duration::from_secs(20) };
+        let nothing: [(WireError, &str); 4] = [
+            (WireError::Lookup { host: host(), error: broken() }, "dns"),
+            (late(Step::Lookup), "dns"),
+            (WireError::Connect { host: host(), port: 443, error: broken() }, "unreachable"),
+            (late(Step::Connect), "timeout"),
+        ];
+        for (error, code) in nothing {
+            let failure = link(&error.into(), NOW);
+            assert_eq!((failure.reason.code, failure.decision, failure.reach), (code, TRANSIENT, Reach::Nothing));
+        }
+        let renew = Decision::RenewCredentials;
+        let cloud: [(LinkError, &str, Decision); 22] = [
+            (late(Step::Handshake).into(), "timeout", TRANSIENT),
+            (late(Step::Upgrade).into(), "timeout", TRANSIENT),
+            (WireError::Tls { host: host(), error: broken() }.into(), "tls", TRANSIENT),
+            (WireError::NotWebSocket("HTML".into()).into(), "not-websocket", TRANSIENT),
+            (upgrade(401, None, None), "http-401", renew),
+            (upgrade(403, None, None), "http-403", renew),
+            (upgrade(500, None, None), "http-500", TRANSIENT),
+            (LinkError::ConnectTimedOut(Duration::ZERO), "timeout", TRANSIENT),
+            (LinkError::Refused(Refusal::UsernameOrPassword), "not-authorized", renew),
+            (LinkError::Refused(Refusal::NotAuthorized), "not-authorized", renew),
+            (LinkError::Refused(Refusal::ProtocolVersion), "session-refused", TRANSIENT),
+            (LinkError::Refused(Refusal::ClientId), "session-refused", TRANSIENT),
+            (LinkError::Refused(Refusal::Unavailable), "session-refused", TRANSIENT),
+            (LinkError::Refused(Refusal::Unknown), "session-refused", TRANSIENT),
+            (LinkError::SubscriptionRefused("#".into()), "subscription-refused", TRANSIENT),
+            (Loss::Closed(String::new()).into(), "connection-closed", Decision::ClosedByCloud),
+            (Loss::Deaf(Duration::ZERO).into(), "keep-alive", TRANSIENT),
+            (Loss::Broken("reset".into()).into(), "connection-lost", TRANSIENT),
+            (LinkError::Unacknowledged(Duration::ZERO), "no-acknowledgement", TRANSIENT),
+            (LinkError::Overflow, "overflow", TRANSIENT),
+            (LinkError::OnPurpose, "on-purpose", TRANSIENT),
+            (LinkError::Engine("no".into()), "engine", Decision::Bug),
+        ];
+        for (error, code, decision) in cloud {
+            let failure = link(&error, NOW);
+            assert_eq!(
+                (failure.reason.code, failure.decision, failure.reach),
+                (code, decision, Reach::Cloud),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_failed_call_has_its_word_its_meaning_and_its_reach() {
+        let host = || "cloud".to_owned();
+        let calls: [(RestError, &str, Decision, Reach); 9] = [
+            (RestError::Lookup { host: host(), error: "no address".into() }, "dns", TRANSIENT, Reach::Nothing),
+            (RestError::Unreachable("refused".into()), "unreachable", TRANSIENT, Reach::Nothing),
+            (RestError::Certificate(invalid(CertificateError::Expired)), "certificate", TRANSIENT, Reach::Host),
+            (RestError::TimedOut(Duration::ZERO), "timeout", TRANSIENT, Reach::Cloud),
+            (RestError::Broken("eof".into()), "bad-answer", TRANSIENT, Reach::Cloud),
+            (RestError::TooLarge(1), "bad-answer", TRANSIENT, Reach::Cloud),
+            (ApiError::NotJson("HTML").into(), "bad-answer", TRANSIENT, Reach::Cloud),
+            (ApiError::Missing("token").into(), "bad-answer", TRANSIENT, Reach::Cloud),
+            (ApiError::Maintenance("at ten".into()).into(), "maintenance", TRANSIENT, Reach::Cloud),
+        ];
+        for (error, code, decision, reach) in calls {
+            let failure = rest(&error);
+            assert_eq!((failure.reason.code, failure.decision, failure.reach), (code, decision, reach), "{error}");
+        }
+        let before = RestError::RejectedBefore { at: String::new(), again_in: Duration::ZERO };
+        let failure = rest(&before);
+        assert_eq!((failure.decision, failure.reach), (Decision::CredentialsRejected, Reach::Host));
+    }
+
+    #[test]
+    fn the_words_of_http_are_those_of_the_documentation() {
+        for (status, code) in [
+            (401, "http-401"),
+            (403, "http-403"),
+            (404, "http-404"),
+            (429, "http-429"),
+            (500, "http-500"),
+            (502, "http-502"),
+            (503, "http-503"),
+            (504, "http-504"),
+            (418, "http"),
+        ] {
+            assert_eq!(rest(&http_error(status, Some(status.into()), None).into()).reason.code, code);
+            let in_envelope = ApiError::Code { code: status.into(), message: String::new() };
+            assert_eq!(rest(&in_envelope.into()).reason.code, code);
+            assert_eq!(link(&upgrade(status, None, None), NOW).reason.code, code);
+        }
+    }
+
+    #[test]
+    fn a_gateway_rejects_nobody() {
+        for status in [401, 403] {
+            let failure = sign_in(&SignInError::Failed(http_error(status, None, None).into()));
+            assert_ne!(failure.decision, Decision::CredentialsRejected, "{status}");
+            assert_eq!(failure.reach, Reach::Cloud, "it counts");
+        }
+        let not_found = ApiError::Code { code: 1002, message: "USER_NOT_FOUND".into() };
+        assert_eq!(sign_in(&SignInError::Failed(not_found.into())).decision, Decision::CredentialsRejected);
     }
 
     fn invalid(error: CertificateError) -> rustls::Error {
@@ -185,8 +295,8 @@ mod tests {
     #[test]
     fn only_a_rejection_at_sign_in_is_a_rejection() {
         let wrong = || RestError::from(ApiError::Code { code: 401, message: "wrong".into() });
-        assert_eq!(sign_in(&SignInError(wrong())).decision, Decision::CredentialsRejected);
+        assert_eq!(sign_in(&SignInError::Failed(wrong())).decision, Decision::CredentialsRejected);
         assert_eq!(rest(&wrong()).decision, Decision::Transient);
-        assert_eq!(sign_in(&SignInError(RestError::Unreachable(String::new()))).decision, Decision::Transient);
+        assert_eq!(sign_in(&SignInError::Failed(RestError::Unreachable(String::new()))).decision, Decision::Transient);
     }
 }

@@ -1,26 +1,20 @@
 //! What the links and the tasks bring, and whom it is told.
 
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tracing::{debug, info, trace, warn};
 
-use super::{Daemon, SAID, Step, classify, settings};
+use super::{Daemon, Step, classify};
 use crate::bridge::Verdict;
 use crate::io::clock;
-use crate::io::mqtt::{LinkEvent, Publication};
-use crate::io::rest::EnsureError;
+use crate::io::mqtt::LinkEvent;
+use crate::io::rest::{EnsureError, SignInError};
 use crate::io::wire::UNREADABLE;
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
-use crate::navilink::topics;
 use crate::supervisor::{self, Generation, Input, Reason};
 
 /// So many texts about device lists are remembered.
 const MOST_SAID: usize = 1000;
-
-/// An event that the local broker could not be told in time is news for so long.
-const NEWS: Duration = Duration::from_secs(10);
 
 impl Daemon {
     pub(super) fn on_cloud(&mut self, event: LinkEvent) {
@@ -28,11 +22,12 @@ impl Daemon {
         let input = match event {
             LinkEvent::Up { session, connack_after } => {
                 debug!(session, ?connack_after, "Session with the cloud is up");
-                self.cloud_is_up = session == self.supervisor.generation().0;
+                self.cloud.set_up(session == self.supervisor.generation().0);
                 Input::LinkUp(Generation(session))
             }
             LinkEvent::Message { session, topic, payload, retained, .. } => {
                 trace!(session, topic, bytes = payload.len(), "From the cloud");
+                self.account.recorder().with(|last| last.message(&topic, &payload, retained, moment.wall));
                 match self.bridge.cloud_message(&topic, &payload, retained, moment) {
                     Verdict::Answered => Input::Answered(Generation(session)),
                     Verdict::Heard => Input::Heard(Generation(session)),
@@ -40,7 +35,7 @@ impl Daemon {
             }
             LinkEvent::Down { session, error } => {
                 if session == self.supervisor.generation().0 {
-                    self.cloud_is_up = false;
+                    self.cloud.set_up(false);
                     self.bridge.session_ended(moment);
                 }
                 Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
@@ -53,40 +48,14 @@ impl Daemon {
         let moment = self.moment();
         match event {
             LinkEvent::Up { session, connack_after } => {
-                debug!(session, ?connack_after, "Session with the local broker is up");
-                self.redial.link_up(Generation(session), moment.now);
-                let messages = self.bridge.replay();
-                if self.redial.short_sessions() < SAID {
-                    info!(messages = messages.len(), "Connected to the local broker");
-                }
-                let recent = self.unsaid.drain(..).rev().filter(|(at, _)| *at + NEWS >= moment.now);
-                for message in messages.into_iter().chain(recent.map(|(_, message)| message)) {
-                    self.local.publish(session, settings::publication(message));
-                }
+                self.local.up(session, connack_after, self.bridge.replay(), moment.now);
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
                 trace!(topic, bytes = payload.len(), "From the local broker");
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
-            LinkEvent::Message { .. } => {
-                self.unreadable += 1;
-                if self.unreadable == 1 || self.unreadable.is_multiple_of(100) {
-                    let count = self.unreadable;
-                    warn!(count, "A message of the local broker has a topic or a size that is not accepted");
-                }
-            }
-            LinkEvent::Down { session, error } => {
-                let was_up = self.redial.is_up();
-                let Some(delay) = self.redial.link_down(Generation(session), moment.now) else { return };
-                // Said when it is new, and again every so often; counted in between.
-                let attempts = self.redial.failures();
-                let new = attempts == 1 || (was_up && self.redial.short_sessions() < SAID);
-                if new || attempts.is_multiple_of(100) {
-                    warn!(attempts, "No connection to the local broker, trying on: {error}");
-                } else {
-                    debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
-                }
-            }
+            LinkEvent::Message { .. } => self.local.count_unreadable(),
+            LinkEvent::Down { session, error } => self.local.down(session, &error, moment.now),
         }
     }
 
@@ -95,37 +64,32 @@ impl Daemon {
         let input = match step {
             Step::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
             Step::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
-                Input::SignInNeeded(g, Reason::new("sign-in", why))
+                Input::SignInNeeded(g, why.map(|why| Reason::new("sign-in", why)))
             }
             Step::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
             Step::SignedIn(g, Ok(life)) => {
                 info!("Signed in to the cloud");
                 Input::CredentialsReady(g, life)
             }
+            Step::SignedIn(g, Err(SignInError::TooSoon(too_soon))) => Input::SignInPostponed(g, too_soon.wait()),
             Step::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
             Step::Listed(g, Ok(list)) => {
                 info!(heaters = list.heaters.len(), "The account's heaters are listed");
                 self.take_list(&list);
-                Input::HeatersListed(g, self.bridge.heaters().count())
+                // A heater that this list leaves out may be there all the same.
+                let known = self.bridge.heaters().next().map(|_| ());
+                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
             }
             Step::Listed(g, Err(error)) => Input::StepFailed(g, classify::rest(&error)),
-            Step::Relisted(Ok(list)) => {
-                if !self.take_list(&list) {
-                    return;
-                }
-                Input::ReconnectRequested(Reason::new(
-                    "new-heater",
-                    "the account has a heater that the session does not serve",
-                ))
-            }
+            Step::Relisted(Ok(list)) => return self.take_list(&list),
             Step::Relisted(Err(error)) => {
                 warn!("The account's device list cannot be read: {error}");
                 return;
             }
             Step::Signed(g, signed) => return self.dial_cloud(g, signed),
             Step::Probed(probe, reached) => Input::Probed(probe, reached),
-            Step::MayRestart(id, answer) => return self.on_may_restart(id, answer),
-            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data),
+            Step::MayRestart(request, answer) => return self.on_may_restart(request, answer),
+            Step::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data, self.moment()),
             Step::Tou(mac, Err(error)) => {
                 warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
                 return;
@@ -134,9 +98,8 @@ impl Daemon {
         self.tell(input, now);
     }
 
-    /// Takes the account's device list, and says what is odd about it, once. Returns whether there is a heater that the
-    /// session does not serve.
-    fn take_list(&mut self, list: &DeviceList) -> bool {
+    /// Takes the account's device list, and says what is odd about it, once.
+    fn take_list(&mut self, list: &DeviceList) {
         for complaint in &list.complaints {
             if self.is_news(complaint) {
                 warn!("In the account's device list, {complaint}");
@@ -154,7 +117,7 @@ impl Daemon {
                 warn!(device = %mac, "The configuration names a heater that is not in the account's device list");
             }
         }
-        self.bridge.set_heaters(list, self.moment())
+        self.bridge.set_heaters(list, self.moment());
     }
 
     /// Returns whether a text has not been seen before; a great many of them are forgotten again.
@@ -180,14 +143,7 @@ impl Daemon {
                 return self.tell(Input::LinkDown(g, failure), clock::now());
             }
         };
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
-        let mut dial = settings::cloud_dial(&self.config, &self.cloud_tls, url);
-        dial.filters = topics::filters(&heaters, &self.identity.client);
-        dial.will = self.bridge.cloud_will().map(|will| Publication {
-            topic: will.topic,
-            payload: will.payload,
-            retained: false,
-        });
-        self.cloud.dial(g.0, dial);
+        let session = (self.bridge.cloud_filters(), self.bridge.cloud_will());
+        self.cloud.dial(g, &self.config, url, session);
     }
 }

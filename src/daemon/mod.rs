@@ -6,42 +6,47 @@
 mod administration;
 mod alarm;
 mod classify;
+mod cloud_link;
 mod incoming;
+mod local_link;
 pub mod one_shot;
+mod outage;
 mod outgoing;
 mod report;
 mod settings;
 mod steps;
 mod stop;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use administration::Administration;
+use administration::{Administration, RestartRequest};
 pub use administration::{Ended, MayRestart};
 
-use crate::bridge::{self, Bridge, Moment};
+use cloud_link::CloudLink;
+use local_link::LocalLink;
+
+use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
-use crate::io::mqtt::{Link, LinkError, LinkEvent};
+use crate::io::mqtt::LinkError;
 use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::{clock, descriptors, network, notify, task, tls};
+use crate::model::{Mac, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::supervisor::{Ending, Generation, Input, Redial, SignInBudget, Supervisor};
-use crate::units::Mac;
+use crate::supervisor::{Carried, Ending, Generation, Input, Supervisor};
 
 /// How many events of one link may wait for the loop.
 const MAX_EVENTS: usize = 1024;
@@ -50,8 +55,6 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
-/// So many short sessions with the local broker in a row are said, one by one.
-const SAID: u32 = 3;
 /// A probe takes no longer than this.
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
@@ -67,7 +70,7 @@ enum Step {
     Signed(Generation, Result<SecretString, PresignError>),
     Tou(Mac, Result<Value, RestError>),
     Probed(u64, bool),
-    MayRestart(Option<Value>, Result<(), String>),
+    MayRestart(RestartRequest, Result<(), String>),
 }
 
 /// Why the daemon cannot start.
@@ -98,7 +101,8 @@ impl StartError {
 }
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
-/// farewell short. `may_restart` is asked before it ends to be started afresh.
+/// farewell short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
+/// for.
 ///
 /// # Errors
 ///
@@ -108,8 +112,9 @@ pub async fn run(
     stops: mpsc::Receiver<&'static str>,
     may_restart: MayRestart,
 ) -> Result<Ended, StartError> {
+    let hangups = signal(SignalKind::hangup())?;
     let mut daemon = Daemon::new(config, may_restart).await?;
-    Ok(daemon.run(stops).await)
+    Ok(daemon.run(stops, hangups).await)
 }
 
 /// Returns a receiver of SIGTERM and SIGINT.
@@ -137,42 +142,32 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
 
 struct Daemon {
     config: Config,
-    identity: Identity,
     state: StateDirectory,
     account: Arc<Account>,
-    cloud_tls: Arc<ClientConfig>,
-    local_tls: Option<Arc<ClientConfig>>,
-    cloud: Link,
-    cloud_events: mpsc::Receiver<LinkEvent>,
-    local: Link,
-    local_events: mpsc::Receiver<LinkEvent>,
+    cloud: CloudLink,
+    local: LocalLink,
     steps: mpsc::Receiver<Step>,
     step_done: mpsc::Sender<Step>,
     supervisor: Supervisor,
     bridge: Bridge,
-    redial: Redial,
-    /// The times of the sign-ins being written; the next sign-in waits for it.
-    saving: Option<JoinHandle<()>>,
-    /// What is known of the heaters being written.
-    keeping: Option<JoinHandle<()>>,
+    /// The newest write to the state directory.
+    writing: Option<JoinHandle<()>>,
+    /// What is kept of the outage.
+    kept_outage: (Carried, alarm::Alarm),
     /// What was said of device lists, so that it is said once.
     said: BTreeSet<String>,
     /// The probe in flight, or the last one.
     probing: Option<JoinHandle<()>>,
     /// Told when a link or a route of this machine changes.
     network_changes: mpsc::Receiver<()>,
-    /// Whether the cloud's session is up.
-    cloud_is_up: bool,
-    /// Events of the last moments that the local broker was not there to take, the newest first.
-    unsaid: VecDeque<(Instant, bridge::Message)>,
     alarm: alarm::Alarm,
     alerter: Option<Alerter>,
     administration: Administration,
-    /// Messages of the local broker that cannot be shown.
-    unreadable: u64,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_word_by: Instant,
+    /// The process does not end by itself before this.
+    leave_after: Instant,
     watchdog_every: Option<Duration>,
     watchdog_due: Instant,
 }
@@ -182,12 +177,8 @@ impl Daemon {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
-        let client = config.broker.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let local_tls = match config.broker.tls {
-            true => Some(tls::client_config(config.broker.ca_file.as_deref(), client)?),
-            false => None,
-        };
         let state = StateDirectory::new(&config.state_directory);
+        state.remove_drafts().await;
         let mut random = [0u8; 40];
         getrandom::fill(&mut random).map_err(std::io::Error::from)?;
         let word = |at: usize| random.iter().skip(at).take(8).fold(0u64, |word, byte| word << 8 | u64::from(*byte));
@@ -197,13 +188,8 @@ impl Daemon {
         };
         let rest = RestClient::new(&cloud.api_url, &cloud_tls, cloud.connect_timeout, cloud.operation_timeout)?;
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
-        let earlier = state.sign_ins(wall).into_iter();
-        let earlier = earlier.filter_map(|at| now.checked_sub(wall.duration_since(at).unwrap_or_default()));
-        let budget = SignInBudget::restore(earlier.collect());
         let administration = Administration::new(may_restart, report::rfc3339(wall));
         let about = administration::about(&config, &administration.started_at);
-        let (cloud_sender, cloud_events) = mpsc::channel(MAX_EVENTS);
-        let (local_sender, local_events) = mpsc::channel(MAX_EVENTS);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
         let alerter = match config.alerts.clone() {
@@ -214,51 +200,46 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let mut bridge = Bridge::new(settings::bridge(&config), identity.clone(), &state.heaters(), about);
+        let (carried, alarm) = state.outage::<outage::Kept>().restore(Moment { now, wall });
+        let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
+        let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         Ok(Self {
-            supervisor: Supervisor::new(settings::supervisor(&config), budget, word(24), now),
+            supervisor: Supervisor::new(settings::supervisor(&config), carried, word(24), now),
             bridge,
-            redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, word(32)),
-            cloud: Link::new(identity.client.as_str(), cloud_sender)?,
-            local: Link::new(&config.broker.client_id, local_sender)?,
+            cloud,
+            local: LocalLink::new(&config, word(32), now)?,
             account: Arc::new(account),
             config,
-            identity,
             state,
-            cloud_tls,
-            local_tls,
-            cloud_events,
-            local_events,
             steps,
             step_done,
-            saving: None,
-            keeping: None,
+            writing: None,
+            kept_outage: (carried, alarm),
             said: BTreeSet::new(),
             probing: None,
             network_changes,
-            cloud_is_up: false,
-            unsaid: VecDeque::new(),
-            alarm: alarm::Alarm::default(),
+            alarm,
             alerter,
             administration,
-            unreadable: 0,
             ending: None,
             last_word_by: now,
+            leave_after: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
             watchdog_due: now,
         })
     }
 
-    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>) -> Ended {
+    async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>, mut hangups: Signal) -> Ended {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
         self.tell(Input::Start, clock::now());
         self.on_time();
         self.carry_out();
         notify::ready();
         let ended = loop {
-            let told = self.redial.is_up() || clock::now() >= self.last_word_by;
-            if let Some(ending) = self.ending.filter(|_| told) {
+            let now = clock::now();
+            let told = self.local.is_up() || now >= self.last_word_by;
+            if let Some(ending) = self.ending.filter(|_| told && now >= self.leave_after) {
                 break Ended::Leaving(match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
@@ -273,8 +254,9 @@ impl Daemon {
                     info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
                     break Ended::Leaving(Exit::Success);
                 }
-                Some(event) = self.cloud_events.recv() => self.on_cloud(event),
-                Some(event) = self.local_events.recv() => self.on_local(event),
+                Some(()) = hangups.recv() => self.ask_before_restart(RestartRequest::Signal),
+                Some(event) = self.cloud.recv() => self.on_cloud(event),
+                Some(event) = self.local.recv() => self.on_local(event),
                 Some(step) = self.steps.recv() => self.on_step(step),
                 Some(()) = self.network_changes.recv() => {
                     self.tell(Input::NetworkChanged, clock::now());
@@ -304,8 +286,10 @@ impl Daemon {
     fn due(&self) -> Instant {
         let supervisor = self.supervisor.poll_timeout(clock::now()).at;
         let watchdog = self.watchdog_every.map(|_| self.watchdog_due);
-        let last_word = self.ending.map(|_| self.last_word_by);
-        [self.bridge.due(), self.redial.due(), watchdog, last_word].into_iter().flatten().fold(supervisor, Instant::min)
+        let now = clock::now();
+        let leaving = [self.last_word_by, self.leave_after].into_iter().filter(|at| *at > now).min();
+        let leaving = self.ending.map(|_| leaving.unwrap_or(now));
+        [self.bridge.due(), self.local.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
     }
 
     /// Lets everything pass that is due.
@@ -313,11 +297,8 @@ impl Daemon {
         let moment = self.moment();
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
-        if let Some(session) = self.redial.handle_timeout(moment.now) {
-            let filters = self.bridge.filters();
-            let dial = settings::local_dial(&self.config, self.local_tls.as_ref(), self.bridge.will(), filters);
-            self.local.dial(session.0, dial);
-        }
+        let session = || (self.bridge.will(), self.bridge.filters());
+        self.local.dial_on_time(&self.config, session, moment.now);
         if let Some(every) = self.watchdog_every.filter(|_| moment.now >= self.watchdog_due) {
             self.watchdog_due = moment.now + every;
             if self.is_healthy(moment.now) {
@@ -330,11 +311,11 @@ impl Daemon {
     fn is_healthy(&self, now: Instant) -> bool {
         let limit = LINK_SILENCE + self.config.cloud.connect_timeout;
         let supervisor = self.supervisor.poll_timeout(now).at + OVERDUE >= now;
-        let links = [&self.cloud, &self.local].iter().all(|link| link.health().silence() <= limit);
+        let links = self.cloud.silence().max(self.local.silence()) <= limit;
         let descriptors = !descriptors::exhausted();
         if !(supervisor && links && descriptors) {
             error!(supervisor, links, descriptors, "Not healthy: the watchdog is not fed");
         }
-        supervisor && links && descriptors && self.ending.is_none()
+        supervisor && links && descriptors && (self.ending.is_none() || now < self.leave_after)
     }
 }

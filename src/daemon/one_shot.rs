@@ -2,22 +2,23 @@
 //! sign-ins as the daemon, uses the same tokens, and a client id of its own so that it does not throw the daemon out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ClientConfig;
+use tracing::warn;
 
 use super::{StartError, classify, settings};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::mqtt::{Dial, LinkError};
 use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
+use crate::io::sign_ins::TooSoon;
 use crate::io::state::StateDirectory;
 use crate::io::{clock, tls};
+use crate::model::Mac;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::supervisor::{Decision, SignInBudget, seconds};
-use crate::units::Mac;
+use crate::supervisor::Decision;
 
 /// Why a command that goes to the cloud failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +32,6 @@ pub enum OneShotError {
     /// Signing in failed.
     #[error("signing in failed: {0}")]
     SignIn(#[from] SignInError),
-    /// The budget of sign-ins is used up.
-    #[error("the next sign-in is allowed in {}: too many in a row could lock the account", seconds(*.0))]
-    TooSoon(Duration),
     /// The URL of the session could not be signed.
     #[error(transparent)]
     Presign(#[from] PresignError),
@@ -120,24 +118,17 @@ impl<'c> Way<'c> {
     }
 
     async fn sign_in(&self) -> Result<(), OneShotError> {
-        let state = StateDirectory::new(&self.config.state_directory);
-        let (now, wall) = (clock::now(), clock::wall());
-        let earlier = state.sign_ins(wall);
-        let used = earlier.iter().filter_map(|at| now.checked_sub(wall.duration_since(*at).unwrap_or_default()));
-        let allowed = SignInBudget::restore(used.collect()).next_allowed(now);
-        if allowed > now {
-            return Err(OneShotError::TooSoon(allowed - now));
-        }
-        let mut times = earlier.clone();
-        times.push(wall);
-        state.keep_sign_ins(times).await;
         // Whoever types a command wants to know what the cloud says now.
         self.account.insist();
-        let outcome = self.account.sign_in().await;
-        if outcome.as_ref().is_err_and(|error| !error.0.reached_cloud()) {
-            state.keep_sign_ins(earlier).await;
+        match self.account.sign_in().await {
+            Err(SignInError::TooSoon(too_soon @ TooSoon::Uncounted(wait))) => {
+                warn!("{too_soon}");
+                clock::sleep(wait).await;
+                self.account.insist();
+                Ok(self.account.sign_in().await?)
+            }
+            outcome => Ok(outcome?),
         }
-        Ok(outcome?)
     }
 }
 

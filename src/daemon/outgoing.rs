@@ -6,17 +6,15 @@ use tokio::task::JoinHandle;
 use tracing::{info, trace, warn};
 
 use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
-use crate::bridge::{self, Moment};
+use crate::bridge;
+use crate::heater::polling::PERIODIC_TASKS;
 use crate::io::alert::Alert;
-use crate::io::mqtt::Publication;
 use crate::io::rest::{EnsureError, Renewal};
+use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, network, notify, task};
-use crate::navilink::devices::Heater;
+use crate::navilink::devices::Device;
 use crate::navilink::presign::presign;
-use crate::supervisor::{self, Effect, Event, Generation, Input, Reason, State};
-
-/// Events that happen while the local broker is away; what is retained comes with the replay.
-const MAX_UNSAID: usize = 32;
+use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
 
 impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
@@ -42,13 +40,9 @@ impl Daemon {
                     Step::Credentials(g, outcome.map(|()| life))
                 });
             }
-            Effect::SaveSignIns => self.save_sign_ins(),
             Effect::SignIn(g) => {
-                let (account, saving) = (Arc::clone(&self.account), self.saving.take());
+                let account = Arc::clone(&self.account);
                 self.start(async move {
-                    if let Some(saving) = saving {
-                        let _ = saving.await;
-                    }
                     let outcome = account.sign_in().await;
                     let life = account.renew_in().await;
                     Step::SignedIn(g, outcome.map(|()| life))
@@ -61,45 +55,42 @@ impl Daemon {
             Effect::Dial(g) => self.sign_url(g),
             Effect::BeginSession(_) => {
                 let moment = self.moment();
-                self.bridge.session_begun(moment.now);
+                self.bridge.session_begun(moment);
                 self.bridge.handle_timeout(moment);
             }
             Effect::StartPeriodicRequests => self.bridge.start_periodic(),
             Effect::StopPeriodicRequests => {
-                info!("Stopping {} periodic tasks", bridge::polling::PERIODIC_TASKS);
+                info!("Stopping {} periodic tasks", PERIODIC_TASKS);
                 self.bridge.stop_periodic();
             }
             Effect::ForgetSession => self.bridge.session_ended(self.moment()),
             Effect::CloseLink(g) => {
-                self.cloud_is_up = false;
                 self.bridge.session_ended(self.moment());
-                self.cloud.cut(g.0);
+                self.cloud.cut(g);
             }
             Effect::Probe(probe) => self.probe(probe),
             Effect::Announce(event) => self.announce(&event),
             Effect::ViewChanged => self.show_view(),
             Effect::Exit(ending) => {
+                let now = clock::now();
                 self.ending = Some(ending);
-                self.last_word_by = clock::now() + LAST_WORD;
+                self.last_word_by = now + LAST_WORD;
+                if ending == Ending::CredentialsRejected && self.state.is_failing() {
+                    // The next run could not know that the password was rejected.
+                    warn!("Leaving in a minute: the state directory cannot be written, so nobody would remember this");
+                    self.leave_after = now + UNCOUNTED_WAIT;
+                }
             }
         }
     }
 
     fn obey_bridge(&mut self, effect: bridge::Effect) {
         match effect {
-            bridge::Effect::Publish(message) => {
-                if self.redial.is_up() {
-                    self.local.publish(self.redial.generation().0, settings::publication(message));
-                } else if !message.retained {
-                    self.unsaid.truncate(MAX_UNSAID - 1);
-                    self.unsaid.push_front((clock::now(), message));
-                }
-            }
+            bridge::Effect::Publish(message) => self.local.publish(message, clock::now()),
             bridge::Effect::Request { message, answered } => {
                 let g = self.supervisor.generation();
                 trace!(topic = message.topic, "To the cloud");
-                self.cloud
-                    .publish(g.0, Publication { topic: message.topic, payload: message.payload, retained: false });
+                self.cloud.publish(g, message);
                 if answered {
                     self.tell(Input::RequestSent(g), clock::now());
                 }
@@ -109,11 +100,9 @@ impl Daemon {
                 let account = Arc::clone(&self.account);
                 self.start(async move { Step::Tou(mac, account.tou(&heater, &controller_serial).await) });
             }
-            bridge::Effect::Reconnect => {
-                info!("A reconnect is asked for on the local broker");
-                self.account.insist();
-                let reason = Reason::new("requested", "a reconnect was requested");
-                self.tell(Input::ReconnectRequested(reason), clock::now());
+            bridge::Effect::RenewSession => {
+                let reason = Reason::new("new-heater", "the account has a heater that the session does not serve");
+                self.tell(Input::RenewSession(reason), clock::now());
             }
             bridge::Effect::Command { mac, name, status, reason: Some(reason) } => {
                 info!(device = %mac, command = name, "Command {name}: {status}, {reason}");
@@ -151,31 +140,24 @@ impl Daemon {
         })
     }
 
-    fn save_sign_ins(&mut self) {
-        let Moment { now, wall } = self.moment();
-        let used = self.supervisor.sign_ins().iter();
-        let times = used.filter_map(|at| wall.checked_sub(now.saturating_duration_since(*at))).collect();
-        let state = self.state.clone();
-        let earlier = self.saving.take();
-        self.saving = Some(task::spawn(async move {
-            if let Some(earlier) = earlier {
-                let _ = earlier.await;
-            }
-            state.keep_sign_ins(times).await;
-        }));
-    }
-
-    /// Keeps what is known of the heaters; one after the other, so that the newest is what stays.
+    /// Keeps what is known of the heaters.
     pub(super) fn keep(&mut self) {
-        let heaters: Vec<Heater> = self.bridge.heaters().cloned().collect();
+        let heaters: Vec<Device> = self.bridge.heaters().cloned().collect();
         let (state, memories) = (self.state.clone(), self.bridge.memories());
-        let earlier = self.keeping.take();
-        self.keeping = Some(task::spawn(async move {
-            if let Some(earlier) = earlier {
-                let _ = earlier.await;
-            }
+        self.write(async move {
             state.keep_heaters(&heaters).await;
             state.keep_memories(memories).await;
+        });
+    }
+
+    /// Writes to the state directory, one thing after the other, so that the newest is what stays.
+    pub(super) fn write(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let earlier = self.writing.take();
+        self.writing = Some(task::spawn(async move {
+            if let Some(earlier) = earlier {
+                let _ = earlier.await;
+            }
+            work.await;
         }));
     }
 
@@ -184,17 +166,19 @@ impl Daemon {
         let (url, region) = (self.config.cloud.mqtt_url.clone(), self.config.cloud.region.clone());
         self.start(async move {
             let Some(credentials) = account.aws_credentials().await else {
-                return Step::Credentials(g, Err(EnsureError::SignInNeeded("the credentials are gone".into())));
+                return Step::Credentials(g, Err(EnsureError::SignInNeeded(None)));
             };
             Step::Signed(g, presign(&url, &region, &credentials, clock::wall()))
         });
     }
 
     fn announce(&mut self, event: &Event) {
-        report::log(event, self.supervisor.view().state);
+        report::log(event, self.supervisor.view().state, self.alarm.knows(event));
         let mut payload = report::event(event, clock::wall());
         self.bridge.publish_event(&payload);
-        if let Some(words) = self.alarm.hear(event)
+        let words = self.alarm.hear(event);
+        self.keep_outage();
+        if let Some(words) = words
             && let Some(alerter) = &self.alerter
         {
             payload["service"] = env!("CARGO_PKG_NAME").into();
@@ -208,9 +192,10 @@ impl Daemon {
         let view = self.supervisor.view();
         notify::status(view.summary(moment.now));
         if view.state == State::Failed {
-            self.bridge.give_up();
+            self.bridge.give_up(moment);
         }
         self.bridge.set_connection(&report::connection(&view, moment));
+        self.keep_outage();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
-use crate::bridge::Moment;
+use crate::model::Moment;
 use crate::supervisor::{Event, State, View, seconds};
 
 /// Returns the wall-clock time of `at`.
@@ -73,6 +73,7 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
         Event::NetworkReturned { delay } => ("network_returned", json!({ "delay_ms": millis(*delay) })),
         Event::SessionRenewing => ("session_renewing", json!({})),
         Event::TakenOver { times } => ("taken_over", json!({ "times": times })),
+        Event::Unstable { times } => ("unstable", json!({ "times": times })),
         Event::Failed(reason) => ("failed", json!({ "reason": reason.code, "detail": reason.detail })),
     };
     let mut payload = json!({ "event": name, "at": rfc3339(wall) });
@@ -82,10 +83,22 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
     payload
 }
 
-/// Writes an event to the log, with the fields and the words that the contract, section 7, names.
-pub fn log(event: &Event, state: State) {
+fn log_again(event: &Event, state: &str) {
+    match event {
+        Event::ReconnectionFailed { attempts } => {
+            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
+        }
+        Event::Failed(reason) => info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}"),
+        _ => {}
+    }
+}
+
+/// Writes an event to the log, with the fields and the words that the contract, section 7, names; one that is `known`
+/// from earlier in the outage at a lower level.
+pub fn log(event: &Event, state: State, known: bool) {
     let state = state.as_str();
     match event {
+        _ if known => log_again(event, state),
         Event::Connected { outage: None } => info!(state, "Connected to the cloud: a heater has answered"),
         Event::Connected { outage: Some(outage) } => {
             info!(state, outage_ms = millis(*outage), "Connected again after {}", seconds(*outage));
@@ -93,30 +106,17 @@ pub fn log(event: &Event, state: State) {
         Event::ConnectionInterrupted(reason) => {
             warn!(state, reason = reason.code, "Connection to the cloud interrupted: {reason}");
         }
-        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => info!(
-            state,
-            attempt,
-            max_attempts = max_attempts.unwrap_or(0),
-            delay_ms = millis(*delay),
-            reason = reason.code,
-            "Reconnecting in {}, attempt {} ({reason})",
-            seconds(*delay),
-            of(*attempt, *max_attempts),
-        ),
+        Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => {
+            let (of, max_attempts, delay_ms) = (of(*attempt, *max_attempts), max_attempts.unwrap_or(0), millis(*delay));
+            let words = format!("Reconnecting in {}, attempt {of} ({reason})", seconds(*delay));
+            info!(state, attempt, max_attempts, delay_ms, reason = reason.code, "{words}");
+        }
         Event::ReconnectionFailed { attempts } => {
             warn!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts");
         }
         Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => {
-            let strategy = strategy.as_str();
-            let max = max_attempts.unwrap_or(0);
-            warn!(
-                state,
-                attempt,
-                max_attempts = max,
-                strategy,
-                "Starting recovery attempt {}",
-                of(*attempt, *max_attempts)
-            );
+            let (of, strategy) = (of(*attempt, *max_attempts), strategy.as_str());
+            warn!(state, attempt, max_attempts = max_attempts.unwrap_or(0), strategy, "Starting recovery attempt {of}");
             let wait = seconds(*delay);
             let wait = wait.trim_end_matches(" s");
             info!(state, attempt, delay_ms = millis(*delay), strategy, "Waiting {wait} seconds before recovery");
@@ -132,12 +132,15 @@ pub fn log(event: &Event, state: State) {
         Event::NetworkReturned { delay } => {
             info!(state, delay_ms = millis(*delay), "The cloud can be reached again: trying at once");
         }
-        Event::SessionRenewing => info!(state, "Renewing the session before the cloud ends it"),
+        Event::SessionRenewing => info!(state, "Renewing the session, as planned"),
         Event::TakenOver { times } => warn!(
             state,
             attempt = times,
             "The cloud closed {times} sessions in a row soon after they were up: another instance uses this client id"
         ),
+        Event::Unstable { times } => {
+            warn!(state, attempt = times, "{times} sessions in a row ended soon after they were up: waiting longer");
+        }
         Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
     }
 }

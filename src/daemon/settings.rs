@@ -7,12 +7,16 @@ use rustls::ClientConfig;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::bridge::polling::Intervals;
-use crate::bridge::topics::Topics;
-use crate::bridge::{self, Message};
+use crate::bridge;
 use crate::config::{Attempts, Config, OnFailure, Strategy};
-use crate::io::mqtt::{Dial, Publication};
+use crate::foreign_text::Secrets;
+use crate::heater;
+use crate::heater::polling::Intervals;
+use crate::io::mqtt::Dial;
 use crate::io::wire::{Target, Transport};
+use crate::model::Message;
+use crate::outputs::home_assistant::HomeAssistant;
+use crate::outputs::mqtt::topics::Topics;
 use crate::supervisor::{self, Backoff, Line};
 
 /// The keep-alive of the local link: a broker next door that stops answering is noticed within 45 seconds.
@@ -72,24 +76,26 @@ pub fn bridge(config: &Config) -> bridge::Settings {
         config.devices.iter().filter_map(|device| Some((device.mac.clone(), device.name.clone()?))).collect();
     bridge::Settings {
         topics: Topics::new(&config.broker.base_topic),
-        units: config.units,
-        intervals: Intervals {
-            status: cloud.status_interval,
-            information: cloud.info_interval,
-            energy: cloud.energy_interval,
-            schedules: cloud.schedule_interval,
+        heater: heater::Settings {
+            units: config.units,
+            intervals: Intervals {
+                status: cloud.status_interval,
+                information: cloud.info_interval,
+                energy: cloud.energy_interval,
+                schedules: cloud.schedule_interval,
+            },
+            stale_after: cloud.stale_after,
+            commands: heater::commands::Settings {
+                max_queued: config.commands.max_queued,
+                max_age: config.commands.max_age,
+                allow_firmware_commit: config.commands.allow_firmware_commit,
+                answer_within: cloud.operation_timeout,
+            },
         },
-        stale_after: cloud.stale_after,
         names,
-        home_assistant: bridge::HomeAssistant {
+        home_assistant: HomeAssistant {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
-        },
-        commands: bridge::commands::Settings {
-            max_queued: config.commands.max_queued,
-            max_age: config.commands.max_age,
-            allow_firmware_commit: config.commands.allow_firmware_commit,
-            answer_within: cloud.operation_timeout,
         },
     }
 }
@@ -98,8 +104,9 @@ pub fn bridge(config: &Config) -> bridge::Settings {
 pub fn cloud_dial(config: &Config, tls: &Arc<ClientConfig>, url: SecretString) -> Dial {
     let cloud = &config.cloud;
     let (host, port) = host_and_port(&cloud.mqtt_url);
+    let secrets = Secrets::new([config.account.email.as_str().into(), config.account.password.clone()]);
     Dial {
-        target: Target { host, port, transport: Transport::WebSocket { tls: Arc::clone(tls), url } },
+        target: Target { host, port, transport: Transport::WebSocket { tls: Arc::clone(tls), url, secrets } },
         keep_alive: cloud.keep_alive,
         connect_timeout: cloud.connect_timeout,
         operation_timeout: cloud.operation_timeout,
@@ -124,12 +131,7 @@ pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Messag
         operation_timeout: config.cloud.operation_timeout,
         username: broker.username.clone(),
         password: broker.password.clone(),
-        will: Some(publication(will)),
+        will: Some(will),
         filters,
     }
-}
-
-/// Turns a message of the bridge into one of the link.
-pub fn publication(message: Message) -> Publication {
-    Publication { topic: message.topic, payload: message.payload, retained: message.retained }
 }

@@ -103,8 +103,13 @@ fn input_in_words(input: &Input) -> (&'static str, String) {
     match input {
         Input::Start => ("start", String::new()),
         Input::CredentialsReady(_, life) => ("credentials_ready", format!("to be renewed in {}", seconds(*life))),
-        Input::SignInNeeded(_, reason) => ("sign_in_needed", reason.to_string()),
-        Input::HeatersListed(_, count) => ("heaters_listed", count.to_string()),
+        Input::SignInNeeded(_, reason) => {
+            ("sign_in_needed", reason.as_ref().map(ToString::to_string).unwrap_or_default())
+        }
+        Input::SignInPostponed(_, delay) => ("sign_in_postponed", seconds(*delay)),
+        Input::HeatersListed(_, Ok(())) => ("heaters_listed", String::new()),
+        Input::HeatersListed(_, Err(detail)) => ("heaters_listed", detail.clone()),
+        Input::RenewSession(reason) => ("renew_session", reason.to_string()),
         Input::StepFailed(_, failure) => ("step_failed", failure_in_words(failure)),
         Input::LinkUp(g) => ("link_up", format!("session {}", g.0)),
         Input::LinkDown(g, failure) => ("link_down", format!("session {}: {}", g.0, failure_in_words(failure))),
@@ -126,7 +131,6 @@ fn failure_in_words(failure: &Failure) -> String {
 fn effect_in_words(effect: &Effect, at: SystemTime) -> (&'static str, String) {
     match effect {
         Effect::EnsureCredentials(_, renewal) => ("ensure_credentials", format!("{renewal:?}")),
-        Effect::SaveSignIns => ("save_sign_ins", String::new()),
         Effect::SignIn(_) => ("sign_in", String::new()),
         Effect::ListHeaters(_) => ("list_heaters", String::new()),
         Effect::ForgetSession => ("forget_session", String::new()),

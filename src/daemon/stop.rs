@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Daemon, settings};
-use crate::io::mqtt::{LinkEvent, Publication};
+use super::Daemon;
 use crate::io::{clock, notify};
 use crate::supervisor::Input;
 
@@ -15,7 +14,7 @@ const ALERT_LIMIT: Duration = Duration::from_secs(8);
 
 impl Daemon {
     /// Takes leave of the cloud and of the local broker, each as far as it is there. Tokens are kept at every change,
-    /// so nothing is left to be saved but a sign-in just counted and the counters.
+    /// so nothing is left to be saved but what is known of the heaters.
     pub(super) async fn stop(&mut self) {
         if self.administration.restarting {
             notify::reloading();
@@ -24,32 +23,14 @@ impl Daemon {
         }
         self.tell(Input::Stop, clock::now());
         self.carry_out();
-        let (cloud, local) = (self.supervisor.generation().0, self.redial.generation().0);
-        if self.cloud_is_up {
-            for message in self.bridge.leave_cloud() {
-                let publication = Publication { topic: message.topic, payload: message.payload, retained: false };
-                self.cloud.publish(cloud, publication);
-            }
-        }
-        for message in self.bridge.farewell(self.moment()) {
-            self.local.publish(local, settings::publication(message));
-        }
-        let (cloud_was_up, local_was_up) = (self.cloud_is_up, self.redial.is_up());
-        self.cloud.close(cloud);
-        self.local.close(local);
         self.keep();
+        let (to_cloud, to_local) = (self.bridge.leave_cloud(), self.bridge.farewell(self.moment()));
+        let generation = self.supervisor.generation();
+        let writing = self.writing.take();
         let down = async {
-            if cloud_was_up {
-                while !matches!(self.cloud_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
-            }
-            if local_was_up {
-                while !matches!(self.local_events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
-            }
-            if let Some(keeping) = self.keeping.take() {
-                let _ = keeping.await;
-            }
-            if let Some(saving) = self.saving.take() {
-                let _ = saving.await;
+            tokio::join!(self.cloud.disconnect(generation, to_cloud), self.local.disconnect(to_local));
+            if let Some(writing) = writing {
+                let _ = writing.await;
             }
         };
         let alerted = self.alerter.take();

@@ -3,11 +3,15 @@
 pub mod alert;
 pub mod clock;
 pub mod descriptors;
+pub mod files;
 pub mod journal;
 pub mod mqtt;
 pub mod network;
 pub mod notify;
+pub mod record;
 pub mod rest;
+mod retry_after;
+pub mod sign_ins;
 pub mod state;
 pub mod task;
 pub mod tls;

@@ -3,29 +3,35 @@
 //! Nothing here is needed to run: what is missing or damaged is treated as absent, and a directory that cannot be
 //! written costs a warning and the memory of the next run.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use crate::bridge::Memories;
-use crate::navilink::devices::{DeviceList, Heater, write_heaters};
+use crate::navilink::devices::{Device, DeviceList, write_heaters};
+use crate::supervisor::SignInBudget;
 
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";
 const HEATERS: &str = "heaters.json";
 const MEMORY: &str = "memory.json";
+const OUTAGE: &str = "outage.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
+const FILES: [&str; 7] = [TOKENS, SIGN_INS, HEATERS, MEMORY, OUTAGE, REJECTION, CLIENT_ID];
+/// How often, and after what pause, the lock is asked for.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// None of the files is nearly as long.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -83,6 +89,13 @@ impl StateDirectory {
         Self { path: path.into(), complained: Arc::default() }
     }
 
+    /// Removes the drafts of processes that were killed while they wrote.
+    pub async fn remove_drafts(&self) {
+        let folder = self.path.clone();
+        // A directory that is not there has none, and a failure costs a file that is never read.
+        let _ = tokio::task::spawn_blocking(move || remove_drafts(&folder)).await;
+    }
+
     /// Returns the kept tokens.
     pub fn tokens(&self) -> Option<TokenFile> {
         self.read(TOKENS)
@@ -93,15 +106,36 @@ impl StateDirectory {
         self.write(TOKENS, tokens).await;
     }
 
-    /// Returns the times of earlier sign-ins; those of a future that a clock step made up count as `now`.
-    pub fn sign_ins(&self, now: SystemTime) -> Vec<SystemTime> {
-        let seconds: Vec<u64> = self.read(SIGN_INS).unwrap_or_default();
-        seconds.into_iter().filter_map(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))).map(|t| t.min(now)).collect()
+    /// Changes the budget of sign-ins that all processes share, and keeps it, while no other process can.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be kept.
+    pub async fn update_sign_ins<T: Send + 'static>(
+        &self,
+        now: Duration,
+        change: impl FnOnce(&mut SignInBudget) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let state = self.clone();
+        let outcome = tokio::task::spawn_blocking(move || {
+            make_folder(&state.path)?;
+            let locked = lock(&state.path)?;
+            let earlier: Vec<f64> = state.read(SIGN_INS).unwrap_or_default();
+            let earlier = earlier.into_iter().filter_map(|at| Duration::try_from_secs_f64(at).ok());
+            let mut budget = SignInBudget::restore(earlier, now);
+            let outcome = change(&mut budget);
+            let used: Vec<f64> = budget.used().iter().map(Duration::as_secs_f64).collect();
+            write_whole(&state.path, &locked, SIGN_INS, &serde_json::to_vec(&used).map_err(io::Error::other)?)?;
+            Ok(outcome)
+        });
+        let outcome = outcome.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.note(outcome.as_ref().err());
+        outcome
     }
 
-    /// Keeps the times of the sign-ins.
-    pub async fn keep_sign_ins(&self, times: Vec<SystemTime>) {
-        self.write(SIGN_INS, times.into_iter().map(unix).collect::<Vec<_>>()).await;
+    /// Returns whether the last attempt to write failed.
+    pub fn is_failing(&self) -> bool {
+        self.complained.load(Ordering::Relaxed)
     }
 
     /// Returns when the cloud rejected this email and password, and how long ago that is; a time in the future, which a
@@ -124,25 +158,35 @@ impl StateDirectory {
     }
 
     /// Returns the heaters that an earlier run knew.
-    pub fn heaters(&self) -> Vec<Heater> {
+    pub fn heaters(&self) -> Vec<Device> {
         let mut list = DeviceList::default();
         list.take_page(&self.read(HEATERS).unwrap_or_default());
         list.heaters
     }
 
     /// Keeps the heaters.
-    pub async fn keep_heaters(&self, heaters: &[Heater]) {
+    pub async fn keep_heaters(&self, heaters: &[Device]) {
         self.write(HEATERS, write_heaters(heaters)).await;
     }
 
     /// Returns what an earlier run knew of the heaters.
-    pub fn memories(&self) -> Memories {
+    pub fn memories<T: DeserializeOwned + Default>(&self) -> T {
         self.read(MEMORY).unwrap_or_default()
     }
 
     /// Keeps what is known of the heaters.
-    pub async fn keep_memories(&self, memories: Memories) {
+    pub async fn keep_memories<T: Serialize + Send + 'static>(&self, memories: T) {
         self.write(MEMORY, memories).await;
+    }
+
+    /// Returns what an earlier run knew of the outage.
+    pub fn outage<T: DeserializeOwned + Default>(&self) -> T {
+        self.read(OUTAGE).unwrap_or_default()
+    }
+
+    /// Keeps what is known of the outage.
+    pub async fn keep_outage<T: Serialize + Send + 'static>(&self, outage: T) {
+        self.write(OUTAGE, outage).await;
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.
@@ -159,12 +203,7 @@ impl StateDirectory {
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let path = self.path.join(name);
-        let text = match fs::metadata(&path) {
-            Ok(about) if about.len() > MAX_FILE => Err(io::Error::other("it is much too long")),
-            Ok(_) => fs::read(&path),
-            Err(error) => Err(error),
-        };
-        match text {
+        match read_regular(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 warn!("{} cannot be read and counts as absent: {error}", path.display());
@@ -185,18 +224,20 @@ impl StateDirectory {
         let folder = self.path.clone();
         let written = tokio::task::spawn_blocking(move || {
             let text = serde_json::to_vec(&value).map_err(io::Error::other)?;
-            write_whole(&folder, name, &text)
+            make_folder(&folder)?;
+            write_whole(&folder, &lock(&folder)?, name, &text)
         })
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)));
-        match written {
-            Ok(()) => self.complained.store(false, Ordering::Relaxed),
-            Err(error) => {
-                if !self.complained.swap(true, Ordering::Relaxed) {
-                    let path = self.path.display();
-                    warn!("{path} cannot be written, so a restart will sign in afresh: {error}");
-                }
-            }
+        self.note(written.as_ref().err());
+    }
+
+    /// Says once that the directory cannot be written, until it can.
+    fn note(&self, error: Option<&io::Error>) {
+        let failed_before = self.complained.swap(error.is_some(), Ordering::Relaxed);
+        if let Some(error) = error.filter(|_| !failed_before) {
+            let path = self.path.display();
+            warn!("{path} cannot be written, so a restart will sign in afresh: {error}");
         }
     }
 }
@@ -206,22 +247,79 @@ pub fn unix(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Writes a file so that it is there whole or not at all, readable by its owner only.
-fn write_whole(folder: &Path, name: &str, text: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let draft = folder.join(format!(".{name}.{}", std::process::id()));
-    let outcome = write_draft(folder, &draft, text).and_then(|()| fs::rename(&draft, folder.join(name)));
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Reads a regular file: opening it neither follows a link nor waits for a writer, as that of a FIFO would.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = match opened {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(io::Error::other("it is a symbolic link, and a regular file is expected"));
+        }
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE { Err(io::Error::other("it is much too long")) } else { Ok(text) }
+}
+
+/// Keeps other processes from writing to the directory until the returned handle is dropped.
+fn lock(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    // Nobody holds it for longer than a file takes to be written.
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds its lock"))
+}
+
+/// Removes every draft; whoever writes one holds the lock.
+fn remove_drafts(folder: &Path) -> io::Result<()> {
+    let _locked = lock(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_draft) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn draft_name(name: &str) -> String {
+    format!(".{name}.{}", std::process::id())
+}
+
+/// Returns whether [`draft_name`] makes such names.
+fn is_draft(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, process)| FILES.contains(&name) && process.parse::<u32>().is_ok())
+}
+
+/// Writes a file of the locked directory so that it is there whole or not at all, readable by its owner only.
+fn write_whole(folder: &Path, locked: &File, name: &str, text: &[u8]) -> io::Result<()> {
+    let draft = folder.join(draft_name(name));
+    let outcome = write_draft(locked, &draft, text).and_then(|()| fs::rename(&draft, folder.join(name)));
     if outcome.is_err() {
         let _ = fs::remove_file(&draft);
     }
     outcome?;
-    File::open(folder)?.sync_all()
+    locked.sync_all()
 }
 
-fn write_draft(folder: &Path, draft: &Path, text: &[u8]) -> io::Result<()> {
+fn write_draft(folder: &File, draft: &Path, text: &[u8]) -> io::Result<()> {
     let _ = fs::remove_file(draft);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
-    let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
+    let (owner, ours) = (folder.metadata()?, file.metadata()?);
     if ours.uid() == 0 && owner.uid() != 0 {
         // A command that root runs by hand must not lock the daemon out of its own state; nobody else may give away.
         fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
@@ -300,9 +398,68 @@ mod tests {
             fs::write(folder.path().join(TOKENS), text).unwrap();
             assert!(state.tokens().is_none());
         }
-        fs::write(folder.path().join(SIGN_INS), "[1, 99999999999]").unwrap();
-        let now = UNIX_EPOCH + Duration::from_secs(1000);
-        assert_eq!(state.sign_ins(now), [UNIX_EPOCH + Duration::from_secs(1), now]);
+        for text in ["nonsense", "[-1, 1e300]", "{}"] {
+            fs::write(folder.path().join(SIGN_INS), text).unwrap();
+            let used = state.update_sign_ins(Duration::from_secs(1000), |budget| budget.used().to_vec()).await;
+            assert!(used.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn only_regular_files_are_read_and_nothing_else_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let (client_id, elsewhere) = (folder.path().join(CLIENT_ID), folder.path().join("elsewhere"));
+        fs::write(&elsewhere, "\"navien2mqtt-elsewhere\"").unwrap();
+        let fifo = || assert!(std::process::Command::new("mkfifo").arg(&client_id).status().unwrap().success());
+        let link = |target: &Path| std::os::unix::fs::symlink(target, &client_id).unwrap();
+        let not_regular: [&dyn Fn(); 3] = [&fifo, &|| link(&elsewhere), &|| link(Path::new("/dev/zero"))];
+        for make in not_regular {
+            make();
+            assert_eq!(state.client_id([3; 8]).await, "navien2mqtt-0303030303030303");
+            assert!(fs::symlink_metadata(&client_id).unwrap().is_file(), "it is replaced");
+            fs::remove_file(&client_id).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "\"navien2mqtt-elsewhere\"");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_much_too_long_counts_as_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        let long = format!("\"a\"{}", " ".repeat(1 << 20));
+        fs::write(folder.path().join(CLIENT_ID), long).unwrap();
+        assert_eq!(state.client_id([3; 8]).await, "navien2mqtt-0303030303030303");
+    }
+
+    #[tokio::test]
+    async fn drafts_of_killed_writes_are_removed_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(folder.path());
+        for draft in FILES {
+            fs::write(folder.path().join(format!(".{draft}.4711")), "{").unwrap();
+        }
+        let kept = [".tokens.json.old", "tokens.json.1", ".notes.4711", TOKENS];
+        for other in kept {
+            fs::write(folder.path().join(other), "{}").unwrap();
+        }
+        state.remove_drafts().await;
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".notes.4711", ".tokens.json.old", TOKENS, "tokens.json.1"]);
+    }
+
+    #[test]
+    fn a_draft_that_is_being_written_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join(".tokens.json.4711");
+        fs::write(&draft, "{").unwrap();
+        let locked = lock(folder.path()).unwrap();
+        assert_eq!(remove_drafts(folder.path()).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(draft.exists());
+        drop(locked);
+        remove_drafts(folder.path()).unwrap();
+        assert!(!draft.exists());
     }
 
     #[tokio::test]
@@ -329,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn heaters_and_sign_ins_are_there_for_the_next_run() {
+    async fn heaters_are_there_for_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
         let mut listed = DeviceList::default();
@@ -337,9 +494,6 @@ mod tests {
         let heaters = listed.heaters;
         assert_eq!(heaters.len(), 1);
         state.keep_heaters(&heaters).await;
-        let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        state.keep_sign_ins(vec![at]).await;
-        let next = StateDirectory::new(folder.path());
-        assert_eq!((next.heaters(), next.sign_ins(at)), (heaters, vec![at]));
+        assert_eq!(StateDirectory::new(folder.path()).heaters(), heaters);
     }
 }

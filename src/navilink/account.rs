@@ -5,10 +5,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::foreign_text::Secrets;
+
 /// The life of tokens that the cloud does not name.
 const USUAL_LIFE: Duration = Duration::from_secs(3600);
-/// The longest life that is believed.
-const LONGEST_LIFE: Duration = Duration::from_secs(86400);
+/// `msg` is cut, in characters.
+const LONGEST_MESSAGE: usize = 80;
+/// The longest life of tokens that is believed.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(86400);
 
 /// The tokens of the REST API.
 #[derive(Debug, Clone)]
@@ -32,14 +36,21 @@ pub struct AwsCredentials {
     pub session_token: Option<SecretString>,
 }
 
+/// `code` of an answer to a sign-in with a wrong email or password.
+const REJECTED_CODES: [i64; 2] = [401, 1001];
+/// `msg` of one.
+const REJECTED_MESSAGES: [&str; 2] = ["INVALID_USER_PASSWORD", "USER_NOT_FOUND"];
+
 /// Says why the REST API's answer is not what was asked for; names nothing secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// An HTTP status, with the envelope's message when there was one.
+    /// An HTTP status, with what the envelope said when there was one.
     #[error("the cloud answered HTTP {status}{}", in_words(.message))]
     Http {
         /// The status.
         status: u16,
+        /// `code` of the envelope; `None` when there was no envelope: then it is the answer of a gateway or a proxy.
+        code: Option<i64>,
         /// `msg`.
         message: String,
         /// `Retry-After`.
@@ -53,6 +64,9 @@ pub enum ApiError {
         /// `msg`.
         message: String,
     },
+    /// The API is under maintenance, whatever the status.
+    #[error("the cloud is under maintenance{}", in_words(.0))]
+    Maintenance(String),
     /// No envelope: a proxy or a maintenance page, or nothing at all.
     #[error("the cloud answered with {0} instead of its JSON")]
     NotJson(&'static str),
@@ -75,16 +89,47 @@ impl ApiError {
         }
     }
 
-    /// Returns whether this answer, **at sign-in**, says that email or password are wrong: a 401, or words to that
-    /// effect. Trying again could lock the account.
+    /// Returns the `code` of the API's own envelope; an answer without one comes from a gateway or a proxy.
+    fn envelope_code(&self) -> Option<i64> {
+        match self {
+            ApiError::Http { code, .. } => *code,
+            ApiError::Code { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Returns whether this answer, **at sign-in**, says that email or password are wrong (protocol reference, section
+    /// 1), so that trying again could lock the account. Only the API's own envelope can say so.
     pub fn rejects_credentials(&self) -> bool {
         let (ApiError::Http { message, .. } | ApiError::Code { message, .. }) = self else { return false };
-        let message = message.to_ascii_lowercase();
-        let wrong = ["invalid", "incorrect", "wrong", "mismatch", "not match"];
-        let what = ["credential", "password", "user", "id or"];
-        let in_words = wrong.iter().any(|w| message.contains(w)) && what.iter().any(|w| message.contains(w));
-        self.code() == Some(401) || (in_words && !matches!(self.code(), Some(429 | 500..=599)))
+        self.envelope_code().is_some_and(|code| REJECTED_CODES.contains(&code)) || rejects(message)
     }
+
+    /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
+    ///
+    /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an answer
+    /// without the members that were asked for. Without the envelope only a 401 does, as a gateway answers it to a token
+    /// that it checks itself.
+    pub fn refuses(&self) -> bool {
+        match self {
+            ApiError::Http { status: 408 | 425 | 429, .. } => false,
+            ApiError::Http { status, code: Some(_), .. } => (400..500).contains(status),
+            ApiError::Http { status, code: None, .. } => *status == 401,
+            ApiError::Code { code, .. } => !matches!(code, 408 | 425 | 429 | 500..=599),
+            ApiError::Missing(_) => true,
+            ApiError::NotJson(_) | ApiError::Maintenance(_) => false,
+        }
+    }
+}
+
+fn rejects(message: &str) -> bool {
+    REJECTED_MESSAGES.iter().any(|rejected| message.trim().eq_ignore_ascii_case(rejected))
+}
+
+/// Makes `msg` fit to be shown: without the secrets that the request carried, nor anything else that looks like an
+/// address.
+fn shown(message: &str, secrets: &Secrets) -> String {
+    secrets.one_line(message, LONGEST_MESSAGE).replace('@', " at ")
 }
 
 /// Opens the envelope of an answer: HTTP status and `code` must both be good. Returns `data`.
@@ -92,13 +137,22 @@ impl ApiError {
 /// # Errors
 ///
 /// Says what is wrong with the answer.
-pub fn open_envelope(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Value, ApiError> {
+pub fn open_envelope(
+    status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+    secrets: &Secrets,
+) -> Result<Value, ApiError> {
     let envelope = serde_json::from_slice::<Value>(body).ok();
-    let message = envelope.as_ref().and_then(|e| e.get("msg")).and_then(Value::as_str).unwrap_or_default();
-    // The text is foreign: short, on one line, and without anything that looks like an address.
-    let message: String = message.chars().filter(|c| !c.is_control()).take(80).collect::<String>().replace('@', " at ");
+    let member = |name: &str| envelope.as_ref().and_then(|envelope| envelope.get(name));
+    if let Some(text) = member("serverCheckText").or_else(|| member("data")?.get("serverCheckText")) {
+        return Err(ApiError::Maintenance(shown(text.as_str().unwrap_or_default(), secrets)));
+    }
+    let message = member("msg").and_then(Value::as_str).unwrap_or_default();
+    let message = if rejects(message) { message.trim().to_owned() } else { shown(message, secrets) };
     if !(200..300).contains(&status) {
-        return Err(ApiError::Http { status, message, retry_after });
+        let code = member("code").and_then(integer);
+        return Err(ApiError::Http { status, code, message, retry_after });
     }
     let Some(Value::Object(mut envelope)) = envelope else {
         return Err(ApiError::NotJson(match body.trim_ascii() {
@@ -169,7 +223,7 @@ mod tests {
     use super::*;
 
     fn open(status: u16, body: &str) -> Result<Value, ApiError> {
-        open_envelope(status, None, body.as_bytes())
+        open_envelope(status, None, body.as_bytes(), &Secrets::default())
     }
 
     #[test]
@@ -180,20 +234,59 @@ mod tests {
             open(200, r#"{"code":401,"msg":"Invalid credentials for a@b.c"}"#),
             Err(ApiError::Code { code: 401, message: "Invalid credentials for a at b.c".into() })
         );
-        assert_eq!(open(503, "<html>"), Err(ApiError::Http { status: 503, message: String::new(), retry_after: None }));
+        assert_eq!(
+            open(503, "<html>"),
+            Err(ApiError::Http { status: 503, code: None, message: String::new(), retry_after: None })
+        );
         assert_eq!(open(200, "<html>"), Err(ApiError::NotJson("HTML")));
         assert_eq!(open(200, " \n"), Err(ApiError::NotJson("an empty body")));
         assert_eq!(open(200, "{}"), Err(ApiError::NotJson("something else")));
     }
 
     #[test]
-    fn only_a_401_or_its_words_mean_wrong_credentials() {
-        let code = |code, message: &str| ApiError::Code { code, message: message.into() };
-        assert!(code(401, "").rejects_credentials());
-        assert!(code(400, "Invalid user id or password").rejects_credentials());
-        assert!(!code(500, "Invalid user state").rejects_credentials());
-        assert!(!code(429, "too many requests").rejects_credentials());
-        assert!(!ApiError::NotJson("HTML").rejects_credentials());
+    fn only_the_apis_own_envelope_rejects_credentials() {
+        let rejects = |status, body: &str| open(status, body).unwrap_err().rejects_credentials();
+        for (status, body) in [
+            (200, r#"{"code":1001,"msg":"INVALID_USER_PASSWORD","data":null}"#),
+            (200, r#"{"code":1002,"msg":"USER_NOT_FOUND","data":null}"#),
+            (200, r#"{"code":"401","msg":""}"#),
+            (401, r#"{"code":401,"msg":"UNAUTHORIZED"}"#),
+            (400, r#"{"code":400,"msg":"user_not_found"}"#),
+        ] {
+            assert!(rejects(status, body), "{status} {body}");
+        }
+        for (status, body) in [
+            (401, r#"{"message":"Unauthorized"}"#),
+            (403, r#"{"message":"Missing Authentication Token"}"#),
+            (401, ""),
+            (401, "<html>"),
+            (400, r#"{"code":400,"msg":"COMMON_BAD_REQUEST"}"#),
+            (200, r#"{"code":500,"msg":"Invalid user state"}"#),
+            (429, r#"{"code":429,"msg":"too many requests"}"#),
+            (200, "<html>"),
+        ] {
+            assert!(!rejects(status, body), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_gateways_403_and_a_plea_for_patience_refuse_nothing() {
+        let refuses = |status, body: &str| open(status, body).unwrap_err().refuses();
+        assert!(refuses(401, r#"{"message":"Unauthorized"}"#), "so does the gateway say that an access token is old");
+        assert!(refuses(403, r#"{"code":403,"msg":"COMMON_NOT_AUTHORIZED"}"#));
+        assert!(refuses(404, r#"{"code":404,"msg":"COMMON_NOT_AUTHORIZED"}"#));
+        assert!(refuses(200, r#"{"code":1001}"#));
+        assert!(ApiError::Missing("accessToken").refuses());
+        for (status, body) in [
+            (403, r#"{"message":"Forbidden"}"#),
+            (403, r#"{"serverCheckText":"maintenance"}"#),
+            (429, ""),
+            (503, r#"{"code":503}"#),
+            (200, r#"{"code":429}"#),
+            (200, "<html>"),
+        ] {
+            assert!(!refuses(status, body), "{status} {body}");
+        }
     }
 
     #[test]

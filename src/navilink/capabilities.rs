@@ -50,6 +50,11 @@ impl Capabilities {
         self.number("dhwTemperatureSettingUse").filter(|code| *code != 0).map(|code| code != DISABLED)
     }
 
+    /// Returns `temperatureType`: the units that the heater is set to.
+    pub fn temperature_type(&self) -> Option<i64> {
+        self.number("temperatureType")
+    }
+
     /// Returns the lowest and the highest target temperature in half degrees Celsius.
     pub fn temperature_limits(&self) -> Option<(i64, i64)> {
         self.number("dhwTemperatureMin").zip(self.number("dhwTemperatureMax"))

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::devices::Heater;
+use super::devices::Device;
 use super::encoding::{Object, whole};
-use super::request::{Outgoing, envelope};
+use super::request::envelope;
 use super::session::Identity;
 use super::{command, topics};
+use crate::model::Message;
 
 /// `DhwOperationSetting`, as far as it can be set.
 pub const OPERATION_MODES: [(&str, i64); 4] =
@@ -109,7 +110,7 @@ fn flag(on: bool) -> i64 {
 
 impl Control {
     /// Returns the message that tells `heater`.
-    pub fn message(&self, heater: &Heater, who: &Identity) -> Outgoing {
+    pub fn message(&self, heater: &Device, who: &Identity) -> Message {
         let (code, suffix, response_topic) = match self {
             Self::Reservations(_) => {
                 (command::WRITE_RESERVATIONS, "ctrl/rsv/rd", topics::client_answer(heater, &who.client, "rsv/rd"))

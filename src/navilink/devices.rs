@@ -7,16 +7,19 @@ use serde_json::{Value, json};
 
 use super::account::integer;
 use super::error_codes::error_text;
-use crate::units::Mac;
+use crate::foreign_text::is_shown;
+use crate::model::Mac;
 
 /// `deviceType` of the NWP500.
 pub const NWP500: u32 = 52;
 /// A longer name is cut, in characters.
 const LONGEST_NAME: usize = 100;
+/// A device list holds no more entries; no account has nearly as many.
+pub const MAX_ENTRIES: usize = 1000;
 
-/// A heater of the account, as `POST /device/list` names it.
+/// A heater of the account as a device of its list, as `POST /device/list` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heater {
+pub struct Device {
     /// `macAddress`.
     pub mac: Mac,
     /// `deviceType`, [`NWP500`].
@@ -95,7 +98,7 @@ impl fmt::Display for OtherProduct {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceList {
     /// The heaters, each once.
-    pub heaters: Vec<Heater>,
+    pub heaters: Vec<Device>,
     /// The devices of other types.
     pub others: Vec<OtherProduct>,
     /// What is wrong with the entries that cannot be read. A list with such entries does not prove that anything is
@@ -104,19 +107,43 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// Takes one page of `POST /device/list`.
+    /// Takes one page of `POST /device/list`; what exceeds [`MAX_ENTRIES`] is left out.
     pub fn take_page(&mut self, data: &Value) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
-            match Entry::read(entry) {
-                Ok(Entry::Heater(heater)) if self.heaters.iter().any(|known| known.mac == heater.mac) => {}
-                Ok(Entry::Heater(heater)) => self.heaters.push(heater),
-                Ok(Entry::Other(other)) if self.others.contains(&other) => {}
-                Ok(Entry::Other(other)) => self.others.push(other),
-                Err(what) => {
-                    self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
-                }
+            if self.heaters.len() + self.others.len() + self.complaints.len() >= MAX_ENTRIES {
+                return self.cut();
+            }
+            if let Err(what) = self.take(entry) {
+                self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
             }
         }
+    }
+
+    /// Notes that the list goes on and is not read any further.
+    pub fn cut(&mut self) {
+        let complaint = format!("everything after {MAX_ENTRIES} entries is left out");
+        if !self.complaints.contains(&complaint) {
+            self.complaints.push(complaint);
+        }
+    }
+
+    fn take(&mut self, entry: &Value) -> Result<(), String> {
+        let info = entry.get("deviceInfo").unwrap_or(entry);
+        let device_type = info.get("deviceType").and_then(integer).and_then(|n| u32::try_from(n).ok());
+        let device_type = device_type.ok_or("no usable `deviceType`")?;
+        if device_type != NWP500 {
+            let shown = |key| name(&text(info, key));
+            let other = OtherProduct { mac: shown("macAddress"), device_type, name: shown("deviceName") };
+            if !self.others.contains(&other) {
+                self.others.push(other);
+            }
+            return Ok(());
+        }
+        let heater = read_heater(info, Record::read(entry))?;
+        if self.heaters.iter().all(|known| known.mac != heater.mac) {
+            self.heaters.push(heater);
+        }
+        Ok(())
     }
 
     /// Says what an account without heaters has instead.
@@ -139,8 +166,8 @@ impl DeviceList {
 }
 
 /// Writes heaters so that [`DeviceList::take_page`] reads them.
-pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Heater>) -> Value {
-    let write = |heater: &Heater| {
+pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Device>) -> Value {
+    let write = |heater: &Device| {
         let record = &heater.record;
         json!({
             "deviceInfo": {
@@ -161,54 +188,40 @@ pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Heater>) -> Value
     heaters.into_iter().map(write).collect()
 }
 
-enum Entry {
-    Heater(Heater),
-    Other(OtherProduct),
+fn read_heater(info: &Value, record: Record) -> Result<Device, String> {
+    let number = |key: &str| info.get(key).and_then(integer);
+    let mac: Mac = text(info, "macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
+    // The spelling goes into topics.
+    if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
+    }
+    Ok(Device {
+        mac,
+        device_type: NWP500,
+        additional_value: text(info, "additionalValue"),
+        home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+        name: name(&text(info, "deviceName")),
+        online: match number("connected") {
+            Some(1) => Some(false),
+            Some(2) => Some(true),
+            _ => None,
+        },
+        record,
+    })
 }
 
-impl Entry {
-    fn read(entry: &Value) -> Result<Self, String> {
-        let info = entry.get("deviceInfo").unwrap_or(entry);
-        let text = |key: &str| match info.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let number = |key: &str| info.get(key).and_then(integer);
-        let device_type = number("deviceType").and_then(|n| u32::try_from(n).ok()).ok_or("no usable `deviceType`")?;
-        let name = name(&text("deviceName"));
-        if device_type != NWP500 {
-            return Ok(Self::Other(OtherProduct { mac: text("macAddress"), device_type, name }));
-        }
-        let mac: Mac = text("macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
-        // The spelling goes into topics.
-        if !mac.as_cloud().bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(format!("`macAddress`: {} has separators", mac.as_cloud()));
-        }
-        Ok(Self::Heater(Heater {
-            mac,
-            device_type,
-            additional_value: text("additionalValue"),
-            home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            name,
-            online: match number("connected") {
-                Some(1) => Some(false),
-                Some(2) => Some(true),
-                _ => None,
-            },
-            record: Record::read(entry),
-        }))
+fn text(info: &Value, key: &str) -> String {
+    match info.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
     }
 }
 
-/// Cleans a name: without control characters and marks of writing direction, which upset terminals and pages, and
-/// without blanks around it.
+/// Cleans a name: without control characters and invisible ones, which upset terminals and pages, and without blanks
+/// around it.
 fn name(text: &str) -> String {
-    let shown = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    let shown: String = text.chars().filter(shown).take(LONGEST_NAME).collect();
+    let shown: String = text.chars().filter(|c| is_shown(*c)).take(LONGEST_NAME).collect();
     shown.trim().to_owned()
 }
 

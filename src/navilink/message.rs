@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::encoding::{Object, whole};
 use super::repair::repair;
 use super::{command, topics};
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// A message that arrived.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,20 +1,11 @@
 //! The messages that we send (protocol reference, section 4).
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::devices::Heater;
+use super::devices::Device;
 use super::session::Identity;
 use super::{command, topics};
-
-/// A message for the cloud's broker: QoS 1, never retained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Where it goes.
-    pub topic: String,
-    /// JSON.
-    pub payload: Bytes,
-}
+use crate::model::Message;
 
 /// What can be asked of a heater (protocol reference, section 4, "Queries").
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +48,7 @@ enum Answer {
 
 impl Query {
     /// Returns the message that asks `heater`.
-    pub fn message(&self, heater: &Heater, who: &Identity) -> Outgoing {
+    pub fn message(&self, heater: &Device, who: &Identity) -> Message {
         let (code, suffix, answer) = self.route();
         let mut request = json!({
             "command": code,
@@ -108,13 +99,7 @@ impl Query {
 }
 
 /// Puts a request to `heater` into its envelope.
-pub(super) fn envelope(
-    heater: &Heater,
-    who: &Identity,
-    suffix: &str,
-    response_topic: &str,
-    request: Value,
-) -> Outgoing {
+pub(super) fn envelope(heater: &Device, who: &Identity, suffix: &str, response_topic: &str, request: Value) -> Message {
     let topic = topics::request(heater, suffix);
     let envelope = json!({
         "clientID": who.client.as_str(),
@@ -124,11 +109,11 @@ pub(super) fn envelope(
         "responseTopic": response_topic,
         "request": request,
     });
-    Outgoing { topic, payload: envelope.to_string().into() }
+    Message { topic, payload: envelope.to_string().into(), retained: false }
 }
 
 /// Returns the message that tells `heater` that we are there, or gone (protocol reference, section 4, "Presence").
-pub fn presence(heater: &Heater, who: &Identity, present: bool) -> Outgoing {
+pub fn presence(heater: &Device, who: &Identity, present: bool) -> Message {
     let topic = topics::presence(heater);
     let envelope = json!({
         "clientID": who.client.as_str(),
@@ -142,7 +127,7 @@ pub fn presence(heater: &Heater, who: &Identity, present: bool) -> Outgoing {
             "connection": {"status": u8::from(present), "os": "A"},
         },
     });
-    Outgoing { topic, payload: envelope.to_string().into() }
+    Message { topic, payload: envelope.to_string().into(), retained: false }
 }
 
 #[cfg(test)]

@@ -1,51 +1,51 @@
 //! The topics of the cloud's broker (protocol reference, section 3).
 
-use super::devices::Heater;
+use super::devices::Device;
 use super::session::ClientId;
-use crate::units::Mac;
+use crate::model::Mac;
 
 /// Returns where a request or control for `heater` goes.
-pub fn request(heater: &Heater, suffix: &str) -> String {
+pub fn request(heater: &Device, suffix: &str) -> String {
     format!("{}/{suffix}", device(heater))
 }
 
 /// Returns the filter for everything that `heater` says; it also matches the requests of every client.
-pub fn everything_of(heater: &Heater) -> String {
+pub fn everything_of(heater: &Device) -> String {
     format!("{}/#", device(heater))
 }
 
 /// Returns the default answer topic: status, device information and controls.
-pub fn default_answer(heater: &Heater, client: &ClientId) -> String {
+pub fn default_answer(heater: &Device, client: &ClientId) -> String {
     format!("{}/{client}/res", device(heater))
 }
 
 /// Returns the answer topic that names the client but not the heater.
-pub fn client_answer(heater: &Heater, client: &ClientId, suffix: &str) -> String {
+pub fn client_answer(heater: &Device, client: &ClientId, suffix: &str) -> String {
     format!("cmd/{}/{client}/res/{suffix}", heater.device_type)
 }
 
 /// Returns the answer topic in the five-segment form, which also names the home.
-pub fn home_answer(heater: &Heater, client: &ClientId, suffix: &str) -> String {
+pub fn home_answer(heater: &Device, client: &ClientId, suffix: &str) -> String {
     format!("cmd/{}/{}/0/{client}/res/{suffix}", heater.device_type, heater.home_seq)
 }
 
 /// Returns the answer topic that names the heater but not the client.
-pub fn device_answer(heater: &Heater, suffix: &str) -> String {
+pub fn device_answer(heater: &Device, suffix: &str) -> String {
     format!("{}/res/{suffix}", device(heater))
 }
 
 /// Returns where a refused control is reported.
-pub fn control_refused(heater: &Heater) -> String {
+pub fn control_refused(heater: &Device) -> String {
     device_answer(heater, CONTROL_REFUSED)
 }
 
 /// Returns where a client says that it is there, or gone.
-pub fn presence(heater: &Heater) -> String {
+pub fn presence(heater: &Device) -> String {
     format!("evt/{}/navilink-{}/{PRESENCE}", heater.device_type, heater.mac.as_cloud())
 }
 
 /// Returns all subscriptions for `heaters`, without duplicates, in the order of the heaters.
-pub fn filters(heaters: &[Heater], client: &ClientId) -> Vec<String> {
+pub fn filters(heaters: &[Device], client: &ClientId) -> Vec<String> {
     let mut filters = Vec::new();
     for heater in heaters {
         for filter in [everything_of(heater), client_answer(heater, client, "#"), home_answer(heater, client, "#")] {
@@ -61,7 +61,7 @@ pub fn filters(heaters: &[Heater], client: &ClientId) -> Vec<String> {
 pub const MOST_FILTERS: usize = 50;
 
 /// Returns how many of `heaters`, from the first on, one connection can serve.
-pub fn served(heaters: &[Heater], client: &ClientId) -> usize {
+pub fn served(heaters: &[Device], client: &ClientId) -> usize {
     (1..=heaters.len()).take_while(|count| filters(&heaters[..*count], client).len() <= MOST_FILTERS).count()
 }
 
@@ -87,7 +87,7 @@ pub fn answer_suffix(topic: &str) -> Option<&str> {
     topic.split_once("/res/").map(|(_, suffix)| suffix)
 }
 
-fn device(heater: &Heater) -> String {
+fn device(heater: &Device) -> String {
     format!("cmd/{}/navilink-{}", heater.device_type, heater.mac.as_cloud())
 }
 
@@ -95,8 +95,8 @@ fn device(heater: &Heater) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub fn heater() -> Heater {
-        Heater {
+    pub fn heater() -> Device {
+        Device {
             mac: "04786332FCA0".parse().expect("a MAC address"),
             device_type: 52,
             additional_value: "5322".into(),
@@ -135,9 +135,9 @@ pub(super) mod tests {
 
     #[test]
     fn as_many_heaters_are_served_as_a_connection_holds_subscriptions_for() {
-        let of_homes = |homes: u64| -> Vec<Heater> {
+        let of_homes = |homes: u64| -> Vec<Device> {
             let numbered =
-                |n: u64| Heater { mac: format!("04786332{n:04x}").parse().unwrap(), home_seq: n % homes, ..heater() };
+                |n: u64| Device { mac: format!("04786332{n:04x}").parse().unwrap(), home_seq: n % homes, ..heater() };
             (0..60).map(numbered).collect()
         };
         let client = ClientId::new("me");

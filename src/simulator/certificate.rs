@@ -52,6 +52,8 @@ fn make(directory: &Path, address: IpAddr) -> io::Result<()> {
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), address.to_string()];
     let mut leaf = CertificateParams::new(names).map_err(io::Error::other)?;
     leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    // Strict clients, such as Python from 3.13 on, refuse a certificate that does not name its authority's key.
+    leaf.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let leaf = leaf.signed_by(&key, &Issuer::new(params, ca_key)).map_err(io::Error::other)?;
     fs::write(directory.join(CA), ca.pem())?;

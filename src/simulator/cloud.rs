@@ -53,6 +53,8 @@ pub struct Options {
     pub keep_alive_floor: Duration,
     /// How long an MQTT connection lives.
     pub lifetime: Option<Duration>,
+    /// Whether answers carry the ids of the one who asked; real heaters answer with their own.
+    pub echo_ids: bool,
     /// Where the certificates are written; without it, a temporary directory that is removed in the end.
     pub directory: Option<PathBuf>,
 }
@@ -73,6 +75,7 @@ impl Default for Options {
             time_scale: 1.0,
             keep_alive_floor: Duration::from_secs(30),
             lifetime: Some(Duration::from_secs(24 * 3600)),
+            echo_ids: false,
             directory: None,
         }
     }
@@ -198,7 +201,10 @@ impl Controls {
         let tally = Tally::default();
         let rules = Rules { keep_alive_floor: options.keep_alive_floor, ..Rules::aws() };
         let broker = Broker::new(rules, tally.clone());
-        let heaters = (0..options.heaters).map(|index| Heater::new(index, options.seed)).collect();
+        let mut heaters: Vec<Heater> = (0..options.heaters).map(|index| Heater::new(index, options.seed)).collect();
+        if options.echo_ids {
+            heaters.iter_mut().for_each(Heater::echo_ids);
+        }
         let user = (options.email.as_str(), options.password.as_str());
         let upgrade = UpgradeFaults::default();
         upgrade.set_lifetime(options.lifetime);
@@ -236,6 +242,7 @@ impl Controls {
             Fault::Lifetime { ms } => self.upgrade.set_lifetime(ms.map(Duration::from_millis)),
             Fault::Clock { seconds } => self.upgrade.set_clock(seconds),
             Fault::Rest { endpoint, answer, times } => self.rest.arm(endpoint, answer, times),
+            Fault::List { change } => self.rest.set_list(change),
             Fault::ExpireTokens => self.account.expire_tokens(clock::wall()),
             Fault::ExpireAws => self.account.expire_aws(clock::wall()),
             Fault::Heater { index, state, ms } => {

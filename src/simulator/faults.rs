@@ -16,21 +16,25 @@
 //! | `lifetime` | `ms` or null | how long new MQTT connections live |
 //! | `clock` | `seconds` | AWS's clock is so far ahead of ours, or behind it: signatures look too old or too new |
 //! | `rest` | `endpoint`?, `answer`, `times`? | REST calls to this path (all without one) are answered so, see below |
+//! | `list` | `change`? | the device list is changed so, see below; without `change` it is whole again |
 //! | `expire-tokens`, `expire-aws` | | tokens, or AWS credentials, issued until now are expired |
-//! | `heater` | `index`?, `state`, `ms`? | `online`, `offline`, `silent` or `slow` (by `ms`); all heaters without `index` |
+//! | `heater` | `index`?, `state`, `ms`? | `online`, `offline`, `silent`, `slow` (by `ms`) or `{"error": 799}`; all heaters without `index` |
 //! | `malformed` | `payload`? | this text, or a set of built-in nonsense, is published on the heaters' topics |
 //! | `push` | | every heater publishes a status now |
 //! | `clear` | | everything that lasts is ended |
 //!
 //! Without `times` a fault lasts until `clear`. `answer` is `{"status": 503}`, `{"too-many": 5}` (429 with
-//! `Retry-After: 5`), `{"envelope": 500}` (HTTP 200 with another number in `code`), `{"slow": 3000}` (ms, then the real
-//! answer), `"html"`, `"empty"` or `"drop"` (the connection is closed without an answer).
+//! `Retry-After: 5`), `{"gateway": 401}` (a gateway's answer, without the envelope), `{"envelope": 500}` (HTTP 200 with another number in `code`), `{"slow": 3000}` (ms, then the real
+//! answer), `"html"`, `"empty"` or `"drop"` (the connection is closed without an answer). `change` is `{"without": 0}`
+//! (the heater of this index is left out), `"nothing"` (an empty list), `"unreadable"` (entries that cannot be read),
+//! `"foreign"` or `"only-foreign"` (a device of another type besides, or nothing else).
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::broker::Times;
 use crate::io::clock;
@@ -98,6 +102,11 @@ pub enum Fault {
         /// How often; until cleared without.
         times: Option<u32>,
     },
+    /// The device list is changed.
+    List {
+        /// How; whole again without.
+        change: Option<ListChange>,
+    },
     /// Access tokens issued until now are expired.
     ExpireTokens,
     /// AWS credentials issued until now are expired.
@@ -134,6 +143,50 @@ pub enum HeaterState {
     Silent,
     /// It answers late.
     Slow,
+    /// It reports this error, and the device list its occurrence.
+    Error(u16),
+}
+
+/// How the device list is wrong, or odd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListChange {
+    /// The heater of this index is left out.
+    Without(usize),
+    /// It is empty.
+    Nothing,
+    /// None of its entries can be read.
+    Unreadable,
+    /// It has a device of another type besides.
+    Foreign,
+    /// It has a device of another type and nothing else.
+    OnlyForeign,
+}
+
+impl ListChange {
+    fn apply(self, mut entries: Vec<Value>) -> Vec<Value> {
+        let foreign = || {
+            json!({
+                "deviceInfo": {
+                    "homeSeq": 25004, "macAddress": "04786332aa01", "additionalValue": "5089", "deviceType": 1,
+                    "deviceName": "NPE", "connected": 2, "installType": "R",
+                },
+                "location": null,
+            })
+        };
+        match self {
+            Self::Without(index) => {
+                if index < entries.len() {
+                    entries.remove(index);
+                }
+            }
+            Self::Nothing => entries.clear(),
+            Self::Unreadable => entries = vec![json!({ "deviceInfo": null }), Value::Null, json!({ "location": {} })],
+            Self::Foreign => entries.push(foreign()),
+            Self::OnlyForeign => entries = vec![foreign()],
+        }
+        entries
+    }
 }
 
 /// A wrong answer to a REST call.
@@ -144,6 +197,8 @@ pub enum RestAnswer {
     Status(u16),
     /// HTTP 429 with `Retry-After` in seconds.
     TooMany(u64),
+    /// An HTTP status and a gateway's words, without the envelope.
+    Gateway(u16),
     /// HTTP 200 with this number in the envelope.
     Envelope(u16),
     /// HTTP 200 with a page in HTML.
@@ -158,26 +213,43 @@ pub enum RestAnswer {
 
 /// The REST faults that are armed.
 #[derive(Debug, Default)]
-pub struct RestFaults(Mutex<Vec<(Option<String>, RestAnswer, Times)>>);
+pub struct RestFaults {
+    answers: Mutex<Vec<(Option<String>, RestAnswer, Times)>>,
+    list: Mutex<Option<ListChange>>,
+}
 
 impl RestFaults {
     /// Arms one; an earlier one for the same endpoint comes first.
     pub fn arm(&self, endpoint: Option<String>, answer: RestAnswer, times: Option<u32>) {
         let armed = Times::default();
         armed.arm(times);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((endpoint, answer, armed));
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push((endpoint, answer, armed));
     }
 
     /// Takes the fault for a call to `path`.
     pub fn take(&self, path: &str) -> Option<RestAnswer> {
-        let armed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let armed = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fitting = armed.iter().filter(|(endpoint, ..)| endpoint.as_deref().is_none_or(|e| e == path));
         fitting.find(|(_, _, times)| times.take()).map(|(_, answer, _)| *answer)
     }
 
+    /// Sets how the device list is changed.
+    pub fn set_list(&self, change: Option<ListChange>) {
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = change;
+    }
+
+    /// Returns the device list as it is shown.
+    pub fn change_list(&self, entries: Vec<Value>) -> Vec<Value> {
+        match *self.list.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(change) => change.apply(entries),
+            None => entries,
+        }
+    }
+
     /// Disarms all.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.set_list(None);
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -72,15 +72,13 @@ impl Iot {
             return Some(StatusCode::NOT_FOUND);
         }
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let host = header("Host").unwrap_or_default();
-        let payload_hash = sigv4::empty_payload_hash();
-        let scope = Scope {
-            region: REGION,
-            service: SERVICE,
-            host: host.strip_suffix(":443").unwrap_or(host),
-            path: PATH,
-            payload_hash: &payload_hash,
+        let signed = |name: &str| {
+            let value = header(name)?;
+            Some(if name == "host" { value.strip_suffix(":443").unwrap_or(value) } else { value }.to_owned())
         };
+        let payload_hash = sigv4::empty_payload_hash();
+        let scope =
+            Scope { region: REGION, service: SERVICE, header: &signed, path: PATH, payload_hash: &payload_hash };
         let query = request.uri().query().unwrap_or_default();
         if let Err(refusal) = sigv4::verify(query, scope, self.faults.clock(), |key| self.account.find(key)) {
             tracing::debug!(%refusal, "upgrade refused");

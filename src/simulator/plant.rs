@@ -107,6 +107,7 @@ impl Plant {
                 HeaterState::Offline => HeaterFault::Offline,
                 HeaterState::Silent => HeaterFault::Silent,
                 HeaterState::Slow => HeaterFault::Slow(late),
+                HeaterState::Error(code) => HeaterFault::Error { code: code.into(), sub: 0 },
             });
         }
     }

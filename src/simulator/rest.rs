@@ -58,8 +58,11 @@ impl From<StatusCode> for Failure {
 }
 
 const EXPIRED: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "TOKEN_EXPIRED");
-const WRONG_PASSWORD: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "INVALID_CREDENTIALS");
+const WRONG_PASSWORD: Failure = Failure(StatusCode::OK, 1001, "INVALID_USER_PASSWORD");
+const WRONG_EMAIL: Failure = Failure(StatusCode::OK, 1002, "USER_NOT_FOUND");
 const NO_DEVICE: Failure = Failure(StatusCode::OK, 404, "DEVICE_NOT_FOUND");
+const INSTALLERS_ONLY: Failure = Failure(StatusCode::NOT_FOUND, 404, "COMMON_NOT_AUTHORIZED");
+const OTHER_CONTROLLER: Failure = Failure(StatusCode::INTERNAL_SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR");
 const OTHER_USER: Failure = Failure(StatusCode::OK, 403, "USER_MISMATCH");
 
 impl Rest {
@@ -126,26 +129,32 @@ impl Rest {
         if !self.account.access(token, clock::wall()) {
             return Err(EXPIRED);
         }
+        // Names an installer, which an owner is not.
+        if path == "/device/error/list" {
+            return Err(INSTALLERS_ONLY);
+        }
         if text(&given, "userId") != self.account.email() {
             return Err(OTHER_USER);
         }
         match (&head.method, path) {
             (&Method::POST, "/auth/session/refresh") => Ok(self.account.issue_aws(clock::wall())),
-            (&Method::POST, "/user/secured-sign-in") => Ok(self.session()),
+            (&Method::POST, "/user/secured-sign-in") => Ok(self.session(false)),
             (&Method::POST, "/device/list") => self.list(&given),
             (&Method::POST, "/device/info") => self.device(&given, Heater::device_list_entry),
             (&Method::POST, "/device/firmware/info") => self.device(&given, Heater::firmware_info),
-            (&Method::POST, "/device/error/list") => self.device(&given, Heater::error_list),
-            (&Method::GET, "/device/tou") => self.device(&given, Heater::tou),
+            (&Method::GET, "/device/tou") => {
+                let named = |heater: &Heater| heater.serial_number() == text(&given, "controllerId");
+                self.device(&given, |heater| named(heater).then(|| heater.tou()))?.ok_or(OTHER_CONTROLLER)
+            }
             _ => Err(StatusCode::NOT_FOUND.into()),
         }
     }
 
     fn sign_in(&self, given: &Value) -> Result<Value, Failure> {
         if self.account.accepts(text(given, "userId"), text(given, "password")) {
-            return Ok(self.session());
+            return Ok(self.session(true));
         }
-        Err(WRONG_PASSWORD)
+        Err(if text(given, "userId") == self.account.email() { WRONG_PASSWORD } else { WRONG_EMAIL })
     }
 
     fn refresh(&self, given: &Value) -> Result<Value, Failure> {
@@ -155,9 +164,10 @@ impl Rest {
         Err(EXPIRED)
     }
 
-    fn session(&self) -> Value {
+    /// Returns a session: the AWS credentials, and tokens when the password was shown.
+    fn session(&self, tokens: bool) -> Value {
         let now = clock::wall();
-        let mut token = self.account.issue_tokens(now, true);
+        let mut token = if tokens { self.account.issue_tokens(now, true) } else { json!({}) };
         if let (Value::Object(token), Value::Object(aws)) = (&mut token, self.account.issue_aws(now)) {
             token.extend(aws);
         }
@@ -174,11 +184,12 @@ impl Rest {
         let (Some(offset), Some(count)) = (number("offset"), number("count")) else {
             return Err(StatusCode::BAD_REQUEST.into());
         };
-        let heaters = self.plant.heaters();
-        Ok(heaters.iter().skip(offset).take(count.min(PAGE)).map(Heater::device_list_entry).collect())
+        let entries: Vec<Value> = self.plant.heaters().iter().map(Heater::device_list_entry).collect();
+        let entries = self.faults.change_list(entries);
+        Ok(entries.into_iter().skip(offset).take(count.min(PAGE)).collect())
     }
 
-    fn device(&self, given: &Value, show: impl FnOnce(&Heater) -> Value) -> Result<Value, Failure> {
+    fn device<T>(&self, given: &Value, show: impl FnOnce(&Heater) -> T) -> Result<T, Failure> {
         let heaters = self.plant.heaters();
         let found = heaters.iter().find(|heater| {
             heater.mac() == text(given, "macAddress")
@@ -192,6 +203,11 @@ fn faulty(answer: RestAnswer) -> Response<Body> {
     let error = |status: u16| StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match answer {
         RestAnswer::Status(status) => envelope(error(status), status, "ERROR", Value::Null),
+        RestAnswer::Gateway(status) => {
+            let mut response = page("application/json", json!({ "message": "Unauthorized" }).to_string());
+            *response.status_mut() = error(status);
+            response
+        }
         RestAnswer::Envelope(code) => envelope(StatusCode::OK, code, "ERROR", Value::Null),
         RestAnswer::TooMany(seconds) => {
             let mut response = envelope(StatusCode::TOO_MANY_REQUESTS, 429, "TOO_MANY_REQUESTS", Value::Null);

@@ -51,14 +51,14 @@ pub struct Credentials {
 }
 
 /// What a signature is made over, besides the query itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// The region, such as `us-east-1`.
     pub region: &'a str,
     /// The service, such as `iotdevicegateway`.
     pub service: &'a str,
-    /// The value of the signed header `host`.
-    pub host: &'a str,
+    /// Finds the value of a header of the request by its name in lower case.
+    pub header: &'a dyn Fn(&str) -> Option<String>,
     /// The path, such as `/mqtt`.
     pub path: &'a str,
     /// The hash of the payload in hex, or `UNSIGNED-PAYLOAD`.
@@ -84,7 +84,7 @@ pub fn verify(
     let credentials = find(access_key).ok_or(Refusal::UnknownKey)?;
     let signed_at = parse_date(&given.date).ok_or(Refusal::Parameter("X-Amz-Date"))?;
     // The token stands outside the signature: a client that signs it computes another one, and fails below.
-    let expected = sign(&given.signed, scope, &given.date, &credentials.secret_key);
+    let expected = sign(&given.signed, (scope, &given.headers), &given.date, &credentials.secret_key);
     if !same(&expected, &given.signature) {
         return Err(Refusal::Signature);
     }
@@ -101,13 +101,16 @@ pub fn verify(
     Ok(credentials)
 }
 
-/// Returns the signature, in hex, over encoded `name=value` pairs signed at `date` (`YYYYMMDDTHHMMSSZ`).
-pub fn sign(pairs: &[(String, String)], scope: Scope<'_>, date: &str, secret: &str) -> String {
+/// Returns the signature, in hex, over encoded `name=value` pairs and the named headers (separated by `;`), signed at
+/// `date` (`YYYYMMDDTHHMMSSZ`).
+pub fn sign(pairs: &[(String, String)], (scope, names): (Scope<'_>, &str), date: &str, secret: &str) -> String {
     let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| (encode(name), encode(value))).collect();
     pairs.sort();
     let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-    let Scope { region, service, host, path, payload_hash } = scope;
-    let canonical = format!("GET\n{path}\n{query}\nhost:{host}\n\nhost\n{payload_hash}");
+    let Scope { region, service, header, path, payload_hash } = scope;
+    let value = |name| header(name).unwrap_or_default().trim().to_owned();
+    let headers: String = names.split(';').map(|name| format!("{name}:{}\n", value(name))).collect();
+    let canonical = format!("GET\n{path}\n{query}\n{headers}\n{names}\n{payload_hash}");
     let day = date.get(..8).unwrap_or(date);
     let hashed = hex(&Sha256::digest(canonical.as_bytes()));
     let to_sign = format!("{ALGORITHM}\n{date}\n{day}/{region}/{service}/aws4_request\n{hashed}");
@@ -139,6 +142,8 @@ pub fn encode(text: &str) -> String {
 struct Presigned {
     credential: String,
     date: String,
+    /// The names of the signed headers, separated by `;`.
+    headers: String,
     expires: u64,
     token: String,
     signature: String,
@@ -159,16 +164,22 @@ impl Presigned {
         if once("X-Amz-Algorithm")? != ALGORITHM {
             return Err(Refusal::Parameter("X-Amz-Algorithm"));
         }
-        if once("X-Amz-SignedHeaders")? != "host" {
+        let headers = once("X-Amz-SignedHeaders")?;
+        if !headers.split(';').any(|name| name == "host") {
             return Err(Refusal::Parameter("X-Amz-SignedHeaders"));
         }
-        let expires = once("X-Amz-Expires")?.parse().unwrap_or(0);
+        // AWS's own client names no expiry.
+        let expires = match pairs.iter().any(|(name, _)| name == "X-Amz-Expires") {
+            true => once("X-Amz-Expires")?.parse().unwrap_or(0),
+            false => LONGEST_EXPIRY,
+        };
         if !(1..=LONGEST_EXPIRY).contains(&expires) {
             return Err(Refusal::Parameter("X-Amz-Expires"));
         }
         Ok(Self {
             credential: once("X-Amz-Credential")?,
             date: once("X-Amz-Date")?,
+            headers,
             expires,
             token: once("X-Amz-Security-Token").or_else(|refusal| {
                 match pairs.iter().any(|(n, _)| n == "X-Amz-Security-Token") {
@@ -239,11 +250,15 @@ mod tests {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
     const DATE: &str = "20130524T000000Z";
 
+    fn bucket(name: &str) -> Option<String> {
+        (name == "host").then(|| "examplebucket.s3.amazonaws.com".to_owned())
+    }
+
     fn s3() -> Scope<'static> {
         Scope {
             region: "us-east-1",
             service: "s3",
-            host: "examplebucket.s3.amazonaws.com",
+            header: &bucket,
             path: "/test.txt",
             payload_hash: "UNSIGNED-PAYLOAD",
         }
@@ -285,7 +300,7 @@ mod tests {
         assert_eq!(check(&query.replace("86400", "86399"), at(10), ""), Err(Refusal::Signature));
         assert_eq!(check(&query.replace("AKIA", "AKIB"), at(10), ""), Err(Refusal::UnknownKey));
         assert_eq!(check(&query.replace("%2Fs3%2F", "%2Fiot%2F"), at(10), ""), Err(Refusal::Scope));
-        let other = Scope { host: "examplebucket.s3.amazonaws.com:443", ..s3() };
+        let other = Scope { header: &|_| Some("examplebucket.s3.amazonaws.com:443".to_owned()), ..s3() };
         assert_eq!(verify(&query, other, at(10), |_| Some(credentials(""))), Err(Refusal::Signature));
     }
 
@@ -321,10 +336,32 @@ mod tests {
             .map(decode)
             .collect();
         pairs.push(("X-Amz-Security-Token".to_owned(), "to/ken=".to_owned()));
-        let signature = sign(&pairs, s3(), DATE, SECRET);
+        let signature = sign(&pairs, (s3(), "host"), DATE, SECRET);
         let query = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
         let query = format!("{query}&X-Amz-Signature={signature}");
         assert_eq!(check(&query, at(10), "to/ken="), Err(Refusal::Signature));
+    }
+
+    #[test]
+    fn other_headers_may_be_signed_besides_and_an_expiry_need_not_be_named() {
+        let header = |name: &str| match name {
+            "connection" => Some("Upgrade".to_owned()),
+            name => bucket(name),
+        };
+        let scope = Scope { header: &header, ..s3() };
+        let mut pairs: Vec<(String, String)> = example_query()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(name, _)| !["X-Amz-Signature", "X-Amz-Expires", "X-Amz-SignedHeaders"].contains(name))
+            .map(decode)
+            .collect();
+        pairs.push(("X-Amz-SignedHeaders".to_owned(), "connection;host".to_owned()));
+        let signature = sign(&pairs, (scope, "connection;host"), DATE, SECRET);
+        let query = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
+        let query = format!("{query}&X-Amz-Signature={signature}");
+        let find = |_: &str| Some(credentials(""));
+        assert!(verify(&query, scope, at(10), find).is_ok());
+        assert_eq!(verify(&query, s3(), at(10), find), Err(Refusal::Signature), "without that header");
     }
 
     #[test]

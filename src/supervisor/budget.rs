@@ -1,6 +1,6 @@
 //! How often the password may be used.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// At least so long between two sign-ins (contract, section 3).
 const SPACING: Duration = Duration::from_secs(60);
@@ -8,43 +8,50 @@ const SPACING: Duration = Duration::from_secs(60);
 const WINDOW: Duration = Duration::from_secs(3600);
 const PER_WINDOW: usize = 12;
 
-/// Counts sign-ins: at most one a minute and twelve an hour, over restarts of the process too.
-#[derive(Debug, Clone, Default)]
+/// Counts sign-ins: at most one a minute and twelve an hour. Times are counted from one epoch, whichever it is.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SignInBudget {
     /// Oldest first; never more than [`PER_WINDOW`].
-    used: Vec<Instant>,
+    used: Vec<Duration>,
 }
 
 impl SignInBudget {
-    /// Takes up the sign-ins of earlier runs of the process.
-    pub fn restore(mut earlier: Vec<Instant>) -> Self {
-        earlier.sort();
-        let surplus = earlier.len().saturating_sub(PER_WINDOW);
-        Self { used: earlier.split_off(surplus) }
+    /// Takes up earlier sign-ins; those after `now`, which a step of the clock made up, count as `now`.
+    pub fn restore(earlier: impl IntoIterator<Item = Duration>, now: Duration) -> Self {
+        let mut used: Vec<Duration> = earlier.into_iter().map(|at| at.min(now)).collect();
+        used.sort();
+        let surplus = used.len().saturating_sub(PER_WINDOW);
+        Self { used: used.split_off(surplus) }
     }
 
-    /// Returns when the next sign-in is allowed: `now` or later.
-    pub fn next_allowed(&self, now: Instant) -> Instant {
+    /// Counts a sign-in at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Returns how long it must wait when it is not allowed yet; nothing is counted then.
+    pub fn claim(&mut self, now: Duration) -> Result<(), Duration> {
         let spaced = self.used.last().map_or(now, |last| *last + SPACING);
         let windowed = if self.used.len() < PER_WINDOW { now } else { self.used[0] + WINDOW };
-        now.max(spaced).max(windowed)
-    }
-
-    /// Counts a sign-in.
-    pub fn record(&mut self, now: Instant) {
+        let allowed = spaced.max(windowed);
+        if allowed > now {
+            return Err(allowed - now);
+        }
         if self.used.len() == PER_WINDOW {
             self.used.remove(0);
         }
         self.used.push(now);
+        Ok(())
     }
 
-    /// Takes back the newest sign-in, which never reached the cloud.
-    pub fn refund(&mut self) {
-        self.used.pop();
+    /// Takes back the sign-in that was counted at `at`, to the millisecond, since it never reached the cloud.
+    pub fn refund(&mut self, at: Duration) {
+        if let Some(place) = self.used.iter().rposition(|used| used.abs_diff(at) < Duration::from_millis(1)) {
+            self.used.remove(place);
+        }
     }
 
-    /// Returns the counted sign-ins, oldest first, to be kept for the next run.
-    pub fn used(&self) -> &[Instant] {
+    /// Returns the counted sign-ins, oldest first.
+    pub fn used(&self) -> &[Duration] {
         &self.used
     }
 }
@@ -52,45 +59,43 @@ impl SignInBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::start;
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     #[test]
     fn a_second_sign_in_waits_for_a_minute() {
-        let now = start();
         let mut budget = SignInBudget::default();
-        assert_eq!(budget.next_allowed(now), now);
-        budget.record(now);
-        assert_eq!(budget.next_allowed(now), now + SPACING);
+        assert_eq!(budget.claim(NOW), Ok(()));
+        let early = NOW + Duration::from_millis(59_999);
+        assert_eq!(budget.claim(early), Err(Duration::from_millis(1)));
+        assert_eq!(budget.claim(NOW + SPACING), Ok(()));
     }
 
     #[test]
     fn the_thirteenth_sign_in_waits_for_the_hour() {
-        let begin = start();
         let mut budget = SignInBudget::default();
-        let mut now = begin;
-        for _ in 0..12 {
-            now = budget.next_allowed(now);
-            budget.record(now);
+        for minute in 0..12 {
+            assert_eq!(budget.claim(NOW + minute * SPACING), Ok(()));
         }
-        assert_eq!(now, begin + 11 * SPACING);
-        assert_eq!(budget.next_allowed(now), begin + WINDOW);
-    }
-
-    #[test]
-    fn a_refunded_sign_in_does_not_count() {
-        let now = start();
-        let mut budget = SignInBudget::default();
-        budget.record(now);
-        budget.refund();
-        assert_eq!(budget.next_allowed(now), now);
-    }
-
-    #[test]
-    fn sign_ins_of_an_earlier_run_count() {
-        let now = start();
-        let earlier = (0..20).map(|n| now - Duration::from_secs(n * 10)).collect();
-        let budget = SignInBudget::restore(earlier);
+        assert_eq!(budget.claim(NOW + 12 * SPACING), Err(WINDOW - 12 * SPACING));
+        assert_eq!(budget.claim(NOW + WINDOW), Ok(()));
         assert_eq!(budget.used().len(), 12);
-        assert_eq!(budget.next_allowed(now), now - Duration::from_secs(110) + WINDOW);
+    }
+
+    #[test]
+    fn a_refund_takes_back_its_own_sign_in_and_no_other() {
+        let mut budget = SignInBudget::restore([NOW, NOW + SPACING], NOW + SPACING);
+        budget.refund(NOW + Duration::from_micros(400));
+        assert_eq!(budget.used(), [NOW + SPACING]);
+        budget.refund(NOW);
+        assert_eq!(budget.used(), [NOW + SPACING]);
+    }
+
+    #[test]
+    fn sign_ins_of_an_earlier_run_count_and_a_future_one_counts_as_now() {
+        let earlier = (0..20).map(|n| NOW - Duration::from_secs(n * 10)).chain([NOW + 5 * WINDOW]);
+        let mut budget = SignInBudget::restore(earlier, NOW);
+        assert_eq!((budget.used().len(), budget.used()[11]), (12, NOW));
+        assert_eq!(budget.claim(NOW), Err(WINDOW - Duration::from_secs(100)));
     }
 }

@@ -1,17 +1,22 @@
 //! The state machine itself: what goes well.
 
+mod attempt;
 mod failure;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::budget::SignInBudget;
 use super::random::Random;
 use super::reachability::Reachability;
-use super::types::{Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, Settings, State, View, Wait};
+use super::short_sessions::ShortSessions;
+use super::tries::{Stage, Tries};
+use super::types::{Carried, Due, Effect, Failure, Generation, Input, Reason, Renewal, Settings, State, Wait};
+use super::view::View;
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
+/// Fresh credentials that the cloud refused so often in a row are of no use: only the password is left.
+const REFUSALS: u32 = 2;
 /// An account without heaters is asked again so often.
 const NO_HEATERS_WAIT: Duration = Duration::from_secs(300);
 /// AWS ends every session after 24 hours; ours ends up to [`SESSION_AGE_SPREAD`] earlier than this (protocol
@@ -69,41 +74,40 @@ enum Phase {
     Ended,
 }
 
-/// Which line of attempts is being walked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Reconnect,
-    Recover,
-}
-
 /// The state machine of the connection to the cloud.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
     settings: Settings,
     random: Random,
-    budget: SignInBudget,
     reachability: Reachability,
     effects: VecDeque<Effect>,
     phase: Phase,
-    stage: Stage,
+    tries: Tries,
+    short_sessions: ShortSessions,
     state: State,
     since: Instant,
     generation: Generation,
-    /// Attempts of the first line since the last success.
-    reconnects: u32,
-    /// Attempts of the second line since the last success.
-    recoveries: u32,
-    /// The same, but no return of the network and no request sets it back.
-    recovering_for: u32,
-    /// Sessions in a row that the cloud closed soon after they were up.
-    evictions: u32,
-    /// The return of the network has begun an attempt since the last success.
-    woken: bool,
+    /// When the session will have lived long enough for the counters to go back.
+    settles_at: Option<Instant>,
+    /// When anything was heard from the cloud last.
+    last_heard: Option<Instant>,
+    /// The end of the pause after the last failure, which the network's return keeps.
+    pause_until: Option<Instant>,
+    /// The end of the pause that the cloud asked for, which a request to reconnect keeps as well.
+    retry_after_until: Option<Instant>,
+    /// When somebody asked for a reconnect last.
+    requested_at: Option<Instant>,
     /// When the credentials are to be renewed, though the session lives.
     renew_at: Option<Instant>,
     reason: Option<Reason>,
     /// The cloud refused the credentials that we hold.
     refused: bool,
+    /// The credentials of this attempt were renewed for it.
+    fresh: bool,
+    /// How often in a row the cloud refused fresh credentials.
+    refusals: u32,
+    /// When the password may be used because of that; `None` when nothing is known against it.
+    sign_in_allowed: Option<Instant>,
     /// The strategy asks for fresh tokens before the next dial.
     renew_all: bool,
     heaters_listed: bool,
@@ -117,34 +121,37 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Makes a machine that waits for [`Input::Start`].
-    pub fn new(settings: Settings, budget: SignInBudget, seed: u64, now: Instant) -> Self {
+    /// Makes a machine that waits for [`Input::Start`]; `carried` comes from an earlier run of the process.
+    pub fn new(settings: Settings, carried: Carried, seed: u64, now: Instant) -> Self {
         Self {
             settings,
             random: Random::new(seed),
-            budget,
             reachability: Reachability::new(settings.probe_interval),
             effects: VecDeque::new(),
             phase: Phase::Idle,
-            stage: Stage::Reconnect,
+            tries: Tries::default(),
+            short_sessions: ShortSessions::default(),
             state: State::Starting,
             since: now,
             generation: Generation::default(),
-            reconnects: 0,
-            recoveries: 0,
-            recovering_for: 0,
-            evictions: 0,
-            woken: false,
+            settles_at: None,
+            last_heard: None,
+            pause_until: None,
+            retry_after_until: None,
+            requested_at: None,
             renew_at: None,
             reason: None,
-            refused: false,
+            refused: carried.refused,
+            fresh: false,
+            refusals: carried.refusals,
+            sign_in_allowed: None,
             renew_all: false,
             heaters_listed: false,
             periodic: false,
-            missing_since: None,
+            missing_since: carried.outage_since,
             planned: false,
-            outages: 0,
-            last_outage: None,
+            outages: carried.outages,
+            last_outage: carried.last_outage,
         }
     }
 
@@ -160,14 +167,16 @@ impl Supervisor {
             Input::Stop => self.stop(now),
             Input::CredentialsReady(g, life) if self.is_current(g) => self.credentials_ready(life, now),
             Input::SignInNeeded(g, reason) if self.is_current(g) => self.sign_in_needed(reason, now),
-            Input::HeatersListed(g, count) if self.is_current(g) => self.heaters_listed(count, now),
+            Input::SignInPostponed(g, delay) if self.is_current(g) => self.sign_in_postponed(delay, now),
+            Input::HeatersListed(g, outcome) if self.is_current(g) => self.heaters_listed(outcome, now),
+            Input::RenewSession(reason) if self.is_up() => self.renew_session(reason, now),
             Input::StepFailed(g, failure) if self.is_current(g) || failure.decision.is_final() => {
                 self.step_failed(failure, now);
             }
             Input::LinkUp(g) if self.is_current(g) => self.link_up(now),
             Input::LinkDown(g, failure) if self.is_current(g) => self.link_down(failure, now),
             Input::RequestSent(g) if self.is_current(g) => self.request_sent(now),
-            Input::Heard(g) if self.is_current(g) => self.heard(),
+            Input::Heard(g) if self.is_current(g) => self.heard(now),
             Input::Answered(g) if self.is_current(g) => self.answered(now),
             Input::NetworkChanged => self.network_changed(now),
             Input::Probed(probe, reached) => self.probed(probe, reached, now),
@@ -177,6 +186,9 @@ impl Supervisor {
 
     /// Lets pass what is due; too early, it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.settles_at.take_if(|at| now >= *at).is_some() {
+            self.tries.settled();
+        }
         if now >= self.phase_due(now).at {
             self.phase_is_over(now);
         }
@@ -205,7 +217,9 @@ impl Supervisor {
             Phase::Up { answer_by: Some(at), .. } if now >= at => {
                 self.interrupted(Failure::transient("no-answer", "a request was not answered in time"), now);
             }
-            Phase::Up { ends_at, .. } if now >= ends_at => self.renew_session(now),
+            Phase::Up { ends_at, .. } if now >= ends_at => {
+                self.renew_session(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
+            }
             Phase::Up { .. } => {
                 self.renew_at = Some(now + RENEWAL_RETRY);
                 self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::IfExpiring));
@@ -241,7 +255,8 @@ impl Supervisor {
             Phase::Up { answer_by, ends_at, .. } => {
                 let answer = answer_by.map(|at| (at, Wait::Answer));
                 let renewal = self.renew_at.map(|at| (at, Wait::Renewal));
-                [answer, renewal]
+                let settled = self.settles_at.map(|at| (at, Wait::Settled));
+                [answer, renewal, settled]
                     .into_iter()
                     .flatten()
                     .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
@@ -252,11 +267,12 @@ impl Supervisor {
 
     /// Returns what the world may see.
     pub fn view(&self) -> View {
-        let (attempt, max_attempts) = match (self.state, self.stage) {
+        let (attempt, max_attempts) = match (self.state, self.tries.stage) {
+            (State::Connected, _) => (0, self.settings.reconnect.max_attempts),
             (State::Recovering, _) | (State::Failed, Stage::Recover) => {
-                (self.recoveries, self.settings.recovery.max_attempts)
+                (self.tries.recoveries, self.settings.recovery.max_attempts)
             }
-            _ => (self.reconnects, self.settings.reconnect.max_attempts),
+            _ => (self.tries.reconnects, self.settings.reconnect.max_attempts),
         };
         View {
             state: self.state,
@@ -285,179 +301,18 @@ impl Supervisor {
         self.is_current(generation) && matches!(self.phase, Phase::Dialling { .. })
     }
 
-    /// Returns the sign-ins that count, for the next run.
-    pub fn sign_ins(&self) -> &[Instant] {
-        self.budget.used()
+    /// Returns what is to be carried over a restart of the process.
+    pub fn carried(&self) -> Carried {
+        Carried {
+            outages: self.outages,
+            last_outage: self.last_outage,
+            outage_since: self.missing_since.filter(|_| !self.planned),
+            refused: self.refused,
+            refusals: self.refusals,
+        }
     }
 
     fn is_current(&self, generation: Generation) -> bool {
         generation == self.generation
-    }
-}
-
-// The steps of one attempt.
-impl Supervisor {
-    fn begin_attempt(&mut self, now: Instant) {
-        self.reachability.rest();
-        self.generation.0 += 1;
-        let renewal = match (self.renew_all, self.refused) {
-            (true, _) => Renewal::All,
-            (false, true) => Renewal::Refused,
-            (false, false) => Renewal::IfExpiring,
-        };
-        if renewal == Renewal::All {
-            self.announce(Event::RefreshingTokens);
-        }
-        self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
-        self.effects.push_back(Effect::EnsureCredentials(self.generation, renewal));
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn credentials_ready(&mut self, life: Duration, now: Instant) {
-        self.renew_at = Some(now + life);
-        if !matches!(self.phase, Phase::Authenticating { .. } | Phase::SigningIn { .. }) {
-            return;
-        }
-        self.refused = false;
-        self.renew_all = false;
-        if self.heaters_listed {
-            self.dial(now);
-        } else {
-            self.phase = Phase::Listing { deadline: self.step_deadline(now) };
-            self.effects.push_back(Effect::ListHeaters(self.generation));
-        }
-    }
-
-    fn sign_in_needed(&mut self, reason: Reason, now: Instant) {
-        // A living session needs no credentials; the password is for the next attempt.
-        self.renew_at = None;
-        if !matches!(self.phase, Phase::Authenticating { .. }) {
-            return;
-        }
-        let allowed = self.budget.next_allowed(now);
-        if allowed > now {
-            self.reason = Some(reason);
-            self.announce(Event::SignInPostponed { delay: allowed - now });
-            self.wait(allowed, Wait::SignInBudget);
-            return;
-        }
-        self.budget.record(now);
-        self.effects.push_back(Effect::SaveSignIns);
-        self.phase = Phase::SigningIn { deadline: self.step_deadline(now) };
-        self.effects.push_back(Effect::SignIn(self.generation));
-    }
-
-    fn heaters_listed(&mut self, count: usize, now: Instant) {
-        if !matches!(self.phase, Phase::Listing { .. }) {
-            return;
-        }
-        if count == 0 {
-            self.reason = Some(Reason::new("no-heaters", "the account has no heater"));
-            self.wait(now + NO_HEATERS_WAIT, Wait::NoHeaters);
-            return;
-        }
-        self.heaters_listed = true;
-        self.dial(now);
-    }
-
-    fn dial(&mut self, now: Instant) {
-        self.phase = Phase::Dialling { deadline: now + self.settings.connect_timeout + STEP_GRACE };
-        self.effects.push_back(Effect::Dial(self.generation));
-    }
-
-    fn link_up(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Dialling { .. }) {
-            return;
-        }
-        self.phase = Phase::Proving { deadline: now + self.settings.operation_timeout, heard: false };
-        if self.missing_since.is_some() {
-            self.announce(Event::SubscriptionsRestored);
-        }
-        if !self.periodic {
-            self.periodic = true;
-            self.effects.push_back(Effect::StartPeriodicRequests);
-        }
-        self.effects.push_back(Effect::BeginSession(self.generation));
-    }
-
-    fn answered(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Up { .. } => self.heard(),
-            Phase::Proving { .. } | Phase::Silent { .. } => self.connected(now),
-            _ => {}
-        }
-    }
-
-    fn connected(&mut self, now: Instant) {
-        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
-        self.phase = Phase::Up { since: now, answer_by: None, ends_at };
-        self.reset_counters();
-        let recoveries = std::mem::take(&mut self.recovering_for);
-        self.woken = false;
-        self.reason = None;
-        let planned = std::mem::take(&mut self.planned);
-        let missing = self.missing_since.take().map(|at| now.saturating_duration_since(at));
-        let outage = missing.filter(|_| !planned);
-        if outage.is_some() {
-            self.last_outage = outage;
-        }
-        self.enter(State::Connected, now);
-        if recoveries > 0 {
-            self.announce(Event::Recovered { attempts: recoveries });
-        }
-        self.announce(Event::Connected { outage });
-    }
-
-    fn reset_counters(&mut self) {
-        self.reconnects = 0;
-        self.recoveries = 0;
-        self.stage = Stage::Reconnect;
-    }
-
-    fn heaters_are_silent(&mut self) {
-        self.phase = Phase::Silent { answer_by: None };
-        self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
-        self.announce(Event::HeatersSilent);
-        self.effects.push_back(Effect::ViewChanged);
-    }
-
-    fn request_sent(&mut self, now: Instant) {
-        let by = now + self.settings.operation_timeout;
-        match &mut self.phase {
-            Phase::Silent { answer_by: answer_by @ None } => *answer_by = Some(by),
-            Phase::Up { answer_by: answer_by @ None, .. } => {
-                *answer_by = Some(by);
-                self.reachability.watch(now + SUSPICION);
-            }
-            _ => {}
-        }
-    }
-
-    fn heard(&mut self) {
-        match &mut self.phase {
-            Phase::Proving { heard, .. } => *heard = true,
-            Phase::Silent { answer_by } => *answer_by = None,
-            Phase::Up { answer_by, .. } => {
-                *answer_by = None;
-                self.reachability.rest();
-            }
-            _ => {}
-        }
-    }
-
-    /// Builds a new session before the cloud ends the old one. It is an outage only if that does not work at once.
-    fn renew_session(&mut self, now: Instant) {
-        self.announce(Event::SessionRenewing);
-        self.planned = true;
-        self.missing_since = Some(now);
-        self.close_link();
-        self.reason = Some(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"));
-        self.enter(State::Reconnecting, now);
-        self.begin_attempt(now);
-    }
-
-    fn step_deadline(&self, now: Instant) -> Instant {
-        // A step is up to four requests in a row: refresh, session refresh, secured sign-in, a page of the list.
-        now + 4 * self.settings.operation_timeout + STEP_GRACE
     }
 }

@@ -10,7 +10,10 @@ mod machine;
 mod random;
 mod reachability;
 mod redial;
+mod short_sessions;
+mod tries;
 mod types;
+mod view;
 
 pub use backoff::Backoff;
 pub use budget::SignInBudget;
@@ -18,9 +21,10 @@ pub use machine::Supervisor;
 pub use random::Random;
 pub use redial::Redial;
 pub use types::{
-    Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
-    Settings, State, Strategy, View, Wait, seconds,
+    Carried, Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
+    Settings, State, Strategy, Wait, seconds,
 };
+pub use view::View;
 
 /// A beginning for tests; only differences count.
 #[cfg(test)]

@@ -122,6 +122,8 @@ pub enum Decision {
     Transient,
     /// The cloud asked for a pause.
     RetryAfter(Duration),
+    /// Sessions in a row were short: wait at least so long.
+    BackOff(Duration),
     /// The credentials are stale: renew them before the next attempt.
     RenewCredentials,
     /// The cloud rejected email or password: never try them again.
@@ -208,10 +210,12 @@ pub enum Input {
     Start,
     /// Credentials that will do are at hand; they are to be renewed after so long.
     CredentialsReady(Generation, Duration),
-    /// Only the password can get credentials.
-    SignInNeeded(Generation, Reason),
-    /// The cloud listed so many heaters.
-    HeatersListed(Generation, usize),
+    /// Only the password can get credentials; why the cloud refused the tokens, if there were any.
+    SignInNeeded(Generation, Option<Reason>),
+    /// The budget of sign-ins allows the next one only after so long.
+    SignInPostponed(Generation, Duration),
+    /// There are heaters to connect for, or there are none, for this reason.
+    HeatersListed(Generation, Result<(), String>),
     /// A step before the link was up failed.
     StepFailed(Generation, Failure),
     /// CONNACK and every needed SUBACK arrived.
@@ -228,6 +232,8 @@ pub enum Input {
     NetworkChanged,
     /// The probe of this number reached the cloud, or did not.
     Probed(u64, bool),
+    /// The session is to be replaced by another one, for this reason; only one that is up is.
+    RenewSession(Reason),
     /// Somebody asked to connect afresh, now.
     ReconnectRequested(Reason),
     /// The process is asked to stop.
@@ -250,9 +256,8 @@ pub enum Renewal {
 pub enum Effect {
     /// Get credentials without the password; answer `CredentialsReady`, `SignInNeeded` or `StepFailed`.
     EnsureCredentials(Generation, Renewal),
-    /// Keep the times of the sign-ins for the next run; comes before [`Effect::SignIn`].
-    SaveSignIns,
-    /// Sign in with the password; answer `CredentialsReady` or `StepFailed`.
+    /// Sign in with the password, if the budget of sign-ins allows it; answer `CredentialsReady`, `SignInPostponed` or
+    /// `StepFailed`.
     SignIn(Generation),
     /// Ask the cloud for the account's heaters; answer `HeatersListed` or `StepFailed`.
     ListHeaters(Generation),
@@ -354,6 +359,11 @@ pub enum Event {
         /// How many.
         times: u32,
     },
+    /// So many sessions in a row ended soon after they were up, in different ways.
+    Unstable {
+        /// How many.
+        times: u32,
+    },
     /// Nothing more is tried.
     Failed(Reason),
 }
@@ -365,8 +375,10 @@ pub enum Wait {
     Nothing,
     /// The usual wait before an attempt.
     Backoff,
-    /// A pause that nothing shortens: the cloud asked for it, or another instance uses our client id.
+    /// A pause that the cloud asked for; nothing shortens it.
     RetryAfter,
+    /// The wait after short sessions; only a request shortens it.
+    ShortSessions,
     /// The budget of sign-ins.
     SignInBudget,
     /// The account has no heater; it is asked again now and then.
@@ -383,10 +395,27 @@ pub enum Wait {
     Answer,
     /// The renewal of the credentials, ahead of their end.
     Renewal,
+    /// The session has lived long enough for the counters to go back.
+    Settled,
     /// The planned end of the session.
     SessionAge,
     /// A human: reconnection was given up as configured.
     Human,
+}
+
+/// What is carried over restarts of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Carried {
+    /// Interruptions so far.
+    pub outages: u64,
+    /// How long the newest ended one took.
+    pub last_outage: Option<Duration>,
+    /// When the one that goes on began.
+    pub outage_since: Option<Instant>,
+    /// The cloud refused the credentials that are kept.
+    pub refused: bool,
+    /// How often in a row the cloud refused credentials that were fresh.
+    pub refusals: u32,
 }
 
 /// When the supervisor wants to be called again.
@@ -396,52 +425,6 @@ pub struct Due {
     pub at: Instant,
     /// What passes then.
     pub why: Wait,
-}
-
-/// What the world may see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// The state.
-    pub state: State,
-    /// Since when.
-    pub since: Instant,
-    /// Failed, and waiting for a `reconnect` request.
-    pub held: bool,
-    /// The attempt under way or waited for; 0 when there is none.
-    pub attempt: u32,
-    /// The attempts of this line; `None` is without limit.
-    pub max_attempts: Option<u32>,
-    /// When the next attempt begins, when one is waited for.
-    pub next_attempt_at: Option<Instant>,
-    /// Why the state is not `connected`, or what is odd about it.
-    pub reason: Option<Reason>,
-    /// The configured strategy.
-    pub strategy: Strategy,
-    /// Interruptions since the process started.
-    pub outages: u64,
-    /// How long the newest ended one took.
-    pub last_outage: Option<Duration>,
-}
-
-impl View {
-    /// Returns one line for `STATUS=`: the state, its reason and the next step.
-    pub fn summary(&self, now: Instant) -> String {
-        let mut line = self.state.to_string();
-        if self.attempt > 0 {
-            let of = self.max_attempts.map_or(String::new(), |max| format!("/{max}"));
-            line += &format!(", attempt {}{of}", self.attempt);
-        }
-        if let Some(at) = self.next_attempt_at {
-            line += &format!(" in {}", seconds(at.saturating_duration_since(now)));
-        }
-        if self.held {
-            line += ", waiting for a reconnect request";
-        }
-        if let Some(reason) = &self.reason {
-            line += &format!(" ({reason})");
-        }
-        line
-    }
 }
 
 /// Writes a duration in seconds, whole when it is whole or long.

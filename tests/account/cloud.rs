@@ -70,6 +70,11 @@ impl Cloud {
         account
     }
 
+    /// Lets the sign-ins so far be forgotten, as if an hour had passed.
+    pub fn let_an_hour_pass(&self) {
+        let _ = fs::remove_file(self.state.path().join("sign-ins.json"));
+    }
+
     fn make(&self, (email, password): (&str, &str), limit: Duration, ca_file: &Path) -> Account {
         let tls = tls::client_config(Some(ca_file), None).unwrap();
         let client = RestClient::new(&self.simulator.api_url.parse().unwrap(), &tls, limit, limit).unwrap();

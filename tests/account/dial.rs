@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use navien2mqtt::foreign_text::Secrets;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent};
 use navien2mqtt::io::rest::Renewal;
 use navien2mqtt::io::tls;
@@ -29,7 +30,7 @@ fn dial(mqtt_url: &str, signed: SecretString, ca_file: &Path) -> Dial {
         target: Target {
             host: url.host_str().unwrap().to_owned(),
             port: url.port().unwrap(),
-            transport: Transport::WebSocket { tls, url: signed },
+            transport: Transport::WebSocket { tls, url: signed, secrets: Secrets::default() },
         },
         keep_alive: GENEROUS,
         connect_timeout: GENEROUS,

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use navien2mqtt::bridge::polling::Intervals;
-use navien2mqtt::bridge::topics::Topics;
-use navien2mqtt::bridge::{Bridge, HomeAssistant, Moment, Settings, commands};
-use navien2mqtt::home_assistant;
-use navien2mqtt::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::bridge::{Bridge, Settings};
+use navien2mqtt::heater;
+use navien2mqtt::heater::polling::Intervals;
+use navien2mqtt::model::{Mac, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::feature::decode_feature;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
-use navien2mqtt::units::{Mac, UnitSystem, UnitsChoice};
+use navien2mqtt::outputs::home_assistant;
+use navien2mqtt::outputs::home_assistant::HomeAssistant;
+use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 
 const MAC: &str = "04786332fca0";
@@ -45,7 +48,7 @@ pub fn bare() -> Object {
 /// The message about a heater with these features, called Garage.
 pub fn heater(feature: &Object, units: UnitSystem) -> Value {
     let mac: Mac = MAC.parse().unwrap();
-    let heater = home_assistant::Heater { mac: &mac, name: "Garage", feature, units };
+    let heater = home_assistant::Described { mac: &mac, name: "Garage", feature, units };
     home_assistant::heater(heater, BRIDGE, &at)
 }
 
@@ -60,7 +63,7 @@ pub fn the_bridge() -> Value {
 /// The members of what stands on each topic that the table names.
 pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
     let mac: Mac = MAC.parse().unwrap();
-    let known = devices::Heater {
+    let known = devices::Device {
         mac: mac.clone(),
         device_type: 52,
         additional_value: "5322".into(),
@@ -72,16 +75,18 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
     let minute = Duration::from_secs(60);
     let settings = Settings {
         topics: Topics::new("navien2mqtt"),
-        units: UnitsChoice::Device,
-        intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
-        stale_after: 5 * minute,
-        names: BTreeMap::new(),
-        commands: commands::Settings {
-            max_queued: 1,
-            max_age: minute,
-            allow_firmware_commit: false,
-            answer_within: minute,
+        heater: heater::Settings {
+            units: UnitsChoice::Device,
+            intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
+            stale_after: 5 * minute,
+            commands: heater::commands::Settings {
+                max_queued: 1,
+                max_age: minute,
+                allow_firmware_commit: false,
+                answer_within: minute,
+            },
         },
+        names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
     };
     let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
@@ -100,7 +105,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         let topic = format!("cmd/52/navilink-{MAC}/res{suffix}");
         bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), false, moment);
     }
-    bridge.tou_fetched(&mac, &json!({}));
+    bridge.tou_fetched(&mac, &json!({}), moment);
     bridge.set_connection(&documented_connection());
     let retained: BTreeMap<String, Object> = bridge
         .replay()

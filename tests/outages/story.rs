@@ -3,14 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant, SystemTime};
 
-use navien2mqtt::navilink::command;
+use navien2mqtt::simulator::Fault;
 use navien2mqtt::simulator::counters::Counters;
-use navien2mqtt::simulator::{Fault, Simulator};
 
 use super::support::eventually;
 use super::support::netns::Netns;
 use super::support::observer::{Observer, Seen};
-use super::support::rig::{Daemon, HEATER, Rig};
+use super::support::rig::{Daemon, HEATER, Rig, requests_come_once_a_second};
 
 /// Short waits between attempts, and without end.
 const RECONNECT: &str = "[reconnect]\nmax_attempts = -1\ninitial_delay = \"200ms\"\nmax_delay = \"2s\"\n";
@@ -18,8 +17,6 @@ const RECONNECT: &str = "[reconnect]\nmax_attempts = -1\ninitial_delay = \"200ms
 const LIMITS: &str = "connect_timeout = \"5s\"\noperation_timeout = \"5s\"\n";
 /// One attempt that hangs, the longest wait with its jitter, one good attempt, and some patience with a busy machine.
 pub const BOUND: Duration = Duration::from_secs(15);
-/// How long the periodic requests are counted afterwards; one a second is due.
-const COUNTED: Duration = Duration::from_secs(5);
 
 /// A topic of the bridge.
 pub fn bridge(name: &str) -> String {
@@ -104,6 +101,13 @@ impl Story {
         self.observer.within(Duration::from_secs(60), mark, &bridge("connection"), lost).await;
     }
 
+    /// Waits for so many sessions with all their subscriptions since [`Story::begin`].
+    pub fn sessions(&self, number: u64) {
+        let filters = self.before.filters + number * self.filters;
+        let subscribed = || (self.rig.cloud().counters().filters >= filters).then_some(());
+        eventually("sessions", 2 * BOUND, subscribed);
+    }
+
     /// The cloud was started anew, and counts anew.
     pub fn counts_anew(&mut self) {
         self.before = Counters::default();
@@ -136,7 +140,7 @@ impl Story {
         let cloud = self.rig.cloud();
         eventually("the old session is gone", BOUND, || (cloud.counters().active == 1).then_some(()));
         self.everything_is_there_once(&expected);
-        requests_come_as_before(cloud).await;
+        requests_come_once_a_second(cloud).await;
         self.is_alive().await;
     }
 
@@ -170,14 +174,4 @@ fn hurried(mut rig: Rig) -> Rig {
 
 fn received_at(status: &Seen) -> SystemTime {
     humantime::parse_rfc3339(status.json()["received_at"].as_str().unwrap()).unwrap()
-}
-
-async fn requests_come_as_before(cloud: &Simulator) {
-    let asked = || cloud.counters().requests(command::STATUS.into());
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let before = asked();
-    tokio::time::sleep(COUNTED).await;
-    let count = asked() - before;
-    // A busy machine may lose one; twice as many would be two schedules.
-    assert!((3..=6).contains(&count), "{count} requests in {COUNTED:?}");
 }

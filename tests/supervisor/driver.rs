@@ -23,7 +23,7 @@ pub struct Driver {
 impl Driver {
     pub fn new(settings: Settings, begin: Instant) -> Self {
         let mut driver = Self {
-            supervisor: Supervisor::new(settings, SignInBudget::default(), 1, begin),
+            supervisor: Supervisor::new(settings, Carried::default(), 1, begin),
             begin,
             now: begin,
             link: None,
@@ -44,9 +44,9 @@ impl Driver {
         self.input(match number {
             0 => return self.wait(),
             1 => Input::CredentialsReady(g, Duration::from_secs(3300)),
-            2 => Input::SignInNeeded(g, Reason::new("sign-in", "")),
-            3 => Input::HeatersListed(g, 1),
-            4 => Input::HeatersListed(g, 0),
+            2 => Input::SignInNeeded(g, None),
+            3 => Input::HeatersListed(g, Ok(())),
+            4 => Input::HeatersListed(g, Err("the account has no heater".into())),
             5 => Input::StepFailed(g, transient()),
             6 => Input::StepFailed(g, nothing()),
             7 => Input::StepFailed(g, failure(Decision::RenewCredentials, Reach::Cloud)),
@@ -64,8 +64,8 @@ impl Driver {
             19 => Input::Probed(self.probe, true),
             20 => Input::Probed(self.probe, false),
             21 => Input::ReconnectRequested(Reason::new("requested", "")),
-            22 => Input::LinkUp(Generation(g.0.saturating_sub(1))),
-            _ => Input::Answered(Generation(g.0.saturating_sub(1))),
+            22 => return self.stale(Input::LinkUp(Generation(g.0.saturating_sub(1)))),
+            _ => return self.stale(Input::Answered(Generation(g.0.saturating_sub(1)))),
         });
     }
 
@@ -86,6 +86,14 @@ impl Driver {
         }
         self.supervisor.handle_input(input, self.now);
         self.settle();
+    }
+
+    /// What belongs to an older session changes nothing.
+    fn stale(&mut self, input: Input) {
+        let before = self.fingerprint();
+        self.supervisor.handle_input(input.clone(), self.now);
+        assert_eq!(self.supervisor.poll_effect(), None, "{input:?}");
+        assert_eq!(self.fingerprint(), before, "{input:?}");
     }
 
     fn settle(&mut self) {
@@ -123,6 +131,7 @@ impl Driver {
     pub fn find_back(mut self) -> Duration {
         let begin = self.now;
         if self.state() == State::Failed {
+            self.now += self.supervisor.request_wait(self.now);
             self.make(21);
         }
         for _ in 0..200 {

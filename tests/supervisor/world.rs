@@ -53,6 +53,10 @@ pub enum Cloud {
     WrongPassword,
     /// Dialling is answered by a 403 until credentials are renewed.
     Forbidden,
+    /// Dialling is answered by a 403 until somebody signs in.
+    KeysRefused,
+    /// Every HTTP request is answered by a 500, and every other probe fails.
+    HalfReachable,
     /// The session comes up and stays deaf.
     Deaf,
     /// The session is fine, the heaters are off.
@@ -88,22 +92,25 @@ pub struct World {
     pub connected_at: Option<Instant>,
     /// Every sign-in ever.
     pub sign_ins: Vec<Instant>,
+    /// The budget that all processes share.
+    budget: SignInBudget,
     pub link: Option<Generation>,
     pub periodic: bool,
     coming: BTreeMap<(Instant, u64), Coming>,
     sequence: u64,
     answered: Option<Generation>,
     tokens_until: Option<Instant>,
+    coins: u64,
 }
 
 impl World {
     pub fn new(settings: Settings, seed: u64) -> Self {
-        Self::with_budget(settings, seed, SignInBudget::default(), Instant::now())
+        Self::beginning(settings, seed, Instant::now())
     }
 
-    fn with_budget(settings: Settings, seed: u64, budget: SignInBudget, begin: Instant) -> Self {
+    fn beginning(settings: Settings, seed: u64, begin: Instant) -> Self {
         Self {
-            supervisor: Supervisor::new(settings, budget, seed, begin),
+            supervisor: Supervisor::new(settings, Carried::default(), seed, begin),
             cloud: Cloud::Good,
             begin,
             now: begin,
@@ -114,12 +121,14 @@ impl World {
             turns: 0,
             connected_at: None,
             sign_ins: Vec::new(),
+            budget: SignInBudget::default(),
             link: None,
             periodic: false,
             coming: BTreeMap::new(),
             sequence: 0,
             answered: None,
             tokens_until: Some(begin + LIFE),
+            coins: 0x9e37_79b9_7f4a_7c15 ^ seed,
         }
     }
 
@@ -140,11 +149,10 @@ impl World {
 
     /// The process ends and is started again; what it kept of its sign-ins was shifted by a step of the wall clock.
     pub fn restart(&mut self, settings: Settings, seed: u64, step: f64) {
-        let kept = self.supervisor.sign_ins().iter().map(|at| {
-            let age = self.now.duration_since(*at).as_secs_f64() + step;
-            self.now - Duration::from_secs_f64(age.max(0.0))
-        });
-        self.supervisor = Supervisor::new(settings, SignInBudget::restore(kept.collect()), seed, self.now);
+        let now = self.now.duration_since(self.begin).as_secs_f64();
+        let kept = self.budget.used().iter().map(|at| Duration::from_secs_f64((at.as_secs_f64() - step).max(0.0)));
+        self.budget = SignInBudget::restore(kept.collect::<Vec<_>>(), Duration::from_secs_f64(now));
+        self.supervisor = Supervisor::new(settings, self.supervisor.carried(), seed, self.now);
         (self.link, self.answered, self.periodic, self.ended) = (None, None, false, false);
         self.coming.clear();
         self.input(Input::Start);
@@ -269,7 +277,11 @@ impl World {
                 assert_eq!(self.link, None, "the old session is gone before the next is built");
                 self.link = Some(g);
             }
-            Effect::SignIn(_) => self.count_sign_in(),
+            Effect::SignIn(g) => {
+                if let Err(wait) = self.count_sign_in() {
+                    return self.report(Input::SignInPostponed(g, wait));
+                }
+            }
             Effect::BeginSession(g) => return self.poll(g),
             Effect::StartPeriodicRequests => {
                 assert!(!self.periodic, "periodic requests are started once");
@@ -292,14 +304,18 @@ impl World {
             && self.tokens_until.is_some_and(|until| until > self.now + AHEAD);
         match (self.cloud, &effect) {
             (Cloud::TokensGone | Cloud::WrongPassword, Effect::EnsureCredentials(g, _)) => {
-                self.report(Input::SignInNeeded(*g, Reason::new("tokens-expired", "")));
+                self.report(Input::SignInNeeded(*g, Some(Reason::new("sign-in", "the tokens are refused"))));
             }
             _ if needs_tokens_only => self.succeed(effect),
             (Cloud::Hangs, Effect::Probe(_)) => self.succeed(effect),
             (Cloud::Hangs, _) => {}
             (Cloud::Silent, _) => self.wait_in_silence(effect, begun),
             (Cloud::Unreachable, _) => self.fail(effect, Failure { reach: Reach::Nothing, ..failure("unreachable") }),
-            (Cloud::Error500, _) => self.fail(effect, failure("http-500")),
+            (Cloud::HalfReachable, Effect::Probe(probe)) => {
+                let reached = self.coin();
+                self.report(Input::Probed(*probe, reached));
+            }
+            (Cloud::Error500 | Cloud::HalfReachable, _) => self.fail(effect, failure("http-500")),
             (Cloud::Busy, _) => {
                 let decision = Decision::RetryAfter(Duration::from_secs(60));
                 self.fail(effect, Failure { decision, ..failure("http-429") });
@@ -313,18 +329,22 @@ impl World {
                 }
                 self.succeed(effect);
             }
-            (Cloud::Forbidden, Effect::Dial(_)) => {
+            (Cloud::Forbidden | Cloud::KeysRefused, Effect::Dial(_)) => {
                 self.fail(effect, Failure { decision: Decision::RenewCredentials, ..failure("forbidden") });
             }
             _ => self.succeed(effect),
         }
     }
 
-    fn count_sign_in(&mut self) {
-        self.sign_ins.push(self.now);
+    fn count_sign_in(&mut self) -> Result<(), Duration> {
+        let now = self.now - self.begin;
+        self.budget.claim(now)?;
         if matches!(self.cloud, Cloud::Unreachable | Cloud::Silent) {
-            self.sign_ins.pop();
+            self.budget.refund(now);
+        } else {
+            self.sign_ins.push(self.now);
         }
+        Ok(())
     }
 
     fn succeed(&mut self, effect: Effect) {
@@ -340,19 +360,17 @@ impl World {
                         self.tokens_until = Some(self.now + LIFE);
                         self.report(Input::CredentialsReady(g, LIFE - AHEAD));
                     }
-                    (None, None) => {
-                        self.report(Input::SignInNeeded(g, Reason::new("sign-in", "there are no tokens yet")))
-                    }
+                    (None, None) => self.report(Input::SignInNeeded(g, None)),
                 }
             }
             Effect::SignIn(g) => {
                 self.tokens_until = Some(self.now + LIFE);
-                if self.cloud == Cloud::TokensGone {
+                if matches!(self.cloud, Cloud::TokensGone | Cloud::KeysRefused) {
                     self.cloud = Cloud::Good;
                 }
                 self.report(Input::CredentialsReady(g, LIFE - AHEAD));
             }
-            Effect::ListHeaters(g) => self.report(Input::HeatersListed(g, 1)),
+            Effect::ListHeaters(g) => self.report(Input::HeatersListed(g, Ok(()))),
             Effect::Dial(g) => {
                 self.report(Input::LinkUp(g));
                 if self.cloud == Cloud::Fought {
@@ -363,6 +381,14 @@ impl World {
             Effect::Probe(probe) => self.report(Input::Probed(probe, true)),
             _ => {}
         }
+    }
+
+    /// Tosses a coin (xorshift).
+    fn coin(&mut self) -> bool {
+        self.coins ^= self.coins << 13;
+        self.coins ^= self.coins >> 7;
+        self.coins ^= self.coins << 17;
+        self.coins & 1 == 0
     }
 
     fn fail(&mut self, effect: Effect, failure: Failure) {

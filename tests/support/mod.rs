@@ -12,17 +12,53 @@ pub mod observer;
 pub mod rig;
 
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// A time limit that a busy machine stretches: it counts the pauses of whoever waits, not the time that they took.
+pub struct Limit {
+    pauses: u128,
+}
+
+impl Limit {
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    pub fn of(limit: Duration) -> Self {
+        Self { pauses: limit.as_millis() / Self::PAUSE.as_millis() }
+    }
+
+    /// Pauses before the next look; returns `false` when the limit is reached.
+    pub async fn pause(&mut self) -> bool {
+        tokio::time::sleep(Self::PAUSE).await;
+        self.count()
+    }
+
+    fn count(&mut self) -> bool {
+        self.pauses = self.pauses.saturating_sub(1);
+        self.pauses > 0
+    }
+}
+
+/// Waits so long, and longer on a busy machine, for what a future gives.
+pub async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut left = Limit::of(limit);
+    let mut future = std::pin::pin!(future);
+    loop {
+        tokio::select! {
+            output = &mut future => return Some(output),
+            more = left.pause() => if !more { return None },
+        }
+    }
+}
 
 /// Asks again and again until the answer is there; panics with `what` after `limit`.
 pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + limit;
+    let mut left = Limit::of(limit);
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Limit::PAUSE);
+        assert!(left.count(), "{what}: not within {limit:?}");
     }
 }
 

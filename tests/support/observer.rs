@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent, Publication};
+use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent};
 use navien2mqtt::io::wire::{Target, Transport};
+use navien2mqtt::model::Message;
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+use super::Limit;
 
 /// One message, and when it came.
 #[derive(Debug, Clone)]
@@ -88,19 +91,18 @@ impl Observer {
 
     /// Waits so long for a message that came after `mark`.
     pub async fn within(&self, limit: Duration, mark: usize, topic: &str, good: impl Fn(&Seen) -> bool) -> Seen {
-        let end = Instant::now() + limit;
+        let mut limit = Limit::of(limit);
         loop {
             let found =
                 self.seen.lock().unwrap()[mark..].iter().find(|seen| seen.topic == topic && good(seen)).cloned();
             if let Some(found) = found {
                 return found;
             }
-            if Instant::now() > end {
+            if !limit.pause().await {
                 let seen = self.seen.lock().unwrap();
                 let all: Vec<String> = seen[mark..].iter().map(|s| format!("{} {:.200}", s.topic, s.text())).collect();
                 panic!("no such message on {topic}; seen were {all:#?}");
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -120,6 +122,6 @@ impl Observer {
 
     pub fn publish(&self, topic: &str, payload: &str) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.link.publish(1, Publication { topic: topic.into(), payload, retained: false });
+        self.link.publish(1, Message { topic: topic.into(), payload, retained: false });
     }
 }

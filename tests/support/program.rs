@@ -22,7 +22,14 @@ pub struct Running(pub Child);
 
 /// Prepares the program with these arguments.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+    let mut command = clean(env!("CARGO_BIN_EXE_navien2mqtt"));
+    command.args(arguments);
+    command
+}
+
+/// Prepares any program, with nothing of the machine's own configuration in its environment.
+pub fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours =
@@ -31,7 +38,6 @@ pub fn program(arguments: &[&str]) -> Command {
             command.env_remove(&name);
         }
     }
-    command.args(arguments);
     command
 }
 
@@ -49,6 +55,15 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Outcome {
     let err = collect(running.0.stderr.take().unwrap());
     let code = running.end();
     Outcome { code, out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+/// Runs a prepared program to its end, with `input` on its standard input and `output` as its standard output.
+pub fn run_to_file(command: &mut Command, input: &[u8], output: impl Into<Stdio>) -> Outcome {
+    let mut child = command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let err = collect(child.stderr.take().unwrap());
+    let code = Running(child).end();
+    Outcome { code, out: String::new(), err: err.join().unwrap() }
 }
 
 /// Starts a prepared program.

@@ -3,14 +3,17 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use navien2mqtt::navilink::command;
 use navien2mqtt::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
+use super::Limit;
 use super::certificates;
 use super::mosquitto::{Mosquitto, signal};
 use super::netns::{self, Netns};
@@ -134,8 +137,27 @@ impl Rig {
             self.more,
         );
         fs::write(&path, text).unwrap();
+        // The password in it is nobody else's business.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Daemon::start(self, &path)
     }
+}
+
+/// Waits for requests as one schedule makes them, one a second: six take five seconds then, and at most three with two
+/// schedules. Those that a busy machine delayed come closer together, so that another six are waited for.
+pub async fn requests_come_once_a_second(cloud: &Simulator) {
+    let asked = || cloud.counters().requests(command::STATUS.into());
+    for _ in 0..5 {
+        let (first, begun) = (asked(), Instant::now());
+        let mut limit = Limit::of(Duration::from_secs(20));
+        while asked() < first + 6 {
+            assert!(limit.pause().await, "{} requests in 20 s", asked() - first);
+        }
+        if begun.elapsed() >= Duration::from_secs(4) {
+            return;
+        }
+    }
+    panic!("the requests come faster than one a second");
 }
 
 /// The running daemon.
@@ -193,10 +215,9 @@ impl Daemon {
 
     /// Waits for a line in the log.
     pub async fn logged(&self, words: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let mut limit = Limit::of(Duration::from_secs(20));
         while !self.log().contains(words) {
-            assert!(Instant::now() < end, "`{words}` is not in the log:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(limit.pause().await, "`{words}` is not in the log:\n{}", self.log());
         }
     }
 
@@ -206,13 +227,16 @@ impl Daemon {
     }
 
     /// Waits until systemd was told something that begins with `words`.
-    pub async fn notified(&self, words: &str) -> Instant {
-        let end = Instant::now() + Duration::from_secs(20);
+    pub async fn notified(&self, words: &str) {
+        self.notified_within(Duration::from_secs(20), words).await;
+    }
+
+    /// Waits so long until systemd was told something that begins with `words`.
+    pub async fn notified_within(&self, limit: Duration, words: &str) {
+        let mut limit = Limit::of(limit);
         while !self.notices().iter().any(|notice| notice.starts_with(words)) {
-            assert!(Instant::now() < end, "`{words}` is not among {:?}", self.notices());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(limit.pause().await, "`{words}` is not among {:?}", self.notices());
         }
-        Instant::now()
     }
 
     pub fn signal(&self, name: &str) {
@@ -230,13 +254,12 @@ impl Daemon {
 
     /// Waits for its end; panics when it does not come.
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
-        let end = Instant::now() + limit;
+        let mut limit = Limit::of(limit);
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < end, "it does not end:\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(limit.pause().await, "it does not end:\n{}", self.log());
         }
     }
 }

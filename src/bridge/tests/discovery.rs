@@ -35,7 +35,7 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
         first["components"]["recirculation_mode"]["command_topic"],
         "navien2mqtt/04786332fc01/set/recirculation_mode"
     );
-    world.lists(&[Heater { name: "Cellar".into(), ..heater(1) }]);
+    world.lists(&[Device { name: "Cellar".into(), ..heater(1) }]);
     assert_eq!(world.discovered()["device"]["name"], "Cellar");
     world.feature(1, json!({ "recirculationUse": 0 }));
     assert_eq!(world.discovered()["components"]["recirculation_mode"], json!({ "platform": "select" }), "a stub");

@@ -53,7 +53,7 @@ proptest! {
                     world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, false, world.moment());
                 }
                 Happening::List(lasts) => {
-                    let heaters: Vec<Heater> = lasts.iter().map(|last| heater(*last)).collect();
+                    let heaters: Vec<Device> = lasts.iter().map(|last| heater(*last)).collect();
                     world.lists(&heaters);
                     // What is missing stays, but only for a moment available if it does not answer.
                     for missing in listed.iter().filter(|last| !lasts.contains(last)) {
@@ -74,7 +74,7 @@ proptest! {
                     listed.remove(&last);
                 }
                 Happening::GiveUp => {
-                    world.bridge.give_up();
+                    world.bridge.give_up(world.moment());
                     heard.clear();
                 }
             }

@@ -21,7 +21,8 @@ fn a_heater_that_a_list_leaves_out_stays_and_only_its_own_answer_keeps_it_availa
         let before = topics_of(&world, 1);
         world.asked();
         for listed in [&[heater(2)][..], &[]] {
-            assert!(!world.lists(listed));
+            world.lists(listed);
+            assert!(!world.rest.contains(&Effect::RenewSession));
             assert_eq!(topics_of(&world, 1), before);
             assert!(world.asked().contains(&"st".to_owned()), "it is asked at once");
             if answers {
@@ -107,9 +108,12 @@ fn a_user_can_let_a_heater_be_forgotten_and_it_comes_back_when_the_account_has_i
     assert_eq!((&response["ok"], &response["error"]), (&json!(false), &json!("there is no heater")));
     let error = answered(&mut world, "the old one")["error"].to_string();
     assert!(error.contains("`the old one` is not a MAC address"), "{error}");
-    assert!(world.lists(&[heater(1)]), "the session has no subscriptions for it");
+    assert!(!world.rest.contains(&Effect::RenewSession));
+    world.asked();
+    world.lists(&[heater(1)]);
+    world.pass(Duration::from_secs(1));
+    assert!(world.asked().contains(&"st/did".to_owned()), "it is asked for everything");
     assert_eq!(world.held("04786332fc01/availability"), "offline");
-    assert!(!world.lists(&[heater(1)]));
 }
 
 #[test]
@@ -157,7 +161,7 @@ fn the_clouds_record_stands_in_the_device_information_even_while_the_heater_is_o
     let recorded = |power: Value| [json!(799), json!("E799 water leak"), at.clone(), start.clone(), Value::Null, power];
     let mut world = World::new(&[heater(1)]);
     assert_eq!(world.held("04786332fc01/info"), "", "nothing is known yet");
-    world.lists(&[Heater { record: record.clone(), ..heater(1) }]);
+    world.lists(&[Device { record: record.clone(), ..heater(1) }]);
     assert_eq!(world.held("04786332fc01/availability"), "offline");
     assert_eq!(told(&world), recorded(Value::Null));
     let feature = json!({ "response": { "feature": { "powerUse": 2 } } });
@@ -166,16 +170,23 @@ fn the_clouds_record_stands_in_the_device_information_even_while_the_heater_is_o
     world.lists(&[heater(1)]);
     assert_eq!(told(&world)[0], Value::Null, "the cloud has taken it back");
 
-    let mut next = World::new(&[Heater { record, ..heater(1) }]);
+    let mut next = World::new(&[Device { record, ..heater(1) }]);
     next.bridge.restore(world.bridge.memories());
     next.drain();
     assert_eq!(told(&next), recorded(json!(true)), "what the heater has is remembered");
     assert_ne!(next.discovered(), Value::Null);
+
+    let mut celsius = World::new(&[heater(1)]);
+    celsius.feature(1, json!({ "temperatureType": 1, "dhwTemperatureMin": 81, "dhwTemperatureMax": 131 }));
+    let mut next = World::new(&[heater(1)]);
+    next.bridge.restore(celsius.bridge.memories());
+    next.drain();
+    assert_eq!(next.discovered(), celsius.discovered(), "in the units that the heater had told");
 }
 
 #[test]
 fn heaters_without_names_are_told_apart() {
-    let nameless = |last| Heater { name: String::new(), ..heater(last) };
+    let nameless = |last| Device { name: String::new(), ..heater(last) };
     let names = |world: &World| -> Vec<String> {
         let devices = world.held_json("bridge/info")["devices"].as_array().unwrap().clone();
         devices.iter().map(|device| device["name"].as_str().unwrap().to_owned()).collect()
@@ -187,4 +198,27 @@ fn heaters_without_names_are_told_apart() {
     assert_eq!(names(&world), ["Water heater fc01", "Heater 2", "Water heater fc03"]);
     world.feature(1, json!({ "powerUse": 2 }));
     assert_eq!(world.discovered()["device"]["name"], "Water heater fc01");
+}
+
+#[test]
+fn a_session_without_subscriptions_for_a_heater_is_renewed_once_whenever_the_heater_came() {
+    let renewals = |world: &mut World| {
+        std::mem::take(&mut world.rest).into_iter().filter(|effect| *effect == Effect::RenewSession).count()
+    };
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    for listed in [&[heater(1)][..], &[heater(1), heater(2)], &[heater(1), heater(2)]] {
+        world.lists(listed);
+    }
+    assert_eq!(renewals(&mut world), 1);
+    world.bridge.session_ended(world.moment());
+    world.begin_session();
+    assert_eq!(renewals(&mut world), 0);
+    world.bridge.session_ended(world.moment());
+    world.bridge.cloud_filters();
+    world.lists(&[heater(1), heater(2), heater(3)]);
+    assert_eq!(renewals(&mut world), 0, "there is no session");
+    world.bridge.session_begun(world.moment());
+    world.drain();
+    assert_eq!(renewals(&mut world), 1, "the heater came while the session was being opened");
 }

@@ -1,5 +1,6 @@
 //! One paho client, and the rules under which it may be called.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,7 +9,8 @@ use paho_mqtt as paho;
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication, Refusal};
+use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
+use crate::model::Message;
 
 /// How many bytes of received messages may wait for the daemon.
 const MAX_HELD: usize = 8 << 20;
@@ -55,7 +57,11 @@ impl Shared {
     }
 }
 
+/// An attempt to connect, until CONNACK.
+pub type Connecting = Pin<Box<dyn Future<Output = Result<(), LinkError>> + Send>>;
+
 /// The paho client. One clone of it is leaked, so that none of its drops is ever the last one.
+#[derive(Clone)]
 pub struct Engine {
     client: paho::AsyncClient,
     pub shared: Arc<Shared>,
@@ -110,16 +116,19 @@ impl Engine {
         self.shared.overflow.store(false, Ordering::Release);
     }
 
-    /// Connects to the local socket `uri`. The token is awaited to its own end: a connect that is given up half-way
+    /// Connects to the local socket `uri`. The result is awaited to its own end: a connect that is given up half-way
     /// locks paho up. Cutting the pump ends it at once.
-    pub async fn connect(&self, uri: String, dial: &Dial) -> Result<(), LinkError> {
+    pub fn connect(&self, uri: String, dial: &Dial) -> Connecting {
         let options = connect_options(uri, dial);
-        // Set before and not after: the loss may be reported before this task runs again.
-        self.shared.connected.store(true, Ordering::Release);
-        let token = self.call(move |client| client.connect(options)).await?;
-        token.await.map(|_| ()).map_err(|error| {
-            self.shared.connected.store(false, Ordering::Release);
-            refused(error)
+        let engine = self.clone();
+        Box::pin(async move {
+            // Set before and not after: the loss may be reported before this task runs again.
+            engine.shared.connected.store(true, Ordering::Release);
+            let token = engine.call(move |client| client.connect(options)).await?;
+            token.await.map(|_| ()).map_err(|error| {
+                engine.shared.connected.store(false, Ordering::Release);
+                refused(error)
+            })
         })
     }
 
@@ -140,7 +149,7 @@ impl Engine {
         Ok(())
     }
 
-    pub async fn publish(&self, batch: Vec<Publication>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
+    pub async fn publish(&self, batch: Vec<Message>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
         self.call(move |client| batch.iter().map(|one| client.try_publish(message(one))).collect::<Result<_, _>>())
             .await?
             .map_err(failed)
@@ -203,7 +212,7 @@ fn hand_on(
     events.try_send(event).is_ok()
 }
 
-fn message(publication: &Publication) -> paho::Message {
+fn message(publication: &Message) -> paho::Message {
     paho::MessageBuilder::new()
         .topic(&publication.topic)
         .payload(publication.payload.as_ref())
@@ -220,6 +229,8 @@ fn refused(error: paho::Error) -> LinkError {
         paho::Error::ConnectReturn(Code::ServerUnavailable) => Refusal::Unavailable,
         paho::Error::ConnectReturn(Code::BadUserNameOrPassword) => Refusal::UsernameOrPassword,
         paho::Error::ConnectReturn(Code::NotAuthorized) => Refusal::NotAuthorized,
+        // What paho makes of a return code above 5, and of little else.
+        paho::Error::Failure => Refusal::Unknown,
         other => return failed(other),
     })
 }

@@ -24,6 +24,7 @@ use super::wire::{Loss, Target, WireError};
 pub use engine::Weight;
 pub use health::Health;
 
+use crate::model::Message;
 use engine::Engine;
 use session::Actor;
 
@@ -33,17 +34,6 @@ const MAX_UNACKNOWLEDGED: usize = 50;
 const MAX_WAITING: usize = 4096;
 /// The largest message that is sent, in bytes of topic and payload; as large as the largest that is received.
 const MAX_PUBLICATION: usize = 1 << 20;
-
-/// A message to be published, with QoS 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
-    /// The topic.
-    pub topic: String,
-    /// The payload.
-    pub payload: Bytes,
-    /// Whether the broker is to keep it.
-    pub retained: bool,
-}
 
 /// What one session needs.
 #[derive(Debug, Clone)]
@@ -61,7 +51,7 @@ pub struct Dial {
     /// Password, when the broker wants one.
     pub password: Option<SecretString>,
     /// The last will.
-    pub will: Option<Publication>,
+    pub will: Option<Message>,
     /// Topic filters, subscribed with QoS 1 and all of them confirmed before the session counts as up.
     pub filters: Vec<String>,
 }
@@ -148,6 +138,9 @@ pub enum Refusal {
     /// 5
     #[error("not authorized")]
     NotAuthorized,
+    /// Any other
+    #[error("for a reason that MQTT 3.1.1 does not know")]
+    Unknown,
 }
 
 enum Control {
@@ -161,7 +154,7 @@ enum Control {
 #[derive(Debug)]
 pub struct Link {
     control: mpsc::UnboundedSender<Control>,
-    publications: mpsc::Sender<(u64, Publication)>,
+    publications: mpsc::Sender<(u64, Message)>,
     health: Arc<Health>,
 }
 
@@ -198,7 +191,7 @@ impl Link {
 
     /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
     /// session: the far side has stopped to acknowledge. A message of more than 1 MiB is left out with a warning.
-    pub fn publish(&self, session: u64, publication: Publication) {
+    pub fn publish(&self, session: u64, publication: Message) {
         let bytes = publication.topic.len() + publication.payload.len();
         if bytes > MAX_PUBLICATION {
             let topic = &publication.topic;

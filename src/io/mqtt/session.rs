@@ -1,19 +1,20 @@
 //! The actor of a link: one session after the other.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use paho_mqtt as paho;
 use tokio::sync::mpsc;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
-use super::engine::Engine;
-use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Publication};
+use super::engine::{Connecting, Engine};
+use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, Fence, Loss, OneShot, Pump, Wire};
+use crate::io::wire::{End, EngineStream, Fence, Loss, OneShot, Pump, Way, Wire};
+use crate::model::Message;
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
@@ -34,8 +35,10 @@ type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, Time
 pub struct Actor {
     engine: Engine,
     orders: Orders,
-    waiting: mpsc::Receiver<(u64, Publication)>,
+    waiting: mpsc::Receiver<(u64, Message)>,
     events: mpsc::Sender<LinkEvent>,
+    /// How paho was reached last.
+    way: Way,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
     broken: bool,
 }
@@ -44,10 +47,10 @@ impl Actor {
     pub fn new(
         engine: Engine,
         controls: mpsc::UnboundedReceiver<Control>,
-        waiting: mpsc::Receiver<(u64, Publication)>,
+        waiting: mpsc::Receiver<(u64, Message)>,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
-        Self { engine, orders: Orders { controls, next: None }, waiting, events, broken: false }
+        Self { engine, orders: Orders { controls, next: None }, waiting, events, way: Way::Ipv4, broken: false }
     }
 
     /// Runs until the link's handle is dropped.
@@ -140,26 +143,9 @@ impl Actor {
 
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
-        let local = |error: std::io::Error| LinkError::Engine(format!("its local socket: {error}"));
-        let socket = OneShot::open().map_err(local)?;
-        let mut connecting = pin!(self.engine.connect(socket.uri(), dial));
-        let mut pump = tokio::select! {
-            accepted = socket.accept(ACCEPT_LIMIT) => match accepted {
-                Ok(stream) => {
-                    let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
-                    Pump::start(wire, stream, deaf_after, Fence::new(mark(session)))
-                }
-                Err(error) => {
-                    if clock::within(NOTICE_LIMIT, connecting).await.is_err() {
-                        self.broken = true;
-                    }
-                    return Err(local(error));
-                }
-            },
-            early = &mut connecting => {
-                return Err(early.err().unwrap_or(LinkError::Engine("it connected elsewhere".into())));
-            }
-        };
+        let (stream, mut connecting) = self.reach_engine(dial).await?;
+        let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
+        let mut pump = Pump::start(wire, stream, deaf_after, Fence::new(mark(session)));
         let given_up = tokio::select! {
             answer = &mut connecting => match answer {
                 Ok(()) => return Ok(pump),
@@ -169,10 +155,50 @@ impl Actor {
             _ = self.orders.end_of(session) => LinkError::OnPurpose,
         };
         pump.cut();
+        self.see_out(connecting).await;
+        Err(given_up)
+    }
+
+    /// Lets paho connect to a socket of ours: the way that was used last, and the others if that fails.
+    async fn reach_engine(&mut self, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
+        let mut failures = Vec::new();
+        for way in self.way.and_others() {
+            match self.reach_over(way, dial).await {
+                Ok(reached) => {
+                    if !failures.is_empty() {
+                        info!("The MQTT engine is reached over {way} now, not over {}", failures.join("; not over "));
+                    }
+                    return Ok(reached);
+                }
+                Err(error) => failures.push(format!("{way}: {error}")),
+            }
+        }
+        Err(LinkError::Engine(format!("it cannot be reached over {}", failures.join("; over "))))
+    }
+
+    async fn reach_over(&mut self, way: Way, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
+        let local = |error: std::io::Error| LinkError::Engine(error.to_string());
+        let socket = OneShot::open(way).await.map_err(local)?;
+        self.way = way;
+        let mut connecting = self.engine.connect(socket.uri(), dial);
+        tokio::select! {
+            biased;
+            accepted = socket.accept(ACCEPT_LIMIT) => match accepted {
+                Ok(stream) => Ok((stream, connecting)),
+                Err(error) => {
+                    self.see_out(connecting).await;
+                    Err(local(error))
+                }
+            },
+            early = &mut connecting => Err(early.err().unwrap_or(LinkError::Engine("it connected elsewhere".into()))),
+        }
+    }
+
+    /// Waits until paho has given up an attempt; before that it must not be asked for another.
+    async fn see_out(&mut self, connecting: Connecting) {
         if clock::within(NOTICE_LIMIT, connecting).await.is_err() {
             self.broken = true;
         }
-        Err(given_up)
     }
 
     /// Carries messages until the session ends.
@@ -214,7 +240,7 @@ impl Actor {
     async fn send(
         &self,
         session: u64,
-        batch: &mut Vec<(u64, Publication)>,
+        batch: &mut Vec<(u64, Message)>,
         on_the_way: &mut FuturesUnordered<Delivery>,
         limit: Duration,
     ) -> Result<(), LinkError> {
@@ -304,7 +330,12 @@ async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T>
 
 /// Prefers what the wire knows over what paho says of the same event, unless the server answered in words.
 async fn cause(pump: &mut Pump, error: LinkError) -> LinkError {
-    if matches!(error, LinkError::Refused(_) | LinkError::SubscriptionRefused(_)) {
+    let in_words = match error {
+        LinkError::Refused(refusal) => refusal != Refusal::Unknown,
+        LinkError::SubscriptionRefused(_) => true,
+        _ => false,
+    };
+    if in_words {
         return error;
     }
     match clock::within(FAREWELL_LIMIT, pump.ended()).await {

@@ -9,10 +9,13 @@ use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::{RestClient, RestError};
+use crate::foreign_text::Secrets;
 use crate::io::clock;
+use crate::io::record::SharedRecorder;
+use crate::io::sign_ins::{SignIns, TooSoon};
 use crate::io::state::{StateDirectory, TokenFile, unix};
-use crate::navilink::account::{ApiError, AwsCredentials, Jwt, read_aws, read_jwt, token_of};
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::navilink::account::{ApiError, AwsCredentials, Jwt, LONGEST_LIFE, read_aws, read_jwt, token_of};
+use crate::navilink::devices::{Device, DeviceList};
 
 /// Tokens are renewed so long before they expire (protocol reference, section 1), or a quarter of a shorter life.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -36,9 +39,9 @@ pub enum Renewal {
 /// Why there are no credentials without the password.
 #[derive(Debug, thiserror::Error)]
 pub enum EnsureError {
-    /// Only signing in can help.
-    #[error("{0}")]
-    SignInNeeded(String),
+    /// Only signing in can help; why the tokens are of no use, if there were any.
+    #[error("{}", .0.as_deref().unwrap_or("there are no tokens yet"))]
+    SignInNeeded(Option<String>),
     /// The cloud could not be asked; signing in would not help either.
     #[error(transparent)]
     Failed(#[from] RestError),
@@ -46,15 +49,21 @@ pub enum EnsureError {
 
 /// Why signing in failed.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct SignInError(#[from] pub RestError);
+pub enum SignInError {
+    /// The budget of sign-ins does not allow it yet; the cloud was not asked.
+    #[error(transparent)]
+    TooSoon(#[from] TooSoon),
+    /// The cloud said no, or could not be asked.
+    #[error(transparent)]
+    Failed(#[from] RestError),
+}
 
 impl SignInError {
     /// Returns whether the cloud rejected email or password, which must then not be tried again.
     pub fn rejected(&self) -> bool {
-        match &self.0 {
-            RestError::RejectedBefore { .. } => true,
-            RestError::Api(error) => error.rejects_credentials(),
+        match self {
+            SignInError::Failed(RestError::RejectedBefore { .. }) => true,
+            SignInError::Failed(RestError::Api(error)) => error.rejects_credentials(),
             _ => false,
         }
     }
@@ -65,6 +74,7 @@ pub struct Account {
     client: RestClient,
     email: String,
     password: SecretString,
+    sign_ins: SignIns,
     state: StateDirectory,
     tokens: Mutex<Option<Tokens>>,
     /// Somebody asked for the password to be tried, although it was rejected before.
@@ -96,7 +106,7 @@ impl Age {
     /// expired.
     fn restored(issued: u64, life: u64) -> Self {
         let issued = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.min(1 << 40));
-        let life = Duration::from_secs(life);
+        let life = Duration::from_secs(life).min(LONGEST_LIFE);
         let life = if clock::wall() < issued { Duration::ZERO } else { life };
         Self { since: clock::now(), issued, life }
     }
@@ -123,14 +133,21 @@ impl Account {
     /// Takes up the tokens that an earlier run kept, if they are this account's.
     pub fn new(client: RestClient, email: &str, password: SecretString, state: StateDirectory) -> Self {
         let kept = state.tokens().filter(|kept| kept.email == email.to_lowercase());
+        let secrets = Secrets::new([SecretString::from(email), password.clone()]);
         Self {
-            client,
+            client: client.with_secrets(secrets),
             email: email.to_owned(),
             password,
+            sign_ins: SignIns::new(state.clone()),
             state,
             tokens: Mutex::new(kept.map(restore)),
             insisted: AtomicBool::new(false),
         }
+    }
+
+    /// Returns where the last answers are recorded, for the diagnostics.
+    pub fn recorder(&self) -> &SharedRecorder {
+        self.client.recorder()
     }
 
     /// Gets credentials for a session without the password: `/auth/refresh`, then `/auth/session/refresh`, then
@@ -142,7 +159,7 @@ impl Account {
     pub async fn ensure(&self, renewal: Renewal) -> Result<(), EnsureError> {
         let mut slot = self.tokens.lock().await;
         let Some(tokens) = slot.as_mut() else {
-            return Err(EnsureError::SignInNeeded("there are no tokens yet".into()));
+            return Err(EnsureError::SignInNeeded(None));
         };
         let mut outcome = self.renew(tokens, renewal).await;
         if outcome.as_ref().is_err_and(RestError::refuses) {
@@ -181,7 +198,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// Says whether the cloud rejected the credentials, now or in the last hours.
+    /// Says whether the cloud rejected the credentials, now or in the last hours, or when the next sign-in is allowed.
     pub async fn sign_in(&self) -> Result<(), SignInError> {
         let mut slot = self.tokens.lock().await;
         let insisted = self.insisted.swap(false, Ordering::Relaxed);
@@ -190,11 +207,16 @@ impl Account {
             let at = humantime::format_rfc3339_seconds(at).to_string();
             return Err(RestError::RejectedBefore { at, again_in: whole(REJECTION_COUNTS - age) }.into());
         }
+        let claim = self.sign_ins.claim().await?;
         debug!("Signing in");
-        let data = match self.client.sign_in(&self.email, &self.password).await.map_err(SignInError) {
-            Err(error) if error.rejected() => {
+        let data = match self.client.sign_in(&self.email, &self.password).await {
+            Err(error) if !error.reached_cloud() => {
+                self.sign_ins.refund(claim).await;
+                return Err(error.into());
+            }
+            Err(RestError::Api(error)) if error.rejects_credentials() => {
                 self.state.keep_rejection(&self.email, &self.password, clock::wall()).await;
-                return Err(error);
+                return Err(RestError::from(error).into());
             }
             outcome => outcome?,
         };
@@ -251,7 +273,7 @@ impl Account {
     /// # Errors
     ///
     /// As every call.
-    pub async fn tou(&self, heater: &Heater, controller_serial: &str) -> Result<Value, RestError> {
+    pub async fn tou(&self, heater: &Device, controller_serial: &str) -> Result<Value, RestError> {
         let (access, user_type) = self.access().await?;
         let user = (self.email.as_str(), user_type.as_str());
         match self.client.device_tou(&access, user, heater, controller_serial).await {
@@ -337,7 +359,7 @@ fn whole(duration: Duration) -> Duration {
 /// Tells a refusal, which only signing in can overcome, from a cloud that could not be asked.
 fn without_password(error: RestError) -> EnsureError {
     if error.refuses() {
-        return EnsureError::SignInNeeded(format!("the tokens cannot be renewed: {error}"));
+        return EnsureError::SignInNeeded(Some(format!("the tokens cannot be renewed: {error}")));
     }
     error.into()
 }
@@ -352,15 +374,15 @@ fn leaves_another_way(error: &RestError) -> bool {
 }
 
 fn restore(kept: TokenFile) -> Tokens {
-    let jwt_life = Duration::from_secs(kept.jwt_life);
+    let jwt_age = Age::restored(kept.jwt_issued, kept.jwt_life);
     let aws = kept.aws.map(|[access_key_id, secret_key, session_token]| AwsCredentials {
         access_key_id: access_key_id.into(),
         secret_key: secret_key.into(),
         session_token: Some(session_token.into()),
     });
     Tokens {
-        jwt: Jwt { access: kept.access.into(), refresh: kept.refresh.into(), expires_in: jwt_life },
-        jwt_age: Age::restored(kept.jwt_issued, kept.jwt_life),
+        jwt: Jwt { access: kept.access.into(), refresh: kept.refresh.into(), expires_in: jwt_age.life },
+        jwt_age,
         aws: aws.map(|aws| (aws, Age::restored(kept.aws_issued, kept.aws_life))),
         user_type: kept.user_type,
     }

@@ -3,25 +3,29 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use tokio::net::lookup_host;
 use url::Url;
 
 use super::RestError;
+use crate::foreign_text::Secrets;
 use crate::io::clock;
+use crate::io::record::SharedRecorder;
+use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
-use crate::navilink::devices::{DeviceList, Heater};
+use crate::navilink::devices::{Device, DeviceList, MAX_ENTRIES};
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
 /// The cloud gives at most so many heaters a page.
 const PAGE: usize = 20;
-const MAX_PAGES: usize = 50;
 /// The first tries to connect are short, since TCP itself repeats its first packet too seldom for a network that has just
 /// come back; the last one has the rest of the time, for a network that is slow.
 const SHORT_TRIES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(6)];
@@ -33,12 +37,23 @@ pub struct RestClient {
     tries: Vec<Client>,
     base: String,
     total: Duration,
+    recorder: SharedRecorder,
+    /// What answers may repeat and errors must not.
+    secrets: Secrets,
 }
 
 /// What a call carries.
 enum Content {
     Body(Value),
     Query(Vec<(&'static str, String)>),
+}
+
+impl Content {
+    /// Returns the texts of a body, which are email address, password and tokens.
+    fn secrets(&self) -> Vec<SecretString> {
+        let Content::Body(Value::Object(body)) = self else { return Vec::new() };
+        body.values().filter_map(Value::as_str).map(SecretString::from).collect()
+    }
 }
 
 impl RestClient {
@@ -48,17 +63,19 @@ impl RestClient {
     ///
     /// When the HTTP library cannot be set up.
     pub fn new(api_url: &Url, tls: &Arc<ClientConfig>, connect: Duration, total: Duration) -> Result<Self, RestError> {
-        let connect = connect.min(total);
+        // The way to the server ends before the whole call does: what got no further has not shown the password.
+        let connect = connect.min(total.mul_f64(0.9));
         let short: Duration = SHORT_TRIES.iter().sum();
         let limits = match connect.checked_sub(short).filter(|rest| *rest >= SHORT_TRIES[0]) {
             Some(rest) => [SHORT_TRIES.as_slice(), &[rest]].concat(),
             None => vec![connect],
         };
-        let client = |connect| {
+        let client = |connect: Duration| {
             Client::builder()
                 .tls_backend_preconfigured(ClientConfig::clone(tls))
                 .https_only(true)
                 .no_proxy()
+                .dns_resolver(Arc::new(Resolver { limit: connect.mul_f64(0.9) }))
                 .redirect(redirect::Policy::none())
                 .connect_timeout(connect)
                 .timeout(total)
@@ -67,7 +84,24 @@ impl RestClient {
                 .map_err(|error| RestError::Unreachable(innermost(&error)))
         };
         let tries = limits.into_iter().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { tries, base: api_url.as_str().trim_end_matches('/').to_owned(), total })
+        Ok(Self {
+            tries,
+            base: api_url.as_str().trim_end_matches('/').to_owned(),
+            total,
+            recorder: SharedRecorder::default(),
+            secrets: Secrets::default(),
+        })
+    }
+
+    /// Keeps these secrets out of every error, besides those that the call itself carries.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// Returns where the last answers are recorded, for the diagnostics.
+    pub fn recorder(&self) -> &SharedRecorder {
+        &self.recorder
     }
 
     /// `POST /user/sign-in`
@@ -107,22 +141,29 @@ impl RestClient {
         self.post("/user/secured-sign-in", Some(access), json!({ "userId": email })).await
     }
 
-    /// `POST /device/list`, all pages.
+    /// `POST /device/list`, all pages until [`MAX_ENTRIES`] entries have come.
     ///
     /// # Errors
     ///
     /// As every call.
     pub async fn device_list(&self, access: &SecretString, email: &str) -> Result<DeviceList, RestError> {
         let mut list = DeviceList::default();
-        for page in 0..MAX_PAGES {
+        let mut taken = 0;
+        for page in 0..MAX_ENTRIES / PAGE {
             let body = json!({ "userId": email, "offset": page * PAGE, "count": PAGE });
             let data = self.post("/device/list", Some(access), body).await?;
             let Some(entries) = data.as_array().map(Vec::len) else { return Err(ApiError::Missing("data").into()) };
             list.take_page(&data);
             if entries < PAGE {
+                return Ok(list);
+            }
+            // Pages can be longer than what was asked for.
+            taken += entries;
+            if taken >= MAX_ENTRIES {
                 break;
             }
         }
+        list.cut();
         Ok(list)
     }
 
@@ -135,7 +176,7 @@ impl RestClient {
         &self,
         access: &SecretString,
         (email, user_type): (&str, &str),
-        heater: &Heater,
+        heater: &Device,
         controller_serial: &str,
     ) -> Result<Value, RestError> {
         let query = vec![
@@ -148,12 +189,18 @@ impl RestClient {
         self.call("/device/tou", Some(access), Content::Query(query)).await
     }
 
-    async fn post(&self, path: &str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
+    async fn post(&self, path: &'static str, access: Option<&SecretString>, body: Value) -> Result<Value, RestError> {
         self.call(path, access, Content::Body(body)).await
     }
 
-    async fn call(&self, path: &str, access: Option<&SecretString>, content: Content) -> Result<Value, RestError> {
+    async fn call(
+        &self,
+        path: &'static str,
+        access: Option<&SecretString>,
+        content: Content,
+    ) -> Result<Value, RestError> {
         let url = format!("{}{path}", self.base);
+        let secrets = self.secrets.and(access.cloned()).and(content.secrets());
         let mut request = match content {
             Content::Body(body) => self.tries[0].request(Method::POST, url).json(&body),
             Content::Query(query) => self.tries[0].request(Method::GET, url).query(&query),
@@ -165,13 +212,18 @@ impl RestClient {
             request = request.header(AUTHORIZATION, value);
         }
         // The library's own limit does not cover a body that trickles in after it was set up; this one does.
-        match clock::within(self.total, self.exchange(request)).await {
+        match clock::within(self.total, self.exchange(path, request, &secrets)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RestError::TimedOut(self.total)),
         }
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Value, RestError> {
+    async fn exchange(
+        &self,
+        path: &'static str,
+        request: RequestBuilder,
+        secrets: &Secrets,
+    ) -> Result<Value, RestError> {
         let mut answer = self.send(request).await.map_err(|error| self.classify(&error))?;
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), clock::wall());
@@ -182,7 +234,8 @@ impl RestClient {
             }
             body.extend_from_slice(&piece);
         }
-        Ok(open_envelope(status, retry_after, &body)?)
+        self.recorder.with(|recorder| recorder.answer(path, status, &body, clock::wall()));
+        Ok(open_envelope(status, retry_after, &body, secrets)?)
     }
 
     /// Sends the request; while it could not even connect in time, nothing was sent and it may be repeated.
@@ -191,7 +244,7 @@ impl RestClient {
         let again = || request.try_clone().expect("a body of JSON can be cloned");
         let mut outcome = self.tries[0].execute(again()).await;
         for client in &self.tries[1..] {
-            if !outcome.as_ref().is_err_and(|error| error.is_connect() && error.is_timeout()) {
+            if !outcome.as_ref().is_err_and(connects_too_slowly) {
                 break;
             }
             outcome = client.execute(again()).await;
@@ -200,8 +253,10 @@ impl RestClient {
     }
 
     fn classify(&self, error: &reqwest::Error) -> RestError {
-        if let Some(what) = refused_certificate(error) {
-            RestError::Certificate(what)
+        if let Some(LookupFailed { host, error, .. }) = cause(error) {
+            RestError::Lookup { host: host.clone(), error: error.clone() }
+        } else if let Some(what @ rustls::Error::InvalidCertificate(_)) = cause(error) {
+            RestError::Certificate(what.clone())
         } else if error.is_connect() {
             RestError::Unreachable(innermost(error))
         } else if error.is_timeout() {
@@ -212,27 +267,53 @@ impl RestClient {
     }
 }
 
-/// Looks for a certificate that was not accepted among the causes.
-fn refused_certificate(error: &(dyn Error + 'static)) -> Option<rustls::Error> {
+/// Looks names up with the system's resolver, and says so in an error of its own when that fails or takes longer than
+/// `limit`, which is shorter than that of the whole connection.
+#[derive(Debug)]
+struct Resolver {
+    limit: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name {host} cannot be looked up: {error}")]
+struct LookupFailed {
+    host: String,
+    error: String,
+    in_time: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let limit = self.limit;
+        Box::pin(async move {
+            let failed = |error, in_time| LookupFailed { host: name.as_str().into(), error, in_time };
+            let found = clock::within(limit, lookup_host((name.as_str(), 0))).await;
+            let found = found.map_err(|late| failed(late.to_string(), false))?;
+            let found = found.map_err(|error| failed(error.to_string(), true))?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+fn connects_too_slowly(error: &reqwest::Error) -> bool {
+    match cause::<LookupFailed>(error) {
+        Some(lookup) => !lookup.in_time,
+        None => error.is_connect() && error.is_timeout(),
+    }
+}
+
+/// Looks for an error of type `T` among the causes.
+fn cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(error @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return Some(error.clone());
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         // An I/O error that wraps another one names as its source only that one's source.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         cause = wrapped.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
-}
-
-/// Reads `Retry-After`, in seconds or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
 }
 
 /// Returns the cause at the bottom: the outer ones repeat the URL, whose query can hold an email address.

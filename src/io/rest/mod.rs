@@ -13,7 +13,15 @@ pub use client::RestClient;
 /// Why a call failed; names nothing secret.
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
-    /// The server was not reached: name lookup, TCP or TLS.
+    /// The server's name could not be looked up.
+    #[error("the name {host} cannot be looked up: {error}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// Why.
+        error: String,
+    },
+    /// The server was not reached: TCP or TLS.
     #[error("the cloud cannot be reached: {0}")]
     Unreachable(String),
     /// The server's certificate is not good for its name, our roots or the time.
@@ -44,7 +52,13 @@ pub enum RestError {
 impl RestError {
     /// Returns whether the cloud can have seen the request.
     pub fn reached_cloud(&self) -> bool {
-        !matches!(self, RestError::Unreachable(_) | RestError::Certificate(_) | RestError::RejectedBefore { .. })
+        !matches!(
+            self,
+            RestError::Lookup { .. }
+                | RestError::Unreachable(_)
+                | RestError::Certificate(_)
+                | RestError::RejectedBefore { .. }
+        )
     }
 
     /// Returns the HTTP status or envelope code, when there was an answer with one.
@@ -55,19 +69,9 @@ impl RestError {
         }
     }
 
-    /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
-    ///
-    /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an
-    /// answer without the members that were asked for.
+    /// Returns whether the cloud refused what was shown to it: [`ApiError::refuses`].
     pub fn refuses(&self) -> bool {
-        match self {
-            RestError::Api(ApiError::Http { status, .. }) => {
-                (400..500).contains(status) && !matches!(status, 408 | 425 | 429)
-            }
-            RestError::Api(ApiError::Code { code, .. }) => !matches!(code, 408 | 425 | 429 | 500..=599),
-            RestError::Api(ApiError::Missing(_)) => true,
-            _ => false,
-        }
+        matches!(self, RestError::Api(error) if error.refuses())
     }
 }
 

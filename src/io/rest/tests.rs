@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use self::server::{Reply, Server};
 use super::{Account, RestClient};
+use crate::foreign_text::Secrets;
 use crate::io::state::StateDirectory;
 use crate::io::tls;
 

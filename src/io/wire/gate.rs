@@ -1,4 +1,4 @@
-//! Holds back what the MQTT engine cannot survive.
+//! Holds back what the MQTT engine cannot survive, and what nobody is to read.
 //!
 //! The engine aborts the process when a topic holds a NUL or broken UTF-8, reads beyond a SUBACK that has fewer codes
 //! than filters were asked for, and takes messages of any size, and any number of them with QoS 2, into memory.
@@ -10,6 +10,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::foreign_text::is_shown;
 
 /// The topic under which a message appears that cannot be shown as it is.
 pub const UNREADABLE: &str = "$unreadable";
@@ -222,7 +224,7 @@ fn identifier_bytes(first: u8) -> usize {
 }
 
 fn readable(topic: &[u8]) -> bool {
-    !topic.is_empty() && !topic.contains(&0) && std::str::from_utf8(topic).is_ok()
+    !topic.is_empty() && std::str::from_utf8(topic).is_ok_and(|topic| topic.chars().all(is_shown))
 }
 
 #[cfg(test)]
@@ -268,8 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_with_nul_or_broken_utf8_is_replaced_and_keeps_its_identifier() {
-        for topic in [b"a\0b".as_slice(), b"\xff", b""] {
+    fn a_topic_that_cannot_be_shown_is_replaced_and_keeps_its_identifier() {
+        let forged = ["a\r\nERROR b", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}", "\u{feff}a"].map(str::as_bytes);
+        for topic in [b"a\0b".as_slice(), b"\xff", b""].into_iter().chain(forged) {
             let mut stream = publish(topic, Some(513), b"lost");
             stream.extend(publish(b"next", None, b"kept"));
             let mut wanted = publish(UNREADABLE.as_bytes(), Some(513), b"");
@@ -326,6 +329,52 @@ mod tests {
         for first in [0x50, 0x62, 0x70] {
             assert_eq!(through(&[&[first, 2, 0, 1]]), Err(Malformed::Packet(first)));
         }
+    }
+
+    #[test]
+    fn without_an_acknowledgement_there_is_no_identifier_to_keep() {
+        for topic in [b"a\0b".as_slice(), b"\xff", b""] {
+            let wanted = publish(UNREADABLE.as_bytes(), None, b"");
+            assert_eq!(through(&[&publish(topic, None, b"lost")]).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_smallest_messages_pass() {
+        for packet in [
+            publish(b"a", None, b""),
+            publish(b"a", None, b"x"),
+            publish(b"a", Some(1), b""),
+            publish("ü".as_bytes(), None, b""),
+        ] {
+            assert_eq!(through(&[&packet]).unwrap(), packet);
+        }
+        // The smallest PUBLISH of all has a topic of no bytes.
+        assert_eq!(through(&[b"\x30\x02\x00\x00"]).unwrap(), publish(UNREADABLE.as_bytes(), None, b""));
+        assert_eq!(through(&[b"\x30\x01\x00"]), Err(Malformed::Publish));
+    }
+
+    #[test]
+    fn a_publish_that_ends_inside_its_identifier_is_malformed() {
+        for packet in [b"\x32\x03\x00\x01a".as_slice(), b"\x32\x04\x00\x01a\x00", b"\x32\x03\x00\x00\x00"] {
+            assert_eq!(through(&[packet]), Err(Malformed::Publish), "{packet:x?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_message_passes_and_a_larger_one_is_never_held() {
+        let largest = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 7]);
+        assert_eq!(through(&[&largest]).unwrap(), largest);
+        let larger = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 6]);
+        let (mut gate, mut out) = (Gate::default(), Vec::new());
+        for piece in larger.chunks(1000) {
+            gate.pass(piece, &mut out).unwrap();
+            assert!(gate.held.len() < 100 && gate.held.capacity() < 2000, "{} bytes", gate.held.len());
+            assert_eq!(out, publish(UNREADABLE.as_bytes(), Some(9), b""), "it is decided by its header");
+        }
+        assert!(gate.is_between_packets());
+        gate.pass(&larger, &mut out).unwrap();
+        assert!(gate.held.capacity() < 2000, "{} bytes", gate.held.capacity());
     }
 
     proptest! {

@@ -24,21 +24,27 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::clock;
+use super::retry_after::retry_after;
+
+use crate::foreign_text::Secrets;
 
 pub use fence::Fence;
 pub use gate::{Gate, Malformed, UNREADABLE};
-pub use one_shot::OneShot;
+pub use one_shot::{EngineStream, OneShot, Way};
 pub use pump::{End, Pump};
 pub use reach::reach;
 
 /// The largest WebSocket message taken; the cloud's MQTT payloads end at 128 KB.
 const MAX_WEBSOCKET_MESSAGE: usize = 1 << 20;
 const READ_SIZE: usize = 16 * 1024;
+/// The reason of a WebSocket close is cut, in characters; a frame holds 123 bytes of it.
+const LONGEST_REASON: usize = 140;
 
 /// Where a connection goes, and how.
 #[derive(Debug, Clone)]
@@ -64,6 +70,8 @@ pub enum Transport {
         tls: Arc<ClientConfig>,
         /// The presigned URL, which is a secret.
         url: SecretString,
+        /// What the far side may repeat and errors must not.
+        secrets: Secrets,
     },
 }
 
@@ -195,7 +203,7 @@ pub struct Wire {
 
 enum Source {
     Bytes(ReadHalf<AnyStream>),
-    WebSocket(SplitStream<WebSocketStream<AnyStream>>),
+    WebSocket(SplitStream<WebSocketStream<AnyStream>>, Secrets),
 }
 
 enum Drain {
@@ -214,9 +222,9 @@ impl Wire {
         match &target.transport {
             Transport::Tcp => Ok(Self::of_bytes(Box::new(tcp))),
             Transport::Tls(config) => Ok(Self::of_bytes(handshake(&target.host, tcp, config, limit).await?)),
-            Transport::WebSocket { tls, url } => {
+            Transport::WebSocket { tls, url, secrets } => {
                 let stream = handshake(&target.host, tcp, tls, limit).await?;
-                Self::upgrade(stream, url, limit).await
+                Self::upgrade(stream, url, secrets, limit).await
             }
         }
     }
@@ -226,7 +234,12 @@ impl Wire {
         Self { source: Source::Bytes(source), drain: Drain::Bytes(drain) }
     }
 
-    async fn upgrade(stream: AnyStream, url: &SecretString, limit: Duration) -> Result<Self, WireError> {
+    async fn upgrade(
+        stream: AnyStream,
+        url: &SecretString,
+        secrets: &Secrets,
+        limit: Duration,
+    ) -> Result<Self, WireError> {
         let mut request = url.expose_secret().into_client_request().map_err(not_websocket)?;
         let headers = request.headers_mut();
         headers.insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
@@ -243,7 +256,7 @@ impl Wire {
             .map_err(|_| WireError::TimedOut { step: Step::Upgrade, limit })?
             .map_err(not_websocket)?;
         let (drain, source) = socket.split();
-        Ok(Self { source: Source::WebSocket(source), drain: Drain::WebSocket(drain) })
+        Ok(Self { source: Source::WebSocket(source, secrets.clone()), drain: Drain::WebSocket(drain) })
     }
 }
 
@@ -256,12 +269,15 @@ impl Source {
                 match half.read_buf(&mut buffer).await {
                     Ok(0) => Err(Loss::Closed(String::new())),
                     Ok(_) => Ok(buffer.freeze()),
-                    Err(error) => Err(Loss::Broken(error.to_string())),
+                    Err(error) => Err(broken(error.into())),
                 }
             }
-            Source::WebSocket(half) => match half.next().await {
+            Source::WebSocket(half, secrets) => match half.next().await {
                 Some(Ok(Message::Binary(bytes))) => Ok(bytes),
-                Some(Ok(Message::Close(Some(frame)))) => Err(Loss::Closed(format!(" ({frame})"))),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    let reason = secrets.one_line(&frame.to_string(), LONGEST_REASON);
+                    Err(Loss::Closed(format!(" ({reason})")))
+                }
                 Some(Ok(Message::Close(None))) | None => Err(Loss::Closed(String::new())),
                 Some(Ok(Message::Text(_))) => Err(Loss::Broken("a WebSocket text message instead of MQTT".into())),
                 Some(Ok(_)) => Ok(Bytes::new()),
@@ -316,9 +332,7 @@ fn not_websocket(error: tungstenite::Error) -> WireError {
     match error {
         tungstenite::Error::Http(answer) => WireError::Upgrade {
             status: answer.status().as_u16(),
-            retry_after: read_header(answer.headers(), header::RETRY_AFTER.as_str())
-                .and_then(|text| text.parse().ok())
-                .map(Duration::from_secs),
+            retry_after: retry_after(answer.headers(), clock::wall()),
             date: read_header(answer.headers(), header::DATE.as_str())
                 .and_then(|text| httpdate::parse_http_date(text).ok()),
         },
@@ -334,7 +348,49 @@ fn read_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn broken(error: tungstenite::Error) -> Loss {
     match error {
-        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Loss::Closed(String::new()),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Loss::Closed(String::new()),
+        // TLS says so when the far side closes without a word.
+        tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Loss::Closed(String::new()),
         other => Loss::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+    use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_reason_of_a_close_is_one_line_without_our_secrets() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let ours: AnyStream = Box::new(ours);
+        let (_, source) = WebSocketStream::from_raw_socket(ours, Role::Client, None).await.split();
+        let secrets = Secrets::new(["you@example.com".into(), "password-1".into()]);
+        let mut cloud = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+        let reason = "bye You@example.com\nERROR \u{202e}password-1".into();
+        cloud.close(Some(CloseFrame { code: CloseCode::Policy, reason })).await.unwrap();
+        let loss = Source::WebSocket(source, secrets).next().await.unwrap_err();
+        assert_eq!(loss, Loss::Closed(" (bye *** ERROR *** (1008))".into()));
+    }
+
+    #[test]
+    fn retry_after_is_read_at_the_upgrade_as_at_rest() {
+        let pause = |text: &str| {
+            let mut answer = tungstenite::handshake::client::Response::new(None);
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            match not_websocket(tungstenite::Error::Http(Box::new(answer))) {
+                WireError::Upgrade { retry_after, .. } => retry_after,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(pause(" 120 "), Some(Duration::from_secs(120)));
+        let named = pause(&httpdate::fmt_http_date(clock::wall() + Duration::from_secs(3600)));
+        assert!(named.is_some_and(|pause| (3000..=3600).contains(&pause.as_secs())), "{named:?}");
+        assert_eq!(pause("Wed, 21 Oct 2015 07:28:00 GMT"), None);
+        assert_eq!(pause("soon"), None);
     }
 }

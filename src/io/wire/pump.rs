@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Drain, Fence, Gate, Loss, READ_SIZE, Source, Wire};
+use super::{Drain, EngineStream, Fence, Gate, Loss, READ_SIZE, Source, Wire};
 use crate::io::{clock, task};
 
 /// How long one piece may take to leave; then the far side is not there any more.
@@ -44,7 +42,7 @@ pub struct Pump {
 
 impl Pump {
     /// Starts to carry bytes; nothing received for `deaf_after` is a loss.
-    pub fn start(wire: Wire, engine: UnixStream, deaf_after: Duration, fence: Fence) -> Self {
+    pub fn start(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence) -> Self {
         let cut = Arc::new(Notify::new());
         Self { task: task::spawn(carry(wire, engine, deaf_after, fence, Arc::clone(&cut))), cut }
     }
@@ -66,8 +64,8 @@ impl Drop for Pump {
     }
 }
 
-async fn carry(wire: Wire, engine: UnixStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
-    let (mut from_engine, mut to_engine) = engine.into_split();
+async fn carry(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
+    let EngineStream { from: mut from_engine, to: mut to_engine } = engine;
     let (answer, answers) = mpsc::channel(WAITING);
     let gate = Gate::new(fence.asked());
     let end = {
@@ -90,7 +88,7 @@ async fn carry(wire: Wire, engine: UnixStream, deaf_after: Duration, fence: Fenc
 
 /// Shows the end to the engine and goes on reading until it has closed its side. A write of the engine must never
 /// fail: paho 1.3.16 then frees a message of QoS 1 twice (`MQTTAsync_processCommand`, `MQTTAsync_cleanSession`).
-async fn let_go(mut from_engine: OwnedReadHalf, mut to_engine: OwnedWriteHalf) {
+async fn let_go(mut from_engine: impl AsyncRead + Unpin, mut to_engine: impl AsyncWrite + Unpin) {
     let _ = to_engine.shutdown().await;
     let mut nowhere = tokio::io::sink();
     let _ = clock::within(ENGINE_LIMIT, tokio::io::copy(&mut from_engine, &mut nowhere)).await;
@@ -98,7 +96,7 @@ async fn let_go(mut from_engine: OwnedReadHalf, mut to_engine: OwnedWriteHalf) {
 
 async fn inbound(
     mut source: Source,
-    engine: &mut OwnedWriteHalf,
+    engine: &mut (impl AsyncWrite + Unpin),
     deaf_after: Duration,
     mut gate: Gate,
     mut answers: mpsc::Receiver<Vec<u8>>,
@@ -128,7 +126,7 @@ async fn inbound(
 }
 
 async fn outbound(
-    engine: &mut OwnedReadHalf,
+    engine: &mut (impl AsyncRead + Unpin),
     mut drain: Drain,
     mut fence: Fence,
     answer: mpsc::Sender<Vec<u8>>,

@@ -66,21 +66,31 @@ impl Request {
 }
 
 impl Heater {
-    /// Returns the answer to a request, `None` if the heater has none.
-    pub(super) fn answer(&mut self, request: &Request, wall: SystemTime) -> Option<Publish> {
+    /// Returns the answers to a request, none if the heater has none.
+    pub(super) fn answer(&mut self, request: &Request, wall: SystemTime) -> Vec<Publish> {
         if request.suffix == "ctrl" && self.too_soon(request.command, wall) {
             let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res/ctrl-fail", self.mac);
-            return Some(self.respond(request, topic, json!({ "failCode": 2 })));
+            return vec![self.respond(request, topic, json!({ "failCode": 2 }))];
         }
         let data = match request.suffix.as_str() {
-            "ctrl" => self.control(request, wall)?,
-            "ctrl/rsv/rd" => self.write_reservations(request)?,
-            "ctrl/tou/rd" => self.write_tou(request)?,
-            "ctrl/recirc-rsv/rd" => self.write_recirculation(request)?,
-            "ctrl/commit-ota" => self.commit_firmware(request)?,
-            _ => self.query(request)?,
+            "ctrl" => self.control(request, wall),
+            "ctrl/rsv/rd" => self.write_reservations(request),
+            "ctrl/tou/rd" => self.write_tou(request),
+            "ctrl/recirc-rsv/rd" => self.write_recirculation(request),
+            "ctrl/commit-ota" => self.commit_firmware(request),
+            _ => self.query(request),
         };
-        Some(self.respond(request, request.response_topic.clone(), data))
+        let Some(data) = data else { return Vec::new() };
+        let mut answers = vec![self.respond(request, request.response_topic.clone(), data)];
+        if let Some(client) = request.response_topic.strip_suffix("/rsv/rd").filter(|_| request.suffix == "st/rsv/rd") {
+            // The same once more, in hexadecimal, on a topic of its own.
+            let hex = json!({
+                "reservationUse": self.reservations.reservation_use(),
+                "reservation": self.reservations.hex(),
+            });
+            answers.push(self.respond(request, format!("{client}/rsv"), hex));
+        }
+        answers
     }
 
     /// Returns a status in the envelope of a heater that was not asked.
@@ -107,9 +117,14 @@ impl Heater {
         if let Value::Object(data) = data {
             response.extend(data);
         }
+        // A real heater answers with its own id and with a session of its own, in seconds.
+        let (client, session) = match self.echoes {
+            true => (request.client.clone(), request.session.clone()),
+            false => (format!("navilink-{}", self.mac), "1795665768".to_owned()),
+        };
         let message = json!({
-            "clientID": request.client,
-            "sessionID": request.session,
+            "clientID": client,
+            "sessionID": session,
             "protocolVersion": 2,
             "requestTopic": request.request_topic,
             "responseTopic": request.response_topic,
@@ -122,10 +137,7 @@ impl Heater {
         match (request.suffix.as_str(), request.command) {
             ("st", STATUS) => Some(json!({ "status": self.status() })),
             ("st/did", INFORMATION) => Some(json!({ "feature": self.feature() })),
-            ("st/rsv/rd", RESERVATIONS) => Some(json!({
-                "reservationUse": self.reservations.reservation_use(),
-                "reservation": self.reservations.hex(),
-            })),
+            ("st/rsv/rd", RESERVATIONS) => Some(super::controls::schedule_json(&self.reservations)),
             ("st/energy-usage-daily-query/rd", ENERGY_DAILY) => self.energy_daily(request),
             ("st/energy-usage-monthly-query/rd", ENERGY_MONTHLY) => self.energy_monthly(request),
             ("st/dl-sw-info", DOWNLOADS) => Some(self.downloads()),
@@ -153,21 +165,41 @@ impl Heater {
             .software
             .iter()
             .filter(|software| software.downloaded != software.version)
-            .map(|s| json!({ "swCode": s.code, "otaMode": 1, "swVersion": s.downloaded, "status": 2 }))
+            .map(|s| json!({ "swCode": s.kind, "otaMode": 1, "swVersion": s.downloaded, "status": 2 }))
             .collect();
         json!({ "downloadSwInfo": waiting })
     }
 
-    /// The counters in the blocks are not documented: plausible names, and numbers that change with the heater's state.
+    /// The counters by the names that real heaters use; numbers that change with the heater's state.
     fn diagnostics(&self) -> Value {
         let tank = &self.tank;
+        let hours = tank.fan_hours as i64;
+        let used = self.meter.life();
         json!({
-            "typeOfTD": 1,
+            "typeOfTD": 2,
             "data": {
-                "tsData": { "operationSetting": self.settings.operation(), "setPoint": self.settings.set_point },
-                "tdData": { "upperTemperature": tank.upper.round() as i64, "lowerTemperature": tank.lower.round() as i64 },
-                "taData": { "ambientTemperature": tank.ambient.round() as i64 },
-                "tcData": { "cumulatedOpTimeFan": tank.fan_hours as i64 },
+                "tsData": {
+                    "cumulatedPwrHp": used["hpUsage"], "cumulatedPwrHe": used["heUsage"], "daysSinceInstallation": 400,
+                    "cumulatedOccNumEco": 0, "cumulatedOccNumDryFire": 0, "numOffRostProtectBurn": 0,
+                    "cumulatedOccNumConOvrFlow": 0, "cumulatedOccNumWtrOvrFlow": 0, "cumulatedOpTimeDrShed": 0,
+                    "cumulatedOpTimeDrLoadUp": 0, "cumulatedOpTimeDrAdvLoadUp": 0, "cumulatedOpTimeDrCpp": 0,
+                    "cumulatedOpTimeDrGridEmg": 0, "cumulatedOccNumAbDisTmp": 0, "cumulatedOccNumHpo": 0,
+                    "cumulatedOccNumAbSucTmp": 0, "cumulatedOccNumAbDisSucTmp": 0,
+                },
+                "tdData": {
+                    "numOfdhwUse": tank.drawn as i64 / 20, "dhwUseTotalFlow": tank.drawn as i64, "dhwUseTotalTime": hours / 4,
+                    "numOfLongDhwUse": 3, "longDhwUseTotalFlow": 180, "longDhwUseTotalTime": 1, "numOfShortDhwUse": 12,
+                    "avrageRecoveryTime": 95,
+                },
+                "taData": {
+                    "cumulatedOpTimeComp": used["hpTime"], "cumulatedOpNumComp": 640, "cumulatedOpTimeEvaFan": hours,
+                    "cumulatedOpNumEvaFan": 655, "cumulatedOpTimeUhe": used["heTime"], "cumulatedOpNumUhe": 41,
+                    "cumulatedOpTimeLhe": 12, "cumulatedOpNumLhe": 15, "cumulatedOpStepEev": 91_000,
+                    "cumulatedOpNumShutOffVv": 1, "mixingValveOpTotalStep": 0, "mixingValveOpAvgMixinGrate": 0,
+                    "cumulatedOpNumRecircPump": 0, "cumulatedOpTimeRecircPump": 0, "cumulatedOpTimeInvComp1": 0,
+                    "cumulatedOpTimeInvComp2": 0, "cumulatedOpTimeInvComp3": 0, "cumulatedOpTimeInvComp4": 0,
+                },
+                "tcData": {},
             },
         })
     }

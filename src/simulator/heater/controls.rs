@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answers::Request;
 use super::settings::{HIGHEST, LOWEST, Mode, Schedule, Slot};
-use super::{Heater, HeaterFault};
+use super::{Heater, HeaterFault, calendar};
 
 const RESERVATIONS: i64 = 16_777_226;
 const TOU: i64 = 33_554_439;
@@ -88,7 +88,14 @@ impl Heater {
             return None;
         }
         let before = self.activity();
-        act(self, &request.numbers("param")?)?;
+        let param = request.numbers("param")?;
+        if *mode == "dhw-mode" && self.in_tou_window(wall) {
+            // Taken, and held until the window ends.
+            self.clone().set_mode(&param)?;
+            self.held_mode = Some(param);
+        } else {
+            act(self, &param)?;
+        }
         if DHW_CONTROLS.contains(code) {
             self.last_dhw_control = Some(wall);
         }
@@ -150,18 +157,33 @@ impl Heater {
     pub(super) fn commit_firmware(&mut self, request: &Request) -> Option<Value> {
         let wanted = request.body.get("commitOta").filter(|_| request.command == COMMIT_FIRMWARE)?;
         let (code, version) = (wanted.get("swCode")?.as_i64()?, wanted.get("swVersion")?.as_i64()?);
-        let waiting = |s: &&mut super::Software| s.code == code && s.downloaded == version && s.version != version;
+        let waiting = |s: &&mut super::Software| s.kind == code && s.downloaded == version && s.version != version;
         self.software.iter_mut().find(waiting)?.version = version;
         Some(json!({ "commitOta": { "swCode": code, "swVersion": version } }))
     }
 
-    fn set_mode(&mut self, param: &[i64]) -> Option<()> {
+    /// Returns whether a time-of-use period is in force.
+    pub(super) fn in_tou_window(&self, at: SystemTime) -> bool {
+        let (day, minute) = (calendar::day_number(at), calendar::seconds(at) / 60 % (24 * 60));
+        let month = 1 << (calendar::date(day).month - 1);
+        let covers = |period: &Map<String, Value>| {
+            let number = |name: &str| period.get(name).and_then(Value::as_i64).unwrap_or(0);
+            let time = |hour: &str, minute: &str| number(hour) * 60 + number(minute);
+            number("season") & month != 0
+                && number("week") & calendar::week_bit(day) != 0
+                && (time("startHour", "startMinute")..=time("endHour", "endMinute")).contains(&minute)
+        };
+        self.settings.tou && self.tou_periods.iter().any(covers)
+    }
+
+    pub(super) fn set_mode(&mut self, param: &[i64]) -> Option<()> {
         match *param {
             [5, days] if self.fitted("holidayUse") && (1..=99).contains(&days) => {
                 self.settings.vacation_days = days;
                 self.settings.start(Mode::Vacation);
             }
-            [6] => self.settings.powered = false,
+            // A real heater does not switch itself off by this.
+            [6] => self.settings.start(Mode::EnergySaver),
             [code] => self.settings.start(Mode::from_code(code).filter(|mode| *mode != Mode::Vacation)?),
             _ => return None,
         }

@@ -68,19 +68,24 @@ impl Meter {
 
     /// Returns the answer's data for some months of a year, an item a day.
     pub(super) fn daily(&self, year: i64, months: &[i64]) -> Value {
-        let mut total = Usage::default();
         let mut usage = Vec::new();
         for &month in months {
             let first = first_of_month(year, month);
             let days: Vec<Usage> = (first..first + days_in_month(year, month)).map(|day| self.day(day)).collect();
-            days.iter().for_each(|day| total += *day);
             let data: Vec<Value> = days.iter().map(Usage::item).collect();
             usage.push(json!({ "year": year, "month": month, "data": data }));
         }
-        json!({ "typeOfUsage": 1, "total": total.item(), "usage": usage })
+        json!({ "typeOfUsage": 1, "total": self.life(), "usage": usage })
     }
 
-    /// Returns the answer's data for some years, an item a month; the total is of the whole life.
+    /// Returns the item of the whole life, the total of every answer whatever was asked.
+    pub(super) fn life(&self) -> Value {
+        let mut total = Usage::default();
+        self.days.values().for_each(|day| total += *day);
+        total.item()
+    }
+
+    /// Returns the answer's data for some years, an item a month.
     pub(super) fn monthly(&self, years: &[i64]) -> Value {
         let usage: Vec<Value> = years
             .iter()
@@ -89,9 +94,7 @@ impl Meter {
                 json!({ "year": year, "data": data })
             })
             .collect();
-        let mut total = Usage::default();
-        self.days.values().for_each(|day| total += *day);
-        json!({ "typeOfUsage": 2, "total": total.item(), "usage": usage })
+        json!({ "typeOfUsage": 1, "total": self.life(), "usage": usage })
     }
 
     fn day(&self, day: i64) -> Usage {

@@ -24,6 +24,10 @@ impl Heater {
                 "state": "California", "city": "Irvine", "address": null,
                 "latitude": 33.68, "longitude": -117.82, "altitude": null,
             },
+            "error": self.last_error(),
+            "descaling": {
+                "descalingStartTime": "2026-06-01T00:00:00", "descalingEndTime": "2027-06-01T00:00:00",
+            },
         })
     }
 
@@ -49,7 +53,7 @@ impl Heater {
                     "macAddress": self.mac,
                     "additionalValue": super::ADDITIONAL_VALUE,
                     "deviceType": super::DEVICE_TYPE,
-                    "curSwCode": software.code,
+                    "curSwCode": software.kind,
                     "curVersion": software.version,
                     "downloadedVersion": software.downloaded,
                     "deviceGroup": "NWP",
@@ -59,14 +63,12 @@ impl Heater {
         json!({ "firmwares": firmwares })
     }
 
-    /// Returns the `data` of `/device/error/list`: the present fault and an old one.
-    pub fn error_list(&self) -> Value {
-        let old = json!({ "errorCode": 596, "subError": 0, "errorOccuredTime": 1_760_000_000_000_i64 });
-        let present = match self.error() {
-            (0, _) => None,
-            (code, sub) => Some(json!({ "errorCode": code, "subError": sub, "errorOccuredTime": null })),
-        };
-        present.into_iter().chain([old]).collect()
+    /// The last recorded fault: the present one, or none.
+    fn last_error(&self) -> Value {
+        match self.error() {
+            (0, _) => json!({ "errorCode": null, "errorOccuredTime": null }),
+            (code, _) => json!({ "errorCode": code, "errorOccuredTime": "2026-11-26T04:02:48Z" }),
+        }
     }
 
     /// Returns every key of the feature object, as the wire has it.
@@ -139,7 +141,8 @@ impl Heater {
         if self.index.is_multiple_of(2) { 2 } else { 1 }
     }
 
-    pub(super) fn serial_number(&self) -> String {
+    /// Returns the controller's serial number.
+    pub fn serial_number(&self) -> String {
         format!("56496061BT{:08}", self.home_seq())
     }
 

@@ -70,6 +70,8 @@ pub enum HeaterFault {
 /// One piece of firmware.
 #[derive(Debug, Clone, Copy)]
 struct Software {
+    /// `swCode` of a download: 1 controller, 2 panel, 4 Wi-Fi.
+    kind: i64,
     code: i64,
     version: i64,
     /// What a commit would install; the same as `version` when there is nothing new.
@@ -80,6 +82,8 @@ struct Software {
 #[derive(Debug, Clone)]
 pub struct Heater {
     index: usize,
+    /// Whether its answers carry the ids of the one who asked instead of its own.
+    echoes: bool,
     mac: String,
     random: Random,
     tank: Tank,
@@ -99,6 +103,8 @@ pub struct Heater {
     changed: bool,
     minute: i64,
     last_dhw_control: Option<SystemTime>,
+    /// A mode that a time-of-use window holds back until it ends.
+    held_mode: Option<Vec<i64>>,
     pending: Vec<(Duration, Publish)>,
 }
 
@@ -110,6 +116,7 @@ impl Heater {
         let meter = Meter::new(random.next_u64());
         Self {
             index,
+            echoes: false,
             mac: format!("{:012x}", FIRST_MAC + index),
             random,
             tank,
@@ -119,9 +126,9 @@ impl Heater {
             recirculations: Schedule::default(),
             tou_periods: Vec::new(),
             software: [
-                Software { code: 184_614_912, version: 302_513_152, downloaded: 302_513_408 },
-                Software { code: 184_614_913, version: 302_186_496, downloaded: 302_186_496 },
-                Software { code: 184_614_914, version: 50_725_120, downloaded: 50_725_120 },
+                Software { kind: 1, code: 184_614_912, version: 302_513_152, downloaded: 302_513_408 },
+                Software { kind: 2, code: 184_614_913, version: 302_186_496, downloaded: 302_186_496 },
+                Software { kind: 4, code: 184_614_914, version: 50_725_120, downloaded: 50_725_120 },
             ],
             fault: HeaterFault::Online,
             rssi: -55,
@@ -133,8 +140,14 @@ impl Heater {
             changed: false,
             minute: 0,
             last_dhw_control: None,
+            held_mode: None,
             pending: Vec::new(),
         }
+    }
+
+    /// Lets answers carry the ids of the one who asked instead of the heater's own.
+    pub fn echo_ids(&mut self) {
+        self.echoes = true;
     }
 
     /// Returns `macAddress`.
@@ -167,15 +180,12 @@ impl Heater {
         let Some(request) = answers::Request::read(self, topic, payload) else {
             return Vec::new();
         };
-        let Some(answer) = self.answer(&request, wall) else {
-            return Vec::new();
-        };
+        let answers = self.answer(&request, wall);
         let HeaterFault::Slow(delay) = self.fault else {
-            return vec![answer];
+            return answers;
         };
-        if self.pending.len() < MOST_PENDING {
-            self.pending.push((delay, answer));
-        }
+        let room = MOST_PENDING - self.pending.len();
+        self.pending.extend(answers.into_iter().take(room).map(|answer| (delay, answer)));
         Vec::new()
     }
 
@@ -232,10 +242,18 @@ impl Heater {
             return;
         }
         self.minute = minute;
+        if !self.in_tou_window(at)
+            && let Some(param) = self.held_mode.take()
+        {
+            self.set_mode(&param);
+        }
         let day = calendar::day_number(at);
         let of_day = minute.rem_euclid(24 * 60);
         if let Some(slot) = self.recirculations.due(day, of_day) {
             self.recirculation_due = slot.mode == 2;
+        }
+        if self.settings.powered && self.settings.mode == Mode::Vacation {
+            return;
         }
         let Some(slot) = self.reservations.due(day, of_day) else { return };
         // in a schedule 5 means power off, not vacation (protocol reference, section 5)

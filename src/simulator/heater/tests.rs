@@ -75,9 +75,10 @@ fn ask(heater: &mut Heater, suffix: &str, command: i64, extra: Value) -> Option<
     let request = envelope(heater, suffix, command, extra);
     let (topic, answer) = say_at(heater, monday(), request.clone())?;
     assert_eq!(topic, CLIENT_TOPIC);
-    for name in ["clientID", "sessionID", "requestTopic", "responseTopic"] {
+    for name in ["requestTopic", "responseTopic"] {
         assert_eq!(answer[name], request.1[name], "{name}");
     }
+    assert_eq!(answer["clientID"], format!("navilink-{}", heater.mac()));
     let response = answer["response"].clone();
     for name in ["command", "deviceType", "macAddress", "additionalValue"] {
         assert_eq!(response[name], request.1["request"][name], "{name}");
@@ -247,16 +248,23 @@ fn a_second_hot_water_control_within_a_second_is_refused() {
     let (topic, refused) = say(999, &power_off);
     assert_eq!(topic, "cmd/52/navilink-04786332fca0/res/ctrl-fail");
     assert_eq!(refused["response"]["failCode"], 2);
-    assert_eq!(refused["clientID"], "me");
+    assert_eq!(refused["clientID"], "navilink-04786332fca0");
     assert_eq!(say(999, &dr_on).0, CLIENT_TOPIC);
     assert_eq!(say(1000, &power_off).0, CLIENT_TOPIC);
 }
 
 #[test]
-fn reservations_are_read_back_in_hex_as_they_were_written() {
+fn reservations_are_read_back_as_a_list_and_in_hex() {
     let mut heater = Heater::new(0, 1);
-    let read = |heater: &mut Heater| ask(heater, "st/rsv/rd", 16_777_222, json!({})).unwrap();
-    assert_eq!(read(&mut heater)["reservation"], "000000000000");
+    let read_back = |heater: &mut Heater| -> Vec<Value> {
+        let (topic, mut message) = envelope(heater, "st/rsv/rd", 16_777_222, json!({}));
+        message["responseTopic"] = "cmd/52/me/res/rsv/rd".into();
+        let answers = heater.handle(&topic, message.to_string().as_bytes(), monday());
+        let topics: Vec<&str> = answers.iter().map(|answer| answer.topic.as_str()).collect();
+        assert_eq!(topics, ["cmd/52/me/res/rsv/rd", "cmd/52/me/res/rsv"]);
+        answers.iter().map(|answer| read(answer)["response"]["reservation"].clone()).collect()
+    };
+    assert_eq!(read_back(&mut heater), [json!([]), json!("000000000000")]);
     let entries = json!([
         { "enable": 2, "week": 124, "hour": 6, "min": 30, "mode": 4, "param": 120 },
         { "enable": 1, "week": 130, "hour": 23, "min": 5, "mode": 5, "param": 0 },
@@ -264,7 +272,7 @@ fn reservations_are_read_back_in_hex_as_they_were_written() {
     let write = json!({ "reservationUse": 2, "reservation": entries });
     let written = ask(&mut heater, "ctrl/rsv/rd", 16_777_226, write).unwrap();
     assert_eq!((&written["reservationUse"], &written["reservation"]), (&json!(2), &entries));
-    assert_eq!(read(&mut heater)["reservation"], "027c061e04780182170505".to_owned() + "00");
+    assert_eq!(read_back(&mut heater), [entries, json!("027c061e0478018217050500")]);
     assert_eq!(status(&mut heater)["programReservationUse"], 2);
 
     let wrong = json!({ "reservationUse": 2, "reservation": [{ "enable": 2, "week": 124, "hour": 24 }] });
@@ -365,6 +373,7 @@ fn energy_is_answered_by_day_and_by_month_and_the_sums_agree() {
     let december = &monthly["usage"][0]["data"][11];
     assert!(sum > 50_000 && (december["hpUsage"].as_i64().unwrap() - sum).abs() <= 31);
     assert!(monthly["total"]["hpUsage"].as_i64().unwrap() > sum);
+    assert_eq!((&daily["total"], &daily["typeOfUsage"]), (&monthly["total"], &monthly["typeOfUsage"]), "of the life");
 }
 
 #[test]
@@ -385,6 +394,13 @@ fn diagnostics_are_answered_and_the_hourly_energy_and_the_end_are_not() {
     let mut heater = Heater::new(0, 1);
     let diagnostics = ask(&mut heater, "st/td/rd", 16_777_228, json!({})).unwrap();
     assert_eq!(keys(&diagnostics["data"]), listed("taData tcData tdData tsData"));
+    assert_eq!(diagnostics["typeOfTD"], 2);
+    assert!(diagnostics["data"]["tsData"]["cumulatedPwrHp"].is_i64());
+    let events = "cumulatedOccNumAbDisSucTmp cumulatedOccNumAbDisTmp cumulatedOccNumAbSucTmp cumulatedOccNumConOvrFlow \
+                  cumulatedOccNumDryFire cumulatedOccNumEco cumulatedOccNumHpo cumulatedOccNumWtrOvrFlow \
+                  cumulatedOpTimeDrAdvLoadUp cumulatedOpTimeDrCpp cumulatedOpTimeDrGridEmg cumulatedOpTimeDrLoadUp \
+                  cumulatedOpTimeDrShed cumulatedPwrHe cumulatedPwrHp daysSinceInstallation numOffRostProtectBurn";
+    assert_eq!(keys(&diagnostics["data"]["tsData"]), listed(events));
     let hours = json!({ "year": 2026, "month": 1, "day": [1] });
     assert_eq!(ask(&mut heater, "st/energy-usage-hourly-query/rd", 16_777_224, hours), None);
     assert_eq!(ask(&mut heater, "st/end", 16_777_218, json!({})), None);
@@ -454,9 +470,62 @@ fn an_error_is_shown_until_it_is_cleared() {
     heater.set_fault(HeaterFault::Error { code: 990, sub: 1 });
     let pushed = heater.advance(seconds(1), monday() + seconds(1));
     assert_eq!(read(&pushed[0])["response"]["status"]["errorCode"], 990);
-    assert_eq!(heater.error_list()[0]["errorCode"], 990);
+    let listed = &heater.device_list_entry()["error"];
+    assert!(listed["errorCode"] == 990 && listed["errorOccuredTime"].is_string(), "{listed}");
     let status = control(&mut heater, 33_554_463, "cond-fault-reset", json!([])).unwrap();
     assert_eq!((&status["errorCode"], &status["subErrorCode"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn mode_6_is_energy_saver_and_switches_nothing_off() {
+    let mut heater = Heater::new(0, 1);
+    control(&mut heater, 33_554_437, "dhw-mode", json!([4])).unwrap();
+    let status = control(&mut heater, 33_554_437, "dhw-mode", json!([6])).unwrap();
+    assert_eq!(status["dhwOperationSetting"], 3);
+}
+
+#[test]
+fn an_entry_switches_a_powered_off_heater_on_and_is_skipped_in_vacation() {
+    let entry = json!({ "enable": 2, "week": 64, "hour": 6, "min": 30, "mode": 4, "param": 120 });
+    let write = json!({ "reservationUse": 2, "reservation": [entry] });
+    let due = seconds(6 * 3600 + 31 * 60);
+    for (code, mode, param, then) in
+        [(33_554_433, "power-off", json!([]), 4), (33_554_437, "dhw-mode", json!([5, 7]), 5)]
+    {
+        let mut heater = Heater::new(0, 1);
+        ask(&mut heater, "ctrl/rsv/rd", 16_777_226, write.clone()).unwrap();
+        control(&mut heater, code, mode, param).unwrap();
+        heater.advance(due, monday() + due);
+        assert_eq!(heater.settings.operation(), then, "{mode}");
+    }
+}
+
+#[test]
+fn a_mode_that_is_set_in_a_time_of_use_window_is_taken_and_held_until_the_window_ends() {
+    let mut heater = Heater::new(0, 1);
+    let period = json!({
+        "season": 1, "week": 64, "startHour": 0, "startMinute": 0, "endHour": 1, "endMinute": 0,
+        "priceMin": 1, "priceMax": 2, "decimalPoint": 5,
+    });
+    let serial = heater.serial_number();
+    let write = json!({ "controllerSerialNumber": serial, "reservationUse": 2, "reservation": [period] });
+    ask(&mut heater, "ctrl/tou/rd", 33_554_439, write).unwrap();
+    let status = control(&mut heater, 33_554_437, "dhw-mode", json!([4])).expect("it is acknowledged");
+    assert_eq!(status["dhwOperationSetting"], 3);
+    assert_eq!(control(&mut heater, 33_554_437, "dhw-mode", json!([9])), None, "nonsense is not");
+    heater.advance(seconds(3600), monday() + seconds(3600));
+    assert_eq!(heater.settings.operation(), 3);
+    heater.advance(seconds(120), monday() + seconds(3720));
+    assert_eq!(heater.settings.operation(), 4);
+}
+
+#[test]
+fn answers_carry_the_ids_of_the_one_who_asked_when_that_is_wanted() {
+    let mut heater = Heater::new(0, 1);
+    heater.echo_ids();
+    let request = envelope(&heater, "st", answers::STATUS, json!({}));
+    let (_, answer) = say_at(&mut heater, monday(), request).unwrap();
+    assert_eq!((&answer["clientID"], &answer["sessionID"]), (&json!("me"), &json!("0123")));
 }
 
 #[test]

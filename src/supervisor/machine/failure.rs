@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Phase, Stage, Supervisor};
+use super::{Phase, Supervisor};
+use crate::supervisor::tries::Stage;
 use crate::supervisor::types::{
     Decision, Effect, Ending, Event, Failure, OnFailure, Reach, Reason, State, Strategy, Wait,
 };
 
 /// A cloud that asks for a longer pause than this is asked again all the same.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// So many sessions in a row, each closed by the cloud soon after it was up, are another instance's work.
-const EVICTIONS: u32 = 3;
-/// A session that lived longer was not evicted: no wait of another instance like us is as long by default.
-const SETTLED: Duration = Duration::from_secs(400);
+/// Between two reconnects on request.
+const REQUESTS_APART: Duration = Duration::from_secs(10);
 /// After the return of the network the next attempt begins within so long, at random.
 const WAKE_SPREAD: Duration = Duration::from_millis(500);
 
@@ -23,10 +22,6 @@ impl Supervisor {
 
     pub(super) fn step_failed(&mut self, failure: Failure, now: Instant) {
         match self.phase {
-            Phase::SigningIn { .. } if failure.reach != Reach::Cloud => {
-                self.budget.refund();
-                self.effects.push_back(Effect::SaveSignIns);
-            }
             Phase::Authenticating { .. } | Phase::SigningIn { .. } | Phase::Listing { .. } => {}
             // A late word on the password counts, whatever has been begun since.
             _ if failure.decision.is_final() && self.phase != Phase::Held => {}
@@ -35,51 +30,58 @@ impl Supervisor {
         self.attempt_failed(failure, now);
     }
 
-    pub(super) fn link_down(&mut self, mut failure: Failure, now: Instant) {
+    pub(super) fn link_down(&mut self, failure: Failure, now: Instant) {
         match self.phase {
-            Phase::Up { since, .. } => {
-                let evicted = failure.decision == Decision::ClosedByCloud && now.duration_since(since) < SETTLED;
-                self.evictions = if evicted { self.evictions.saturating_add(1) } else { 0 };
-                if self.evictions >= EVICTIONS {
-                    failure = self.taken_over();
-                }
-                self.interrupted(failure, now);
+            Phase::Up { .. } => self.interrupted(failure, now),
+            Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } => {
+                let failure = self.session_over(failure, now);
+                self.attempt_failed(failure, now);
             }
-            Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } => self.attempt_failed(failure, now),
             _ => {}
         }
     }
 
-    /// Backs off from another instance with our client id instead of evicting it in turn.
-    fn taken_over(&mut self) -> Failure {
-        if self.evictions == EVICTIONS {
-            self.announce(Event::TakenOver { times: self.evictions });
+    /// Counts a session that ended soon after it was up. Several in a row are waited out, longer each time: another
+    /// instance uses our client id, which is not to be evicted in turn, or the connection is of no use.
+    fn session_over(&mut self, failure: Failure, now: Instant) -> Failure {
+        let Some(verdict) = self.short_sessions.over(&failure, now) else { return failure };
+        if matches!(failure.decision, Decision::RetryAfter(_)) {
+            return failure;
         }
-        let pause = self.settings.recovery.backoff.delay(self.evictions - EVICTIONS + 1, &mut self.random);
-        Failure {
-            decision: Decision::RetryAfter(pause),
-            ..Failure::transient("taken-over", "another instance uses this client id")
+        let times = verdict.times;
+        if verdict.nth == 1 {
+            self.announce(if verdict.taken_over { Event::TakenOver { times } } else { Event::Unstable { times } });
         }
+        let pause = self.settings.recovery.backoff.delay(verdict.nth, &mut self.random);
+        Failure { decision: Decision::BackOff(pause), reason: verdict.reason, ..failure }
     }
 
     pub(super) fn interrupted(&mut self, failure: Failure, now: Instant) {
-        self.count_outage(failure.reason.clone(), now);
+        // The close of a connection is a word of the cloud; otherwise the outage began with the silence.
+        let since = match failure.decision {
+            Decision::ClosedByCloud => now,
+            _ => self.last_heard.unwrap_or(now),
+        };
+        let failure = self.session_over(failure, now);
+        self.count_outage(failure.reason.clone(), since);
         self.attempt_failed(failure, now);
     }
 
     fn count_outage(&mut self, reason: Reason, now: Instant) {
-        self.outages += 1;
+        self.outages = self.outages.saturating_add(1);
         self.missing_since = Some(now);
         self.announce(Event::ConnectionInterrupted(reason));
     }
 
     pub(super) fn attempt_failed(&mut self, failure: Failure, now: Instant) {
+        let backs_off = matches!(failure.decision, Decision::BackOff(_));
         self.close_link();
         if std::mem::take(&mut self.planned) {
             self.count_outage(failure.reason.clone(), self.missing_since.unwrap_or(now));
         }
         self.reason = Some(failure.reason.clone());
         let mut pause = Duration::ZERO;
+        self.retry_after_until = None;
         match failure.decision {
             Decision::CredentialsRejected => {
                 return self.give_up(
@@ -88,18 +90,26 @@ impl Supervisor {
                     now,
                 );
             }
-            Decision::RenewCredentials => self.refused = true,
-            Decision::RetryAfter(asked) => pause = asked.min(LONGEST_PAUSE),
+            Decision::RenewCredentials => {
+                self.refused = true;
+                self.refusals = self.refusals.saturating_add(u32::from(self.fresh));
+            }
+            Decision::RetryAfter(asked) => {
+                pause = asked.min(LONGEST_PAUSE);
+                self.retry_after_until = Some(now + pause);
+            }
+            Decision::BackOff(asked) => pause = asked.min(LONGEST_PAUSE),
             Decision::Transient | Decision::ClockSkew | Decision::ClosedByCloud | Decision::Bug => {}
         }
+        self.pause_until = Some(now + pause);
         // Once the return of the network did not help, only a probe may say that it is away again: probes and attempts
         // that never agree would otherwise wake each other for ever.
-        if failure.reach == Reach::Nothing && !self.woken {
+        if failure.reach == Reach::Nothing && !self.tries.has_woken() {
             self.reachability.watch_return(now, &mut self.random);
         } else {
             self.reachability.watch(now);
         }
-        self.schedule_next(pause, now);
+        self.schedule_next(pause, if backs_off { Wait::ShortSessions } else { Wait::RetryAfter }, now);
     }
 
     pub(super) fn network_changed(&mut self, now: Instant) {
@@ -116,77 +126,83 @@ impl Supervisor {
         match self.phase {
             // A connection that lived through it would wait for its next retransmission, and mostly it did not.
             Phase::Up { .. } => {
+                let since = self.last_heard.unwrap_or(now);
+                let failure = self.session_over(Failure { reason: reason.clone(), ..Failure::transient("", "") }, now);
+                self.count_outage(failure.reason.clone(), since);
+                if matches!(failure.decision, Decision::BackOff(_)) {
+                    return self.attempt_failed(failure, now);
+                }
                 self.close_link();
-                self.count_outage(reason.clone(), now);
+                self.pause_until = None;
             }
             Phase::Waiting { why: Wait::Backoff, .. } => {}
             _ => return,
         }
-        self.reset_counters();
-        self.woken = true;
+        self.tries.woke();
         self.reason = Some(reason);
         if self.state != State::Starting {
-            self.enter(State::Reconnecting, now);
+            self.enter(if self.tries.stage == Stage::Recover { State::Recovering } else { State::Reconnecting }, now);
         }
-        let delay = WAKE_SPREAD.mul_f64(self.random.unit());
-        self.announce(Event::NetworkReturned { delay });
-        self.wait(now + delay, Wait::NetworkBack);
+        let at = (now + WAKE_SPREAD.mul_f64(self.random.unit())).max(self.pause_until.unwrap_or(now));
+        self.announce(Event::NetworkReturned { delay: at - now });
+        self.wait(at, Wait::NetworkBack);
     }
 
-    fn schedule_next(&mut self, pause: Duration, now: Instant) {
-        if self.stage == Stage::Reconnect {
-            if self.settings.reconnect.has_attempt_after(self.reconnects) {
-                return self.schedule_reconnect(pause, now);
+    fn schedule_next(&mut self, pause: Duration, why: Wait, now: Instant) {
+        if self.tries.stage == Stage::Reconnect {
+            if self.settings.reconnect.has_attempt_after(self.tries.reconnects) {
+                return self.schedule_reconnect(pause, why, now);
             }
             if self.settings.reconnect.enabled {
-                self.announce(Event::ReconnectionFailed { attempts: self.reconnects });
+                self.announce(Event::ReconnectionFailed { attempts: self.tries.reconnects });
             }
-            self.stop_periodic();
-            self.stage = Stage::Recover;
+            self.tries.stage = Stage::Recover;
         }
-        if self.settings.recovery.has_attempt_after(self.recoveries) {
-            return self.schedule_recovery(pause, now);
+        // A short session on the way may have started them again.
+        self.stop_periodic();
+        if self.settings.recovery.has_attempt_after(self.tries.recoveries) {
+            return self.schedule_recovery(pause, why, now);
         }
         let reason = self.reason.clone().unwrap_or(Reason::new("exhausted", ""));
         self.give_up(reason, Ending::CloudUnavailable, now);
     }
 
-    fn schedule_reconnect(&mut self, pause: Duration, now: Instant) {
-        self.reconnects = self.reconnects.saturating_add(1);
+    fn schedule_reconnect(&mut self, pause: Duration, why: Wait, now: Instant) {
+        let attempt = self.tries.next_reconnect();
         self.enter(State::Reconnecting, now);
-        let delay = self.settings.reconnect.backoff.delay(self.reconnects, &mut self.random).max(pause);
+        let delay = self.settings.reconnect.backoff.delay(attempt, &mut self.random).max(pause);
         self.announce(Event::ReconnectScheduled {
-            attempt: self.reconnects,
+            attempt,
             max_attempts: self.settings.reconnect.max_attempts,
             delay,
             reason: self.reason.clone().unwrap_or(Reason::new("unknown", "")),
         });
-        self.wait_after_failure(delay, pause, now);
+        self.wait_after_failure(delay, pause, why, now);
     }
 
-    fn schedule_recovery(&mut self, pause: Duration, now: Instant) {
-        self.recoveries = self.recoveries.saturating_add(1);
-        self.recovering_for = self.recovering_for.saturating_add(1);
+    fn schedule_recovery(&mut self, pause: Duration, why: Wait, now: Instant) {
+        let attempt = self.tries.next_recovery();
         self.enter(State::Recovering, now);
         let backoff = self.settings.recovery.backoff;
         let delay = match self.settings.strategy {
-            Strategy::ExponentialBackoff => backoff.delay(self.recoveries, &mut self.random),
+            Strategy::ExponentialBackoff => backoff.delay(attempt, &mut self.random),
             Strategy::SimpleRetry | Strategy::FullRecreation | Strategy::TokenRefresh => {
                 backoff.first(&mut self.random)
             }
         };
         let delay = delay.max(pause);
         self.announce(Event::RecoveryAttempt {
-            attempt: self.recoveries,
+            attempt,
             max_attempts: self.settings.recovery.max_attempts,
             delay,
             strategy: self.settings.strategy,
         });
-        self.wait_after_failure(delay, pause, now);
+        self.wait_after_failure(delay, pause, why, now);
     }
 
-    fn wait_after_failure(&mut self, delay: Duration, pause: Duration, now: Instant) {
-        let why = if delay == pause { Wait::RetryAfter } else { Wait::Backoff };
+    /// Waits for `delay`; `why` says what for if that is the `pause`, which is zero when there is none.
+    fn wait_after_failure(&mut self, delay: Duration, pause: Duration, why: Wait, now: Instant) {
+        let why = if delay == pause { why } else { Wait::Backoff };
         self.wait(now + delay, why);
     }
 
@@ -200,17 +216,18 @@ impl Supervisor {
 
     pub(super) fn wait_is_over(&mut self, now: Instant) {
         let resumed = matches!(self.phase, Phase::Waiting { why: Wait::SignInBudget | Wait::NoHeaters, .. });
-        if self.stage == Stage::Recover && !resumed {
+        if self.tries.stage == Stage::Recover && !resumed {
             match self.settings.strategy {
                 Strategy::SimpleRetry if self.settings.reconnect.enabled => {
-                    self.reconnects = 0;
-                    self.stage = Stage::Reconnect;
-                    return self.schedule_reconnect(Duration::ZERO, now);
+                    self.tries.back_to_reconnecting();
+                    return self.schedule_reconnect(Duration::ZERO, Wait::Backoff, now);
                 }
                 Strategy::SimpleRetry => {}
                 Strategy::FullRecreation => self.recreate(),
                 Strategy::TokenRefresh => self.renew_and_recreate(),
-                Strategy::ExponentialBackoff if self.recoveries.is_multiple_of(self.settings.refresh_tokens_every) => {
+                Strategy::ExponentialBackoff
+                    if self.tries.recoveries.is_multiple_of(self.settings.refresh_tokens_every) =>
+                {
                     self.renew_and_recreate();
                 }
                 Strategy::ExponentialBackoff => self.recreate(),
@@ -245,14 +262,22 @@ impl Supervisor {
         }
     }
 
+    /// Returns how long a request to reconnect must wait: for the end of a pause that the cloud asked for, and for some
+    /// seconds after another request.
+    pub fn request_wait(&self, now: Instant) -> Duration {
+        let allowed = self.retry_after_until.max(self.requested_at.map(|at| at + REQUESTS_APART));
+        allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
+
     pub(super) fn reconnect_now(&mut self, reason: Reason, now: Instant) {
-        if self.phase == Phase::Idle {
+        if self.phase == Phase::Idle || !self.request_wait(now).is_zero() {
             return;
         }
+        self.requested_at = Some(now);
         let was_up = matches!(self.phase, Phase::Up { .. });
         self.close_link();
-        self.reset_counters();
-        self.evictions = 0;
+        self.tries.requested();
+        self.short_sessions.reset();
         self.reason = Some(reason.clone());
         if was_up {
             self.count_outage(reason, now);
@@ -272,6 +297,8 @@ impl Supervisor {
     }
 
     pub(super) fn close_link(&mut self) {
+        self.short_sessions.closed_on_purpose();
+        self.settles_at = None;
         if matches!(
             self.phase,
             Phase::Dialling { .. } | Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. }

@@ -98,6 +98,18 @@ async fn each_kind_of_token_is_renewed_at_its_own_age() {
 }
 
 #[tokio::test]
+async fn a_kept_life_without_end_is_believed_no_more_than_one_from_the_cloud() {
+    let server = Server::start(healthy).await;
+    let state = StateDirectory::new(server.state());
+    keep_tokens(&server, 0, 0).await;
+    let kept = state.tokens().unwrap();
+    let endless = 1 << 63;
+    state.keep_tokens(TokenFile { jwt_life: endless, aws_life: endless, ..kept }).await;
+    let renewed_in = account(&server).renew_in().await;
+    assert!(renewed_in <= Duration::from_secs(86_400), "{renewed_in:?}");
+}
+
+#[tokio::test]
 async fn a_session_is_renewed_with_the_new_access_token() {
     let server = Server::start(healthy).await;
     keep_tokens(&server, 3600, 3600).await;
@@ -185,7 +197,10 @@ async fn a_refused_refresh_token_needs_a_sign_in() {
 
 #[tokio::test]
 async fn a_cloud_in_trouble_is_not_bothered_with_a_sign_in() {
-    let troubles: [fn() -> Reply; 6] = [
+    let troubles: [fn() -> Reply; 9] = [
+        || Reply::raw(404, "", "<html>Not found</html>"),
+        || Reply::raw(403, "", r#"{"message":"Missing Authentication Token"}"#),
+        || Reply::raw(403, "", r#"{"code":403,"msg":"X","data":{"serverCheckText":"back at ten"}}"#),
         || Reply::raw(500, "", ""),
         || Reply::raw(429, "retry-after: 7\r\n", ""),
         || Reply::code(429, "TOO_MANY", &Value::Null),
@@ -251,10 +266,13 @@ async fn an_access_token_that_the_session_call_refuses_is_renewed_once() {
 
 #[tokio::test]
 async fn only_a_wrong_password_is_a_rejection() {
-    let answers: [(fn() -> Reply, bool); 6] = [
+    let answers: [(fn() -> Reply, bool); 9] = [
         (|| Reply::raw(401, "", r#"{"code":401,"msg":"INVALID_CREDENTIALS"}"#), true),
         (|| Reply::code(401, "", &Value::Null), true),
-        (|| Reply::code(400, "Invalid user id or password", &Value::Null), true),
+        (|| Reply::code(1001, "INVALID_USER_PASSWORD", &Value::Null), true),
+        (|| Reply::code(1002, "USER_NOT_FOUND", &Value::Null), true),
+        (|| Reply::raw(401, "", r#"{"message":"Unauthorized"}"#), false),
+        (|| Reply::raw(403, "", r#"{"message":"Missing Authentication Token"}"#), false),
         (|| Reply::raw(500, "", ""), false),
         (|| Reply::raw(403, "", "<html>Forbidden</html>"), false),
         (|| Reply::good(&json!({ "token": {} })), false),
@@ -343,5 +361,7 @@ async fn the_pause_that_the_cloud_asks_for_reaches_the_caller() {
     let error = account(&server).sign_in().await.unwrap_err();
     assert!(!error.rejected());
     let pause = Some(Duration::from_secs(90));
-    assert!(matches!(error.0, RestError::Api(ApiError::Http { status: 429, retry_after, .. }) if retry_after == pause));
+    assert!(
+        matches!(error, crate::io::rest::SignInError::Failed(RestError::Api(ApiError::Http { status: 429, retry_after, .. })) if retry_after == pause)
+    );
 }

@@ -60,7 +60,7 @@ async fn what_is_no_envelope_is_told_apart() {
     assert_eq!(api_error(|| Reply::raw(200, "", "<html>Maintenance</html>")).await, ApiError::NotJson("HTML"));
     assert_eq!(api_error(|| Reply::raw(200, "", "")).await, ApiError::NotJson("an empty body"));
     let error = api_error(|| Reply::raw(502, "", "<html>Bad gateway</html>")).await;
-    assert_eq!(error, ApiError::Http { status: 502, message: String::new(), retry_after: None });
+    assert_eq!(error, ApiError::Http { status: 502, code: None, message: String::new(), retry_after: None });
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn a_server_that_cannot_be_spoken_to_has_seen_nothing() {
     let server = Server::start(|_| Reply::Silence).await;
     let strangers_server = Server::start(|_| Reply::Silence).await;
     let tls = tls::client_config(Some(&server.ca_file), None).unwrap();
-    let refused = async |url: Url, connect| {
-        let client = RestClient::new(&url, &tls, connect, LIMIT).unwrap();
+    let refused = async |url: Url, connect: Duration| {
+        let client = RestClient::new(&url, &tls, connect, connect.max(Duration::from_secs(1))).unwrap();
         client.refresh(&secret("r")).await.unwrap_err()
     };
 
@@ -133,12 +133,18 @@ async fn a_server_that_cannot_be_spoken_to_has_seen_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("https://{}/", listener.local_addr().unwrap()).parse().unwrap();
     // The kernel accepts, nobody shakes hands.
-    let error = refused(url.clone(), Duration::from_millis(300)).await;
-    assert!(!error.reached_cloud(), "{error:?}");
+    for connect in [Duration::from_millis(300), Duration::from_secs(1)] {
+        let error = refused(url.clone(), connect).await;
+        assert!(!error.reached_cloud(), "{error:?}");
+    }
 
     drop(listener);
     let error = refused(url, LIMIT).await;
     assert!(!error.reached_cloud(), "{error:?}");
+
+    let error = refused("https://cloud.invalid/".parse().unwrap(), LIMIT).await;
+    assert!(matches!(&error, RestError::Lookup { host, .. } if host == "cloud.invalid"), "{error:?}");
+    assert!(!error.reached_cloud());
 }
 
 #[tokio::test]
@@ -158,9 +164,21 @@ async fn all_pages_of_the_device_list_are_read() {
 #[tokio::test]
 async fn a_device_list_that_repeats_itself_ends() {
     let server = Server::start(|_| Reply::good(&(0..20).map(entry).collect())).await;
-    let heaters = client(&server).device_list(&secret("a"), EMAIL).await.unwrap().heaters;
-    assert_eq!(heaters.len(), 20);
+    let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
+    assert_eq!((list.heaters.len(), list.complaints.len()), (20, 1), "it does not prove that another is missing");
     assert!(server.calls().len() <= 50);
+}
+
+#[tokio::test]
+async fn a_device_list_without_end_is_cut_and_known_to_be_incomplete() {
+    let server = Server::start(|call| {
+        let first = call.body["offset"].as_u64().unwrap() as usize * 200;
+        Reply::good(&(first..first + 4000).map(entry).collect())
+    })
+    .await;
+    let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
+    assert_eq!((list.heaters.len(), list.complaints.len()), (1000, 1), "{:?}", list.complaints);
+    assert_eq!(server.calls().len(), 1);
 }
 
 #[tokio::test]
@@ -168,4 +186,27 @@ async fn an_address_that_the_cloud_quotes_is_not_passed_on() {
     let message = format!("no such user {EMAIL}");
     let error = api_error(move || Reply::code(500, &message, &Value::Null)).await;
     assert!(!format!("{error} {error:?}").contains(EMAIL), "{error:?}");
+}
+
+#[tokio::test]
+async fn secrets_that_the_cloud_repeats_are_not_passed_on() {
+    let server = Server::start(|call| {
+        let access = call.head.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or_default();
+        Reply::code(500, &format!("{} {access} is\nwrong-password-1", call.body), &Value::Null)
+    })
+    .await;
+    let secrets = Secrets::new([secret(EMAIL), secret("password-1")]);
+    let client = client(&server).with_secrets(secrets);
+    let answers = [
+        client.sign_in(EMAIL, &secret("password-1")).await,
+        client.refresh(&secret("refresh-1")).await,
+        client.session_refresh(&secret("access-1"), EMAIL).await,
+    ];
+    for answer in answers {
+        let error = format!("{0} {0:?}", answer.unwrap_err()).to_lowercase();
+        for private in [EMAIL.to_lowercase().as_str(), "password-1", "refresh-1", "access-1", "\n"] {
+            assert!(!error.contains(private), "{private:?} is in {error:?}");
+        }
+        assert!(error.contains("***"), "{error}");
+    }
 }

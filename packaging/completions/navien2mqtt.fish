@@ -1,0 +1,69 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_navien2mqtt_global_optspecs
+    string join \n config= v/verbose q/quiet h/help V/version
+end
+
+function __fish_navien2mqtt_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_navien2mqtt_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_navien2mqtt_using_subcommand
+    set -l cmd (__fish_navien2mqtt_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -s V -l version -d 'Print version'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "run" -d 'The daemon: bridges the cloud and the local broker until it is asked to stop'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "check" -d 'Reads the configuration and reports every problem in it; touches no network'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "devices" -d 'Signs in, lists the account\'s heaters, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "status" -d 'Connects, asks each heater for its status, prints it, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "decode" -d 'Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics answer, from standard input'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand run" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand run" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand run" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand run" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand check" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand check" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand check" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand check" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -l json -d 'Print JSON'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l device -d 'Only this heater' -r
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l json -d 'Print JSON, one object a line'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -l units -d 'The units to show' -r -f -a "device\t'As the heater itself is set'
+metric\t'Celsius, litres'
+us\t'Fahrenheit, gallons'"
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "run" -d 'The daemon: bridges the cloud and the local broker until it is asked to stop'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "check" -d 'Reads the configuration and reports every problem in it; touches no network'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "devices" -d 'Signs in, lists the account\'s heaters, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "status" -d 'Connects, asks each heater for its status, prints it, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "decode" -d 'Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics answer, from standard input'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status decode help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,241 @@
+//! What the cloud's messages change.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::energy::Energy;
+use super::meter::{self, Meters, Rule};
+use super::{Change, Context, Effect, Heater};
+use crate::navilink::diagnostics::decode_diagnostics;
+use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
+use crate::navilink::energy::{decode_daily, decode_monthly};
+use crate::navilink::feature::decode_feature;
+use crate::navilink::firmware::decode_firmware;
+use crate::navilink::message::{Body, Message};
+use crate::navilink::request::Query;
+use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
+use crate::navilink::status::decode_status;
+use crate::units::UnitSystem;
+
+/// The counters of a status (protocol reference, section 6), which Home Assistant adds up.
+const STATUS_METERS: [(&str, &Rule); 3] = [
+    ("cumulatedDhwFlowRate", &meter::LITRES),
+    ("cumulatedOpTimeEvaFan", &meter::HOURS_SINCE_RESET),
+    ("airFilterAlarmElapsed", &meter::HOURS_SINCE_RESET),
+];
+
+impl Heater {
+    /// Takes a message of the heater.
+    pub(super) fn hear(&mut self, topic: &str, message: Message, context: &Context<'_>) {
+        self.judge(topic, &message, context);
+        self.take(message.body, context);
+        self.freshness.renew(context.moment.now);
+        self.changed(Change::Available(true));
+    }
+
+    /// Takes a message that was said some time before, by whoever: it is shown where nothing is known yet, and makes
+    /// nothing available, live or confirmed.
+    pub(super) fn hear_retained(&mut self, body: &Body, context: &Context<'_>) {
+        let choice = context.settings.units;
+        match body {
+            Body::Status(status) if self.status.is_none() => {
+                let mut decoded = decode_status(status, choice);
+                decoded.object.insert("received_at".to_owned(), Value::Null);
+                decoded.object.insert("mode_before_vacation".to_owned(), Value::Null);
+                self.show("status", decoded);
+            }
+            Body::Feature(feature) if self.info.is_none() => self.show("info", decode_feature(feature, choice)),
+            _ => {}
+        }
+    }
+
+    /// Shows the time-of-use schedule.
+    pub(super) fn show_tou(&mut self, data: &Object) {
+        self.show_schedule("tou", decode_tou(data));
+    }
+
+    fn take(&mut self, body: Body, context: &Context<'_>) {
+        let moment = context.moment;
+        match body {
+            Body::Status(status) => self.take_status(status, context),
+            Body::Feature(feature) => self.take_feature(&feature, context),
+            Body::EnergyDaily(answer) => self.take_energy(decode_daily(&answer), Energy::set_daily, moment.wall),
+            Body::EnergyMonthly(answer) => self.take_energy(decode_monthly(&answer), Energy::set_monthly, moment.wall),
+            Body::Reservations(answer) => {
+                self.reservations = Some(answer);
+                self.show_reservations();
+            }
+            Body::Recirculation(answer) => self.show_schedule("recirculation", decode_recirculation(&answer)),
+            Body::Tou(answer) => {
+                self.show_tou(&answer);
+                self.fetch_tou(moment.now);
+            }
+            Body::Diagnostics(answer) => self.show("diagnostics", decode_diagnostics(&answer)),
+            Body::Firmware(answer) => self.show("firmware", decode_firmware(&answer)),
+            Body::Request | Body::Presence | Body::ControlRefused { .. } | Body::FirmwareCommitted | Body::Other => {}
+        }
+    }
+
+    fn take_status(&mut self, mut status: Object, context: &Context<'_>) {
+        let wall = context.moment.wall;
+        self.meter_status(&mut status, wall);
+        let mut decoded = decode_status(&status, context.settings.units);
+        self.status = Some(status);
+        self.learn_units(&decoded.object, context);
+        let received_at = humantime::format_rfc3339_millis(wall).to_string();
+        let events = self.watch.compare(&decoded.object, &received_at);
+        decoded.object.insert("received_at".to_owned(), received_at.into());
+        self.note_mode(&mut decoded.object);
+        self.show("status", decoded);
+        for event in events {
+            self.changed(Change::Event(event));
+        }
+    }
+
+    fn take_feature(&mut self, feature: &Object, context: &Context<'_>) {
+        let decoded = decode_feature(feature, context.settings.units);
+        self.learn_units(&decoded.object, context);
+        self.learn_capabilities(feature, context);
+        self.info = Some(decoded.object);
+        self.note_problems("info", decoded.problems, &decoded.unknown);
+        self.show_info();
+        self.advance(context);
+    }
+
+    /// Puts the counters of a status in the place of what was told.
+    fn meter_status(&mut self, status: &mut Object, wall: SystemTime) {
+        for (key, rule) in STATUS_METERS {
+            if let Some(told) = status.get(key).and_then(|told| whole(told).ok()) {
+                let value = self.meters.take(key, told as f64, rule, wall);
+                status.insert(key.to_owned(), value.map(plain).into());
+            }
+        }
+    }
+
+    fn take_energy(
+        &mut self,
+        decoded: Decoded,
+        set: fn(&mut Energy, Object, &mut Meters, SystemTime),
+        wall: SystemTime,
+    ) {
+        let Decoded { object, problems, unknown } = decoded;
+        set(&mut self.energy, object, &mut self.meters, wall);
+        let mut object = self.energy.joined(&self.meters);
+        object.insert("received_at".to_owned(), humantime::format_rfc3339_millis(wall).to_string().into());
+        self.show("energy", Decoded { object, problems, unknown });
+    }
+
+    fn show_reservations(&mut self) {
+        if let Some(answer) = &self.reservations {
+            self.show_schedule("reservations", decode_reservations(answer, self.units));
+        }
+    }
+
+    fn learn_units(&mut self, decoded: &Object, context: &Context<'_>) {
+        let units = match decoded.get("units").and_then(Value::as_str) {
+            Some("metric") => UnitSystem::Metric,
+            _ => UnitSystem::Us,
+        };
+        if std::mem::replace(&mut self.units, units) != units {
+            self.show_reservations();
+            if self.capabilities.is_known() {
+                // Its limits and the like are to come in the same units soon.
+                self.changed(Change::Abilities);
+                self.ask(&Query::Information, context);
+            }
+        }
+    }
+
+    /// Merges what the heater says that it can do; what can be asked for the first time then is asked at once.
+    fn learn_capabilities(&mut self, feature: &Object, context: &Context<'_>) {
+        let serial = |heater: &Self| heater.capabilities.controller_serial().map(str::to_owned);
+        let before = (self.recirculates(), serial(self));
+        self.capabilities.learn(feature);
+        let after = (self.recirculates(), serial(self));
+        if after.0 && !before.0 {
+            self.ask(&Query::Recirculation, context);
+        }
+        if after.1 != before.1 {
+            self.fetch_tou(context.moment.now);
+        }
+        self.changed(Change::Abilities);
+    }
+
+    /// Adds to a status in which mode the heater was before its vacation.
+    fn note_mode(&mut self, status: &mut Object) {
+        if let Some(mode) = status.get("dhw_operation_setting").and_then(Value::as_str)
+            && !matches!(mode, "vacation" | "power_off" | "standby")
+        {
+            self.mode_before_vacation = Some(mode.to_owned());
+        }
+        status.insert("mode_before_vacation".to_owned(), self.mode_before_vacation.clone().into());
+    }
+
+    /// Shows a schedule, with what tells it from another one in whatever order its entries come.
+    fn show_schedule(&mut self, name: &'static str, mut decoded: Decoded) {
+        let hash = hash_of(&decoded.object);
+        decoded.object.insert("hash".to_owned(), hash.into());
+        self.show(name, decoded);
+    }
+
+    /// Shows a decoded answer and says once what was wrong with it.
+    fn show(&mut self, name: &'static str, decoded: Decoded) {
+        self.note_problems(name, decoded.problems, &decoded.unknown);
+        self.changed(Change::Answer(name, decoded.object));
+    }
+
+    fn note_problems(&mut self, name: &str, problems: Vec<Problem>, unknown: &[String]) {
+        unknown.iter().for_each(|key| self.unknown_fields.count(&format!("{name}: {key}")));
+        for problem in problems {
+            self.odd_values.count(&format!("{name}: {problem}"));
+            let text = format!("In the {name} of heater {}, {problem}; shown as null", self.mac());
+            self.effects.push_back(Effect::Warn { kind: format!("{name} {}", problem.key), text });
+        }
+    }
+
+    /// Shows the device information and, beside it, what the cloud has recorded of the heater; nothing as long as
+    /// nothing is known of either.
+    pub(super) fn show_info(&mut self) {
+        let recorded = self.device.record.decoded();
+        if self.info.is_none() && !self.capabilities.is_known() && recorded.iter().all(|(_, value)| value.is_null()) {
+            return;
+        }
+        let mut info = self.info.clone().unwrap_or_else(|| self.capabilities.decoded(self.units));
+        info.extend(recorded.map(|(name, value)| (name.to_owned(), value)));
+        self.changed(Change::Answer("info", info));
+    }
+}
+
+/// Hashes whether a schedule is enabled and its entries, whatever their order (FNV-1a).
+fn hash_of(schedule: &Object) -> String {
+    let entries = ["entries", "periods"].iter().find_map(|key| schedule.get(*key)?.as_array());
+    let mut words: Vec<String> = entries.into_iter().flatten().map(Value::to_string).collect();
+    words.sort();
+    words.push(schedule.get("enabled").map(Value::to_string).unwrap_or_default());
+    let hash = words
+        .iter()
+        .flat_map(|word| word.bytes().chain([0]))
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schedule_has_the_same_hash_in_whatever_order_and_another_one_when_it_changes() {
+        let of = |enabled: bool, times: &[&str]| {
+            let entries: Vec<Value> = times.iter().map(|time| json!({ "time": time })).collect();
+            hash_of(json!({ "enabled": enabled, "entries": entries }).as_object().unwrap())
+        };
+        let hash = of(true, &["06:00", "18:00"]);
+        assert_eq!((hash.len(), of(true, &["18:00", "06:00"])), (16, hash.clone()));
+        for other in [of(false, &["06:00", "18:00"]), of(true, &["06:00"]), of(true, &["06:00", "18:01"])] {
+            assert_ne!(other, hash);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! One heater: what is known of it, what it is asked for, and its commands.
+//!
+//! A machine without clock, socket or task. Whoever owns it calls [`Heater::handle`] with what happens and the
+//! [`Context`] of that moment, [`Heater::handle_timeout`] when [`Heater::poll_timeout`] says so, and carries out what
+//! [`Heater::poll_effect`] returns until it returns nothing.
+
+mod answers;
+pub mod commands;
+mod energy;
+pub mod events;
+mod freshness;
+pub mod meter;
+pub mod polling;
+mod set;
+pub mod tally;
+mod types;
+mod verdict;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::model::Mac;
+use crate::navilink::capabilities::Capabilities;
+use crate::navilink::devices::Device;
+use crate::navilink::encoding::Object;
+use crate::navilink::request::Query;
+use crate::units::UnitSystem;
+
+use commands::Commands;
+use energy::Energy;
+use events::Watch;
+use freshness::Freshness;
+pub use freshness::{Fetches, Missing};
+use meter::Meters;
+use polling::{Poll, Schedule};
+use tally::Tally;
+pub use types::{Change, Context, Effect, Input, Session, Settings};
+
+/// What is kept of a heater over restarts of the process, besides the account's entry.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    meters: Meters,
+    /// What it can do, as it was told.
+    feature: Object,
+    missing: Missing,
+}
+
+impl Memory {
+    /// Returns whether it differs from `earlier` by more than times.
+    pub fn differs(&self, earlier: &Self) -> bool {
+        self.meters.differs(&earlier.meters) || (&self.feature, self.missing) != (&earlier.feature, earlier.missing)
+    }
+}
+
+/// One heater.
+#[derive(Debug)]
+pub struct Heater {
+    /// What the account says of it.
+    device: Device,
+    effects: VecDeque<Effect>,
+    /// How long its last word counts.
+    freshness: Freshness,
+    /// For how long the account's device list has left it out.
+    missing: Missing,
+    /// When it is asked for what; there is none without a session.
+    schedule: Option<Schedule>,
+    /// The units of its values, as its status said last.
+    units: UnitSystem,
+    /// The fetches of its time-of-use schedule.
+    tou: Fetches,
+    /// What is known of its doings.
+    watch: Watch,
+    /// Fields that no table knows.
+    unknown_fields: Tally,
+    /// Fields that were malformed, or numbers without a name.
+    odd_values: Tally,
+    /// The newest answers about energy.
+    energy: Energy,
+    /// The counters, as they are shown.
+    meters: Meters,
+    /// Its device information, as it was told last and decoded.
+    info: Option<Object>,
+    /// What it can do.
+    capabilities: Capabilities,
+    /// The status as the heater sent it last.
+    status: Option<Object>,
+    /// Its commands.
+    commands: Commands,
+    /// The newest answer about reservations, which is shown again when the units turn out to be others.
+    reservations: Option<Object>,
+    /// The mode to which it returns after a vacation.
+    mode_before_vacation: Option<String>,
+}
+
+impl Heater {
+    /// Begins with nothing known but the account's entry: it is unavailable.
+    pub fn new(device: Device, settings: &Settings) -> Self {
+        let mut heater = Self {
+            device,
+            effects: VecDeque::new(),
+            freshness: Freshness::default(),
+            missing: Missing::default(),
+            schedule: None,
+            units: settings.units.system(None),
+            tou: Fetches::default(),
+            watch: Watch::default(),
+            unknown_fields: Tally::default(),
+            odd_values: Tally::default(),
+            energy: Energy::default(),
+            meters: Meters::default(),
+            info: None,
+            capabilities: Capabilities::default(),
+            status: None,
+            commands: Commands::default(),
+            reservations: None,
+            mode_before_vacation: None,
+        };
+        heater.changed(Change::Available(false));
+        heater.show_info();
+        heater
+    }
+
+    /// Takes note of what happened.
+    pub fn handle(&mut self, input: Input<'_>, context: &Context<'_>) {
+        match input {
+            Input::SessionBegun => {
+                let place = context.session.map_or(0, |session| session.place.index);
+                self.schedule = Some(Schedule::begin(context.moment.now, place));
+            }
+            Input::SessionOver => {
+                self.end_sent("the connection was lost before the heater acknowledged it", context);
+                self.schedule = None;
+                // The next session asks for everything.
+                self.tou.forget();
+            }
+            Input::Message { topic, message } => self.hear(topic, message, context),
+            Input::Retained(body) => self.hear_retained(body, context),
+            Input::TouFetched(data) => self.show_tou(data),
+            Input::Set { name, payload } => self.set(name, payload, context),
+            Input::Missing => {
+                self.missing.count(context.moment.now);
+                // Only its own answer keeps it available.
+                let patience = context.settings.commands.answer_within;
+                self.freshness.run_out_by(context.moment.now + patience, context.settings.stale_after);
+                if context.session.is_some() {
+                    self.ask(&Query::Status, context);
+                }
+            }
+            Input::Listed(device) => self.listed(device),
+            Input::Lost => self.lose(),
+            Input::Ended(reason) => self.end_commands(reason, context),
+        }
+    }
+
+    /// Fires the timers that are due.
+    pub fn handle_timeout(&mut self, context: &Context<'_>) {
+        let now = context.moment.now;
+        if self.freshness.runs_out_at(context.settings.stale_after).is_some_and(|at| at <= now) {
+            self.lose();
+        }
+        self.commands_on_time(context);
+        self.fetch_due_tou(now);
+        let Some(session) = context.session.filter(|session| session.periodic) else { return };
+        let Some(schedule) = &mut self.schedule else { return };
+        for poll in schedule.take_due(now, &context.settings.intervals, session.place) {
+            self.poll(poll, context);
+        }
+    }
+
+    /// Returns when [`Heater::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self, settings: &Settings, session: Option<Session>) -> Option<Instant> {
+        let requests = self.schedule.as_ref().filter(|_| session.is_some_and(|session| session.periodic));
+        let stale = self.freshness.runs_out_at(settings.stale_after);
+        let commands = self.commands.due(settings.commands.max_age);
+        [requests.map(Schedule::due), self.tou.due(), stale, commands].into_iter().flatten().min()
+    }
+
+    /// Returns the next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Asks for one of the things that `get` names.
+    ///
+    /// # Errors
+    ///
+    /// Says why it cannot be asked for now.
+    pub fn get(&mut self, name: &str, context: &Context<'_>) -> Result<(), &'static str> {
+        if context.session.is_none() {
+            return Err("comes while there is no session with the cloud");
+        }
+        match name {
+            "status" => self.ask(&Query::Status, context),
+            "info" => self.ask(&Query::Information, context),
+            "energy" => self.poll(Poll::Energy, context),
+            "reservations" => self.ask(&Query::Reservations, context),
+            "tou" if self.capabilities.controller_serial().is_none() => {
+                return Err("comes before the heater has told its serial number; the schedule is fetched when it has");
+            }
+            "tou" => self.fetch_tou(context.moment.now),
+            "recirculation" => self.ask(&Query::Recirculation, context),
+            "diagnostics" => self.ask(&Query::Diagnostics, context),
+            "firmware" => self.ask(&Query::Firmware, context),
+            _ => {
+                return Err("asks for nothing known: status, info, energy, reservations, tou, recirculation, \
+                            diagnostics or firmware");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every request due now.
+    pub fn poll_now(&mut self, now: Instant) {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.poll_now(now);
+        }
+    }
+
+    /// Returns what the account says of it.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Returns its address.
+    pub fn mac(&self) -> &Mac {
+        &self.device.mac
+    }
+
+    /// Returns what it can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Returns the units of its values.
+    pub fn units(&self) -> UnitSystem {
+        self.units
+    }
+
+    /// Returns for how long the device list has left it out.
+    pub fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    /// Returns how many of its commands wait.
+    pub fn queued(&self) -> usize {
+        self.commands.queued()
+    }
+
+    /// Returns what is to be kept over a restart of the process.
+    pub fn memory(&self) -> Memory {
+        Memory { meters: self.meters.clone(), feature: self.capabilities.told().clone(), missing: self.missing }
+    }
+
+    /// Takes up what an earlier run kept.
+    pub fn restore(&mut self, memory: &Memory, settings: &Settings) {
+        self.meters = memory.meters.clone();
+        self.missing = memory.missing;
+        self.capabilities.learn(&memory.feature);
+        self.units = settings.units.system(self.capabilities.temperature_type());
+        self.show_info();
+        self.changed(Change::Abilities);
+    }
+
+    /// Returns what has been seen so far, for the diagnostics.
+    pub fn diagnostics(&self, stale_after: Duration, now: Instant) -> Value {
+        let left = self.freshness.runs_out_at(stale_after).map(|at| at.saturating_duration_since(now));
+        json!({
+            "mac": self.mac().as_str(),
+            "device_type": self.device.device_type,
+            "available": left.is_some(),
+            "heard_of_seconds_ago": left.map(|left| stale_after.saturating_sub(left).as_secs()),
+            "units": self.units.as_str(),
+            "recirculation": self.recirculates(),
+            "unknown_fields": self.unknown_fields.show(),
+            "odd_values": self.odd_values.show(),
+        })
+    }
+
+    fn listed(&mut self, device: Device) {
+        self.missing = Missing::default();
+        let changed = self.device.record != device.record;
+        self.device = device;
+        if changed {
+            self.show_info();
+        }
+    }
+
+    fn lose(&mut self) {
+        self.freshness.expire();
+        self.changed(Change::Available(false));
+    }
+
+    fn poll(&mut self, poll: Poll, context: &Context<'_>) {
+        match poll {
+            Poll::Status => self.ask(&Query::Status, context),
+            Poll::Information => {
+                for query in [Query::Information, Query::Diagnostics, Query::Firmware] {
+                    self.ask(&query, context);
+                }
+            }
+            Poll::Energy => {
+                for query in energy::questions(context.moment.wall) {
+                    self.ask(&query, context);
+                }
+            }
+            Poll::Schedules => {
+                self.ask(&Query::Reservations, context);
+                if self.recirculates() {
+                    self.ask(&Query::Recirculation, context);
+                }
+                self.fetch_tou(context.moment.now);
+            }
+        }
+    }
+
+    fn ask(&mut self, query: &Query, context: &Context<'_>) {
+        let message = query.message(&self.device, context.identity);
+        // Only the status is sure to be answered; the others depend on the heater and its firmware.
+        self.effects.push_back(Effect::Send { message, answered: *query == Query::Status });
+    }
+
+    /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
+    fn fetch_tou(&mut self, now: Instant) {
+        if self.capabilities.controller_serial().is_some() {
+            self.tou.wish(now);
+            self.fetch_due_tou(now);
+        }
+    }
+
+    fn fetch_due_tou(&mut self, now: Instant) {
+        let due = self.tou.take_due(now);
+        if let Some(controller_serial) = self.capabilities.controller_serial().filter(|_| due) {
+            let controller_serial = controller_serial.to_owned();
+            self.effects.push_back(Effect::FetchTou { controller_serial });
+        }
+    }
+
+    /// Returns whether it can be asked for its recirculation schedule.
+    fn recirculates(&self) -> bool {
+        ["recirculationUse", "recircReservationUse"].iter().any(|flag| self.capabilities.fitted(flag) == Some(true))
+    }
+
+    fn changed(&mut self, change: Change) {
+        self.effects.push_back(Effect::Changed(change));
+    }
+}

@@ -1,0 +1,146 @@
+//! The account's device list: which heaters there are, and when one that it leaves out is gone.
+
+use std::time::Instant;
+
+use super::{Effect, Home};
+use crate::heater::{Heater, Input};
+use crate::model::{Mac, Moment};
+use crate::navilink::devices::{Device, DeviceList};
+use crate::navilink::topics as cloud_topics;
+
+impl Home {
+    /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
+    /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
+    pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
+        self.listing.taken(moment.now, self.settings.heater.intervals.information);
+        let listed = |mac: &Mac| list.heaters.iter().any(|device| device.mac == *mac);
+        let left_out: Vec<Mac> = self.heaters.keys().filter(|mac| !listed(mac)).cloned().collect();
+        for mac in left_out.iter().filter(|_| list.is_complete()) {
+            self.miss(mac, moment);
+        }
+        let kept = self.heaters().filter(|held| !listed(&held.mac)).cloned();
+        let all: Vec<Device> = kept.chain(list.heaters.iter().cloned()).collect();
+        let served = self.served(all);
+        let gone = self.heaters.keys().filter(|mac| served.iter().all(|device| device.mac != **mac)).cloned();
+        for mac in gone.collect::<Vec<_>>() {
+            self.forget(&mac, "the bridge cannot serve this heater", moment);
+        }
+        for device in served {
+            match self.heaters.contains_key(&device.mac) {
+                true if listed(&device.mac) => self.tell(&device.mac.clone(), Input::Listed(device), moment),
+                true => {}
+                false => self.add(device, Some(moment)),
+            }
+        }
+        self.effects.push_back(Effect::Listed);
+        self.keep(moment.now);
+        self.renew_session_for_new_heaters();
+    }
+
+    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
+    pub fn cloud_filters(&mut self) -> Vec<String> {
+        self.subscribed = self.heaters.keys().cloned().collect();
+        let heaters: Vec<Device> = self.heaters().cloned().collect();
+        cloud_topics::filters(&heaters, &self.identity.client)
+    }
+
+    /// Asks for another session if this one has no subscriptions for some heater.
+    pub(super) fn renew_session_for_new_heaters(&mut self) {
+        if self.session.is_some() && self.heaters.keys().any(|mac| !self.subscribed.contains(mac)) {
+            // Asked for once, whatever becomes of it.
+            self.subscribed = self.heaters.keys().cloned().collect();
+            self.effects.push_back(Effect::RenewSession);
+        }
+    }
+
+    /// Takes note that a complete list leaves a heater out.
+    fn miss(&mut self, mac: &Mac, moment: Moment) {
+        let before = self.heaters.get(mac).map(Heater::missing).unwrap_or_default();
+        self.tell(mac, Input::Missing, moment);
+        let warn = |text| Effect::Warn { heater: Some(mac.clone()), text };
+        if self.heaters.get(mac).is_some_and(|heater| heater.missing().is_gone()) {
+            let text = format!("Heater {mac} has been missing from the account's device list for a day and is removed");
+            self.effects.push_back(warn(text));
+            self.forget(mac, "the heater is not in the account any more", moment);
+        } else if before == Default::default() {
+            let text = format!(
+                "Heater {mac} is missing from the account's device list; it is removed when that lasts for a day, or \
+                 by the request `forget`"
+            );
+            self.effects.push_back(warn(text));
+        }
+    }
+
+    /// Adds a heater; it is unavailable. In a session it is asked for everything: one that comes back may have its
+    /// subscriptions still.
+    pub(super) fn add(&mut self, device: Device, moment: Option<Moment>) {
+        let mac = device.mac.clone();
+        self.heaters.insert(mac.clone(), Heater::new(device, &self.settings.heater));
+        self.drain(&mac);
+        if let Some(moment) = moment.filter(|_| self.session.is_some()) {
+            self.tell(&mac, Input::SessionBegun, moment);
+        }
+    }
+
+    /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
+    pub(super) fn served(&mut self, mut listed: Vec<Device>) -> Vec<Device> {
+        listed.sort_by(|one, other| one.mac.cmp(&other.mac));
+        let left_out = listed.split_off(cloud_topics::served(&listed, &self.identity.client));
+        for Device { mac, .. } in &left_out {
+            self.warn(Some(mac), "left out", || {
+                let most = cloud_topics::MOST_FILTERS;
+                format!(
+                    "Heater {mac} is left out: a connection to the cloud holds {most} subscriptions, too few for all"
+                )
+            });
+        }
+        listed
+    }
+
+    /// Removes a heater with everything that stands of it on the local broker.
+    pub(super) fn forget(&mut self, mac: &Mac, reason: &str, moment: Moment) {
+        self.tell(mac, Input::Ended(reason), moment);
+        self.heaters.remove(mac);
+        self.effects.extend([Effect::Removed(mac.clone()), Effect::Listed]);
+        self.keep(moment.now);
+    }
+
+    /// Removes the heater that a user names.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such heater.
+    pub fn forget_named(&mut self, name: &str, moment: Moment) -> Result<(), String> {
+        let mac: Mac = name.parse().map_err(|error| format!("{error}"))?;
+        if !self.heaters.contains_key(&mac) {
+            let known: Vec<&str> = self.heaters.keys().map(Mac::as_str).collect();
+            return Err(match known.as_slice() {
+                [] => "there is no heater".to_owned(),
+                known => format!("there is no heater {mac}; there are: {}", known.join(", ")),
+            });
+        }
+        self.forget(&mac, "the heater was forgotten", moment);
+        Ok(())
+    }
+
+    /// Asks for the device list when that is due.
+    pub(super) fn list_on_time(&mut self, now: Instant) {
+        if self.session.is_some() && self.listing.take_due(now) {
+            // The next turn comes even if this list cannot be read.
+            self.listing.taken(now, self.settings.heater.intervals.information);
+            self.effects.push_back(Effect::ListHeaters);
+        }
+    }
+
+    /// Returns the name of a heater that people see.
+    pub fn shown_name(&self, heater: &Device) -> String {
+        let given = |heater: &Device| {
+            let configured = self.settings.names.get(&heater.mac).map(String::as_str);
+            configured.into_iter().chain([heater.name.as_str()]).find(|name| !name.trim().is_empty()).map(str::to_owned)
+        };
+        given(heater).unwrap_or_else(|| match self.heaters().filter(|other| given(other).is_none()).count() {
+            0 | 1 => "Water heater".to_owned(),
+            _ => format!("Water heater {}", &heater.mac.as_str()[8..]),
+        })
+    }
+}

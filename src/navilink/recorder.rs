@@ -1,0 +1,254 @@
+//! Keeps the last raw messages of the cloud and the last answers of its REST API, for the diagnostics: bounded in number
+//! and bytes, and without passwords, tokens and keys, which never enter it. They are not yet pseudonymised.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use super::encoding::Object;
+use super::private::{in_topic, strike, strike_text, struck};
+use super::topics;
+
+/// A longer message is cut, in bytes.
+const MAX_MESSAGE: usize = 16 << 10;
+/// All of them together, with what is said of each, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+/// What is said of a message besides its payload and topic takes less, in bytes.
+const OVERHEAD: usize = 256;
+/// How many messages of one kind are kept.
+const OF_ONE_KIND: usize = 4;
+/// A longer topic is cut, in bytes; AWS IoT allows 256.
+const MAX_TOPIC: usize = 512;
+
+/// The recorded messages by their kinds, the newest of a kind first. A kind is the end of a topic and, for answers,
+/// that of the request's topic; or the path of a call.
+#[derive(Default)]
+pub struct Recorder {
+    kinds: BTreeMap<String, VecDeque<Record>>,
+    recorded: u64,
+}
+
+struct Record {
+    number: u64,
+    at: SystemTime,
+    origin: Origin,
+    /// Its size before it was cut, in bytes.
+    bytes: usize,
+    cut: bool,
+    /// In JSON: small values take much more room than their text.
+    payload: String,
+    weight: usize,
+}
+
+enum Origin {
+    Topic { topic: String, retained: bool },
+    Call { path: &'static str, status: u16 },
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("recorded", &self.recorded).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Records a message of the cloud.
+    pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool, at: SystemTime) {
+        let (content, cut) = content(payload);
+        let topic = prefix(topic, MAX_TOPIC).to_owned();
+        let kind = kind(&topic, &content);
+        self.add(kind, Origin::Topic { topic, retained }, (content, cut, payload.len()), at);
+    }
+
+    /// Records an answer of the REST API to a call of `path`. What is not about devices is recorded without its values:
+    /// tokens are among them.
+    pub fn answer(&mut self, path: &'static str, status: u16, body: &[u8], at: SystemTime) {
+        let (content, cut) = match serde_json::from_slice(body) {
+            _ if path.starts_with("/device/") => content(body),
+            Ok(Value::Object(envelope)) => fitting(shape(envelope)),
+            _ => (format!("{} bytes that are not JSON", body.len()).into(), false),
+        };
+        self.add(path.to_owned(), Origin::Call { path, status }, (content, cut, body.len()), at);
+    }
+
+    fn add(&mut self, kind: String, origin: Origin, (payload, cut, bytes): (Value, bool, usize), at: SystemTime) {
+        self.recorded += 1;
+        let topic = if let Origin::Topic { topic, .. } = &origin { topic.len() } else { 0 };
+        let payload = payload.to_string();
+        let weight = payload.len() + topic + kind.len() + OVERHEAD;
+        let records = self.kinds.entry(kind).or_default();
+        records.push_front(Record { number: self.recorded, at, origin, bytes, cut, payload, weight });
+        records.truncate(OF_ONE_KIND);
+        while self.weight() > MAX_BYTES {
+            self.drop_one();
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.kinds.values().flatten().map(|record| record.weight).sum()
+    }
+
+    /// Drops the oldest of those messages that are not the newest of their kind, or of all when there are no others.
+    fn drop_one(&mut self) {
+        let oldest =
+            self.kinds.iter().filter_map(|(kind, records)| Some((records.len() == 1, records.back()?.number, kind)));
+        let Some((_, _, kind)) = oldest.min() else { return };
+        let kind = kind.clone();
+        let records = self.kinds.entry(kind.clone()).or_default();
+        records.pop_back();
+        if records.is_empty() {
+            self.kinds.remove(&kind);
+        }
+    }
+
+    /// Returns the messages as JSON: the newest of each kind first, then the second of each, and so on.
+    pub fn show(&self) -> Value {
+        let mut shown: Vec<(usize, u64, Value)> = Vec::new();
+        for (kind, records) in &self.kinds {
+            for (place, record) in records.iter().enumerate() {
+                shown.push((place, u64::MAX - record.number, record.show(kind)));
+            }
+        }
+        shown.sort_by_key(|(place, age, _)| (*place, *age));
+        shown.into_iter().map(|(_, _, record)| record).collect()
+    }
+}
+
+impl Record {
+    fn show(&self, kind: &str) -> Value {
+        let mut shown = match &self.origin {
+            Origin::Topic { topic, retained: false } => json!({ "kind": kind, "topic": topic }),
+            Origin::Topic { topic, retained: true } => json!({ "kind": kind, "topic": topic, "retained": true }),
+            Origin::Call { path, status } => json!({ "kind": kind, "call": path, "status": status }),
+        };
+        shown["at"] = humantime::format_rfc3339_millis(self.at).to_string().into();
+        shown["bytes"] = self.bytes.into();
+        if self.cut {
+            shown["truncated"] = true.into();
+        }
+        shown["payload"] = serde_json::from_str(&self.payload).unwrap_or_default();
+        shown
+    }
+}
+
+/// Returns the end of a topic, without whose it is, and what the message answers; or which data it holds, where it does
+/// not say what it answers.
+fn kind(topic: &str, payload: &Value) -> String {
+    let end = |topic: &str| match (in_topic(topic).last(), topics::answer_suffix(topic)) {
+        (_, Some(suffix)) => format!("res/{suffix}"),
+        (Some(id), None) => topic[id.end..].trim_start_matches('/').to_owned(),
+        (None, None) => topic.to_owned(),
+    };
+    let mut kind = end(topic);
+    if payload.get("request").is_none() {
+        let has = |name: &&str| payload.get(name).or_else(|| payload.get("response")?.get(name)).is_some();
+        let data = || ["status", "st", "feature", "did"].into_iter().find(has).map(str::to_owned);
+        let asked = payload.get("requestTopic").and_then(Value::as_str).map(end).or_else(data);
+        asked.into_iter().for_each(|asked| kind += &format!(" to {asked}"));
+    }
+    prefix(&kind, 80).to_owned()
+}
+
+/// Returns what is recorded of a payload, and whether something was cut: JSON where it is such, text where it is not.
+fn content(payload: &[u8]) -> (Value, bool) {
+    match serde_json::from_slice::<Value>(payload) {
+        Ok(mut value) => {
+            strike(&mut value);
+            fitting(value)
+        }
+        Err(_) => {
+            // The rest is not looked at, and a character can be made of three bytes by the replacement of one.
+            let start = &payload[..payload.len().min(MAX_MESSAGE)];
+            let (text, cut) = fitting(strike_text(&String::from_utf8_lossy(start)).into());
+            (text, cut || start.len() < payload.len())
+        }
+    }
+}
+
+/// Cuts JSON down to [`MAX_MESSAGE`]: what does not fit is left out, and the rest stays JSON.
+fn fitting(value: Value) -> (Value, bool) {
+    if value.to_string().len() <= MAX_MESSAGE {
+        return (value, false);
+    }
+    let mut left = MAX_MESSAGE;
+    (cut(value, &mut left).unwrap_or_default(), true)
+}
+
+fn cut(value: Value, left: &mut usize) -> Option<Value> {
+    match value {
+        Value::Object(members) => {
+            *left = left.checked_sub(2)?;
+            let mut kept = Object::new();
+            for (key, value) in members {
+                let Some(room) = left.checked_sub(Value::from(key.as_str()).to_string().len() + 2) else { break };
+                *left = room;
+                let Some(value) = cut(value, left) else { break };
+                kept.insert(key, value);
+            }
+            Some(kept.into())
+        }
+        Value::Array(items) => {
+            *left = left.checked_sub(2)?;
+            let mut kept = Vec::new();
+            for item in items {
+                let Some(item) = cut(item, left) else { break };
+                *left = left.saturating_sub(1);
+                kept.push(item);
+            }
+            Some(kept.into())
+        }
+        Value::String(text) => {
+            *left = left.checked_sub(2)?;
+            let mut end = 0;
+            for c in text.chars() {
+                let Some(room) = left.checked_sub(Value::from(c.to_string()).to_string().len() - 2) else { break };
+                *left = room;
+                end += c.len_utf8();
+            }
+            Some(text[..end].into())
+        }
+        other => {
+            *left = left.checked_sub(other.to_string().len())?;
+            Some(other)
+        }
+    }
+}
+
+fn prefix(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// Returns the names of all members, with the kind and length of each value in its place. Only what says whether the
+/// call succeeded, and how long something lives, is kept.
+fn shape(envelope: Object) -> Value {
+    let told = |(key, value): (String, Value)| {
+        let value = match value {
+            Value::String(text) if matches!(key.as_str(), "msg" | "message" | "serverCheckText") => {
+                strike_text(prefix(&text, 200)).into()
+            }
+            Value::Number(number) if matches!(key.as_str(), "code" | "status") => number.into(),
+            value => shape_of(&key, value),
+        };
+        (key, value)
+    };
+    envelope.into_iter().map(told).collect::<Object>().into()
+}
+
+fn shape_of(key: &str, value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(key, value)| (key.clone(), shape_of(&key, value))).collect::<Object>().into()
+        }
+        Value::Array(items) => items.into_iter().map(|item| shape_of(key, item)).collect(),
+        Value::String(text) => struck(format_args!("{} characters", text.chars().count())).into(),
+        Value::Number(number) if key.ends_with("ExpiresIn") => number.into(),
+        Value::Number(_) => struck("a number").into(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

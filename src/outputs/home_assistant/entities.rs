@@ -1,0 +1,209 @@
+//! The table of entities: a row each.
+//!
+//! Discovery, the documentation's list of entities and the golden files are made of it. A row's `id` is part of the
+//! entity's unique id: changing one makes a new entity and leaves the old one behind.
+
+mod controls;
+mod others;
+mod status;
+
+pub use others::{BRIDGE, CONNECTION_EVENTS};
+
+use super::measure::Kind;
+
+/// A topic of ours, by what follows the bridge's or the heater's own part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// `<base>/bridge/…`.
+    Bridge(&'static str),
+    /// `<base>/<device>/…`.
+    Heater(&'static str),
+}
+
+/// How the value is found in what stands on the topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing is read: the heater does not say.
+    Nothing,
+    /// The payload is the value.
+    Payload,
+    /// The member of this name; `null` is unknown.
+    Key(&'static str),
+    /// A template, for what is not one member as it is.
+    Template(&'static str),
+}
+
+/// Where an entity stands on the device's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Among the sensors and controls.
+    Main,
+    /// Among the settings.
+    Configuration,
+    /// Among what helps to find a fault.
+    Diagnostic,
+}
+
+/// What a number can be set to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    /// From, to and in steps of.
+    Fixed(u32, u32, u32),
+    /// As the heater's own limits of its target temperature say.
+    Target,
+}
+
+/// What an entity is to Home Assistant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Component {
+    /// The water heater itself.
+    WaterHeater,
+    /// A value.
+    Sensor(Kind),
+    /// True or false, with its device class.
+    Binary(Option<&'static str>),
+    /// ON and OFF go to the topic, as they are or through a template.
+    Switch(Topic, Option<&'static str>),
+    /// A number goes to the topic, as it is or through a template.
+    Number {
+        /// Where it goes.
+        to: Topic,
+        /// What is made of it on the way.
+        template: Option<&'static str>,
+        /// What it measures.
+        kind: Kind,
+        /// What it can be.
+        range: Range,
+    },
+    /// One of these words goes to the topic.
+    Select(Topic, &'static [&'static str]),
+    /// This word goes to the topic; with its device class.
+    Button(Topic, &'static str, Option<&'static str>),
+    /// Something happened, of these types.
+    Event(&'static [&'static str]),
+}
+
+/// What the heater must have, or the entity does not appear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// This flag of its device information.
+    Flag(&'static str),
+    /// A target temperature that can be set.
+    TargetTemperature,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entity {
+    /// Names it among the entities of its device.
+    pub id: &'static str,
+    /// Its name, without that of the device; empty for the entity that is the device.
+    pub name: &'static str,
+    /// What it is.
+    pub component: Component,
+    /// Where its value stands.
+    pub topic: Topic,
+    /// How its value is found there.
+    pub reading: Reading,
+    /// Its attributes: a topic that holds a JSON object, and which of it when not all.
+    pub attributes: Option<(Topic, Option<&'static str>)>,
+    /// Where it stands on the device's page.
+    pub section: Section,
+    /// Whether Home Assistant shows it before anybody asked for it.
+    pub enabled: bool,
+    /// What the heater must have.
+    pub needs: Need,
+    /// Whether its value holds while the heater is not heard of, too.
+    pub lasting: bool,
+}
+
+/// Returns the table of a heater's entities.
+pub fn heater() -> impl Iterator<Item = &'static Entity> {
+    [status::MAIN, status::MACHINERY, status::SETTINGS, controls::CONTROLS, others::OTHERS].into_iter().flatten()
+}
+
+pub(super) const STATUS: Topic = Topic::Heater("status");
+
+/// A row whose value is the member of the status that gives the row its id.
+const fn row(id: &'static str, name: &'static str, component: Component) -> Entity {
+    Entity {
+        id,
+        name,
+        component,
+        topic: STATUS,
+        reading: Reading::Key(id),
+        attributes: None,
+        section: Section::Main,
+        enabled: true,
+        needs: Need::Nothing,
+        lasting: false,
+    }
+}
+
+const fn sensor(id: &'static str, name: &'static str, kind: Kind) -> Entity {
+    row(id, name, Component::Sensor(kind))
+}
+
+const fn binary(id: &'static str, name: &'static str) -> Entity {
+    row(id, name, Component::Binary(None))
+}
+
+const fn button(id: &'static str, name: &'static str, to: Topic) -> Entity {
+    Entity { reading: Reading::Nothing, ..row(id, name, Component::Button(to, "PRESS", None)) }
+}
+
+impl Entity {
+    const fn of_class(self, class: &'static str) -> Self {
+        let component = match self.component {
+            Component::Button(to, word, _) => Component::Button(to, word, Some(class)),
+            _ => Component::Binary(Some(class)),
+        };
+        Self { component, ..self }
+    }
+
+    const fn on(self, topic: Topic) -> Self {
+        Self { topic, ..self }
+    }
+
+    const fn read(self, template: &'static str) -> Self {
+        Self { reading: Reading::Template(template), ..self }
+    }
+
+    const fn key(self, key: &'static str) -> Self {
+        Self { reading: Reading::Key(key), ..self }
+    }
+
+    const fn payload(self) -> Self {
+        Self { reading: Reading::Payload, ..self }
+    }
+
+    const fn unread(self) -> Self {
+        Self { reading: Reading::Nothing, ..self }
+    }
+
+    const fn with(self, topic: Topic, template: Option<&'static str>) -> Self {
+        Self { attributes: Some((topic, template)), ..self }
+    }
+
+    const fn needs(self, flag: &'static str) -> Self {
+        Self { needs: Need::Flag(flag), ..self }
+    }
+
+    const fn diagnostic(self) -> Self {
+        Self { section: Section::Diagnostic, ..self }
+    }
+
+    const fn configuration(self) -> Self {
+        Self { section: Section::Configuration, ..self }
+    }
+
+    const fn disabled(self) -> Self {
+        Self { enabled: false, ..self }
+    }
+
+    const fn lasting(self) -> Self {
+        Self { lasting: true, ..self }
+    }
+}

@@ -1,0 +1,181 @@
+//! What stands on the other topics of a heater, and the entities of the bridge.
+
+use super::{Component, Entity, Kind, Kind::*, Topic, binary, button, row, sensor};
+use crate::heater::events::EVENT_TYPES;
+
+const INFO: Topic = Topic::Heater("info");
+const ENERGY: Topic = Topic::Heater("energy");
+const RESERVATIONS: Topic = Topic::Heater("reservations");
+const TOU: Topic = Topic::Heater("tou");
+const RECIRCULATION: Topic = Topic::Heater("recirculation");
+const FIRMWARE: Topic = Topic::Heater("firmware");
+
+const METERED: &str = "energy_usage_use";
+const PROGRAMMED: &str = "program_reservation_use";
+const CIRCULATING: &str = "recirculation_use";
+const CIRCULATION_SCHEDULE: &str = "recirc_reservation_use";
+
+const CONNECTION: Topic = Topic::Bridge("connection");
+const ABOUT: Topic = Topic::Bridge("info");
+
+const STATES: &[&str] = &["starting", "connected", "reconnecting", "recovering", "failed", "stopping"];
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+
+/// Of the days in the answer the one that it is now where Home Assistant is, which is where the heater is.
+macro_rules! of_now {
+    ($list:literal, $label:literal, $format:literal, $member:literal) => {
+        concat!(
+            "{% set now = (value_json.",
+            $list,
+            " or []) | selectattr('",
+            $label,
+            "', 'eq', now().strftime('",
+            $format,
+            "')) | list %}{{ (now[0].",
+            $member,
+            " / 1000) | round(3) if now and now[0].",
+            $member,
+            " is number else None }}"
+        )
+    };
+}
+
+/// Device information, energy, schedules and firmware.
+pub const OTHERS: &[Entity] = &[
+    energy("total_kwh", "Energy"),
+    energy("heat_pump_kwh", "Heat pump energy"),
+    energy("heat_element_kwh", "Element energy"),
+    energy("energy_today", "Energy today").read(of_now!("days", "date", "%Y-%m-%d", "total_wh")),
+    energy("energy_month", "Energy this month").read(of_now!("months", "month", "%Y-%m", "total_wh")),
+    energy("heat_pump_today", "Heat pump energy today")
+        .read(of_now!("days", "date", "%Y-%m-%d", "heat_pump_wh"))
+        .disabled(),
+    energy("heat_element_today", "Element energy today")
+        .read(of_now!("days", "date", "%Y-%m-%d", "heat_element_wh"))
+        .disabled(),
+    energy("heat_pump_month", "Heat pump energy this month")
+        .read(of_now!("months", "month", "%Y-%m", "heat_pump_wh"))
+        .disabled(),
+    energy("heat_element_month", "Element energy this month")
+        .read(of_now!("months", "month", "%Y-%m", "heat_element_wh"))
+        .disabled(),
+    sensor("heat_pump_hours", "Heat pump hours", Counter).on(ENERGY).diagnostic().disabled().needs(METERED),
+    sensor("heat_element_hours", "Element hours", Counter).on(ENERGY).diagnostic().disabled().needs(METERED),
+    sensor("reservations", "Reservations", Number)
+        .on(RESERVATIONS)
+        .read("{{ value_json.entries | length }}")
+        .with(RESERVATIONS, None)
+        .diagnostic(),
+    binary("reservations_enabled", "Reservations enabled").on(RESERVATIONS).key("enabled").diagnostic(),
+    sensor("tou_periods", "Time-of-use periods", Number)
+        .on(TOU)
+        .read("{{ value_json.periods | length }}")
+        .with(
+            TOU,
+            Some(
+                "{{ {'tariff': value_json.name, 'utility': value_json.utility, \
+                         'periods': value_json.periods} | to_json }}",
+            ),
+        )
+        .diagnostic()
+        .needs(PROGRAMMED),
+    sensor("tou_name", "Time-of-use tariff", Plain)
+        .on(TOU)
+        .read("{{ value_json.name[:255] if value_json.name else None }}")
+        .disabled()
+        .needs(PROGRAMMED),
+    sensor("recirculation_entries", "Recirculation schedule", Number)
+        .on(RECIRCULATION)
+        .read("{{ value_json.entries | length }}")
+        .with(RECIRCULATION, None)
+        .diagnostic()
+        .needs(CIRCULATION_SCHEDULE),
+    binary("recirculation_enabled", "Recirculation schedule enabled")
+        .on(RECIRCULATION)
+        .key("enabled")
+        .disabled()
+        .needs(CIRCULATION_SCHEDULE),
+    sensor("firmware_downloads", "Firmware downloads", Number)
+        .on(FIRMWARE)
+        .read("{{ value_json.downloads | length }}")
+        .with(FIRMWARE, None)
+        .diagnostic()
+        .disabled(),
+    information("controller_sw_version", "Controller firmware", Plain),
+    information("panel_sw_version", "Panel firmware", Plain),
+    information("wifi_sw_version", "Wi-Fi firmware", Plain),
+    information("recirc_sw_version", "Recirculation firmware", Plain).needs(CIRCULATING),
+    information("recirc_model_type_code", "Recirculation model", Plain).needs(CIRCULATING),
+    information("recirc_temperature_min", "Recirculation minimum", Temperature).needs(CIRCULATING),
+    information("recirc_temperature_max", "Recirculation maximum", Temperature).needs(CIRCULATING),
+    information("dhw_temperature_min", "Lowest target temperature", Temperature),
+    information("dhw_temperature_max", "Highest target temperature", Temperature),
+    information("volume_code", "Tank volume", Tank),
+    information("controller_serial_number", "Serial number", Plain).with(INFO, None),
+    row("event", "Event", Component::Event(EVENT_TYPES)).on(Topic::Heater("event")).payload(),
+    row("reachable", "Reachable", Component::Binary(Some("connectivity")))
+        .on(Topic::Heater("availability"))
+        .payload()
+        .diagnostic()
+        .lasting(),
+];
+
+/// The table of the bridge's own entities.
+pub const BRIDGE: &[Entity] = &[
+    sensor("connection", "Cloud connection", Words(STATES)).on(CONNECTION).key("state").with(
+        CONNECTION,
+        Some(
+            "{{ {'detail': value_json.detail, 'max_attempts': value_json.max_attempts, \
+             'strategy': value_json.strategy} | to_json }}",
+        ),
+    ),
+    sensor("reason", "Reason", Plain).on(CONNECTION).diagnostic(),
+    sensor("since", "State since", Moment).on(CONNECTION).diagnostic().disabled(),
+    sensor("attempt", "Attempt", Number).on(CONNECTION).diagnostic().disabled(),
+    sensor("next_attempt_at", "Next attempt", Moment).on(CONNECTION).diagnostic().disabled(),
+    sensor("outages", "Outages", Total).on(CONNECTION).diagnostic(),
+    sensor("last_outage_seconds", "Last outage", Seconds).on(CONNECTION).diagnostic(),
+    row("event", "Connection event", Component::Event(CONNECTION_EVENTS))
+        .on(Topic::Bridge("event"))
+        .read("{{ dict(value_json, event_type=value_json.event) | to_json }}")
+        .diagnostic()
+        .disabled(),
+    sensor("version", "Version", Plain).on(ABOUT).diagnostic(),
+    sensor("started_at", "Started", Moment).on(ABOUT).diagnostic().disabled(),
+    sensor("heaters", "Heaters", Number).on(ABOUT).read("{{ value_json.devices | length }}").diagnostic().disabled(),
+    row("log_level", "Log level", Component::Select(Topic::Bridge("request/log_level"), LEVELS))
+        .on(ABOUT)
+        .configuration()
+        .disabled(),
+    button("reconnect", "Reconnect", Topic::Bridge("request/reconnect")).configuration(),
+    button("refresh", "Ask for everything", Topic::Bridge("request/refresh")).configuration(),
+    button("restart", "Restart", Topic::Bridge("request/restart")).of_class("restart").configuration(),
+];
+
+/// What `bridge/event` can say.
+pub const CONNECTION_EVENTS: &[&str] = &[
+    "connected",
+    "connection_interrupted",
+    "reconnect_attempt",
+    "reconnection_failed",
+    "recovery_attempt",
+    "refreshing_tokens",
+    "recreating_client",
+    "subscriptions_restored",
+    "recovered",
+    "sign_in_postponed",
+    "heaters_silent",
+    "network_returned",
+    "session_renewing",
+    "taken_over",
+    "unstable",
+    "failed",
+];
+
+const fn energy(id: &'static str, name: &'static str) -> Entity {
+    sensor(id, name, Energy).on(ENERGY).needs(METERED)
+}
+
+const fn information(id: &'static str, name: &'static str, kind: Kind) -> Entity {
+    sensor(id, name, kind).on(INFO).diagnostic().disabled()
+}

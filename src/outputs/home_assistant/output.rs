@@ -1,0 +1,111 @@
+//! When Home Assistant is told of the bridge and of each heater, and its birth, at which it is told again.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::entities::Topic;
+use super::{Bridge, Described, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
+use crate::heater::Heater;
+use crate::model::Mac;
+use crate::outputs::mqtt::Mqtt;
+
+/// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
+const BIRTH_WAIT: (u64, u64) = (200, 1000);
+
+/// Whether and where Home Assistant is told of everything (`[home_assistant]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistant {
+    /// Whether it is told; otherwise it is told to forget what an earlier run said.
+    pub enabled: bool,
+    /// What every discovery topic begins with.
+    pub prefix: String,
+}
+
+/// Tells Home Assistant by messages of the local broker.
+#[derive(Debug)]
+pub struct Output {
+    settings: HomeAssistant,
+    /// How long after its birth everything is published again.
+    birth_wait: Duration,
+    birth_due: Option<Instant>,
+}
+
+impl Output {
+    /// Begins; `client` spreads the answers to a birth over the bridges of a broker.
+    pub fn new(settings: HomeAssistant, client: &str) -> Self {
+        let (least, most) = BIRTH_WAIT;
+        // FNV-1a: as good a spread as any.
+        let spread = client
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let birth_wait = Duration::from_millis(least + spread % (most - least + 1));
+        Self { settings, birth_wait, birth_due: None }
+    }
+
+    /// Returns the topic of Home Assistant's birth message, if it is listened to.
+    pub fn birth_topic(&self) -> Option<String> {
+        self.settings.enabled.then(|| birth_topic(&self.settings.prefix))
+    }
+
+    /// Takes Home Assistant's birth message. A retained one is old: whoever connected after it was given everything.
+    pub fn hear_birth(&mut self, payload: &[u8], retained: bool, now: Instant) {
+        if payload == b"online" && !retained {
+            self.birth_due.get_or_insert(now + self.birth_wait);
+        }
+    }
+
+    /// Returns when everything is to be published again.
+    pub fn due(&self) -> Option<Instant> {
+        self.birth_due
+    }
+
+    /// Returns whether everything is to be published again now.
+    pub fn take_due(&mut self, now: Instant) -> bool {
+        self.birth_due.take_if(|due| *due <= now).is_some()
+    }
+
+    /// Tells of the bridge, or takes it back.
+    pub fn show_bridge(&self, mqtt: &mut Mqtt) {
+        let topic = discovery_topic(&self.settings.prefix, &bridge_id(mqtt.topics().base()));
+        let place = |topic| match topic {
+            Topic::Bridge(name) | Topic::Heater(name) => mqtt.topics().bridge(name),
+        };
+        let payload = self.settings.enabled.then(|| Bytes::from(bridge(described(mqtt), &place).to_string()));
+        mqtt.retain(topic, payload.unwrap_or_default());
+    }
+
+    /// Tells of a heater once it is known what it has, under this name.
+    pub fn show(&self, of: &Heater, name: &str, mqtt: &mut Mqtt) {
+        let mac = of.mac();
+        if !self.settings.enabled {
+            return self.clear(mac, mqtt);
+        }
+        if !of.capabilities().is_known() {
+            return;
+        }
+        let place = |topic| match topic {
+            Topic::Bridge(name) => mqtt.topics().bridge(name),
+            Topic::Heater(name) => mqtt.topics().device(mac, name),
+        };
+        let units = of.units();
+        let feature = &of.capabilities().decoded(units);
+        let message = heater(Described { mac, name, feature, units }, described(mqtt), &place);
+        mqtt.retain(self.heater_topic(mac), Bytes::from(message.to_string()));
+    }
+
+    /// Takes back what was told of a heater.
+    pub fn clear(&self, mac: &Mac, mqtt: &mut Mqtt) {
+        mqtt.retain(self.heater_topic(mac), Bytes::new());
+    }
+
+    fn heater_topic(&self, mac: &Mac) -> String {
+        discovery_topic(&self.settings.prefix, &heater_id(mac))
+    }
+}
+
+fn described(mqtt: &Mqtt) -> Bridge<'_> {
+    let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
+    Bridge { base: mqtt.topics().base(), version }
+}

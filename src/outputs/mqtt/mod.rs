@@ -1,0 +1,174 @@
+//! The local broker: what stands on its topics.
+//!
+//! All that is retained stands in a mirror first, so that [`Mqtt::replay`] can give everything to a broker that has
+//! forgotten it.
+
+mod retained;
+pub mod topics;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::heater::Change;
+use crate::heater::commands::Report;
+use crate::model::{Mac, Message};
+
+use retained::Retained;
+use topics::Topics;
+
+/// Renders changes to messages.
+#[derive(Debug)]
+pub struct Mqtt {
+    topics: Topics,
+    retained: Retained,
+    messages: VecDeque<Message>,
+    /// What `bridge/info` says besides the heaters.
+    about: Value,
+    /// What it says of the heaters.
+    devices: Value,
+}
+
+impl Mqtt {
+    /// Begins with nothing on the topics; `about` is an object with what `bridge/info` says besides the heaters.
+    pub fn new(topics: Topics, about: Value) -> Self {
+        Self {
+            topics,
+            retained: Retained::default(),
+            messages: VecDeque::new(),
+            about,
+            devices: Value::Array(Vec::new()),
+        }
+    }
+
+    /// Returns the topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// Returns the next message to publish.
+    pub fn poll_message(&mut self) -> Option<Message> {
+        self.messages.pop_front()
+    }
+
+    /// Renders what has changed of a heater.
+    pub fn show(&mut self, mac: &Mac, change: &Change) {
+        match change {
+            Change::Available(available) => {
+                let payload = if *available { "online" } else { "offline" };
+                self.retain(self.topics.availability(mac), Bytes::from_static(payload.as_bytes()));
+            }
+            Change::Answer(name, answer) => {
+                self.retain(self.topics.device(mac, name), text(answer));
+            }
+            Change::Event(event) => self.publish(self.topics.device(mac, "event"), event),
+            Change::Command(report) => self.report(mac, report),
+            Change::Abilities => {}
+        }
+    }
+
+    /// Publishes the result of a `set`.
+    pub fn report(&mut self, mac: &Mac, report: &Report) {
+        let Some(status) = report.status else { return };
+        let mut result = json!({ "name": report.name, "status": status });
+        if let Some(id) = &report.id {
+            result["id"] = id.clone();
+        }
+        if !report.in_force {
+            result["in_force"] = false.into();
+        }
+        if let Some(reason) = &report.reason {
+            result["reason"] = reason.as_str().into();
+        }
+        result["at"] = humantime::format_rfc3339_seconds(report.at).to_string().into();
+        self.publish(self.topics.device(mac, "result"), &result);
+    }
+
+    /// Clears everything that stands of a heater; an earlier run may have left what this one never held.
+    pub fn clear(&mut self, mac: &Mac) {
+        for name in topics::OF_DEVICE {
+            self.retain(self.topics.device(mac, name), Bytes::new());
+        }
+    }
+
+    /// Shows the heaters on `bridge/info`.
+    pub fn show_devices(&mut self, devices: Value) {
+        self.devices = devices;
+        self.show_about();
+    }
+
+    /// Sets a member of `bridge/info`.
+    pub fn set_about(&mut self, member: &str, value: Value) {
+        self.about[member] = value;
+        self.show_about();
+    }
+
+    /// Returns a member of `bridge/info`.
+    pub fn about(&self, member: &str) -> Option<&Value> {
+        self.about.get(member)
+    }
+
+    fn show_about(&mut self) {
+        let mut info = self.about.clone();
+        info["devices"] = self.devices.clone();
+        self.retain(self.topics.info(), text(&info));
+    }
+
+    /// Shows the payload of `bridge/connection`.
+    pub fn show_connection(&mut self, payload: &Value) {
+        self.retain(self.topics.connection(), text(payload));
+    }
+
+    /// Publishes an event of the connection.
+    pub fn publish_event(&mut self, payload: &Value) {
+        self.publish(self.topics.event(), payload);
+    }
+
+    /// Answers a request to the bridge: with data, if there is any, or with what is wrong with it.
+    pub fn respond(&mut self, name: &str, id: Option<Value>, outcome: Result<Value, String>) {
+        let mut response = json!({ "ok": outcome.is_ok() });
+        match outcome {
+            Ok(Value::Null) => {}
+            Ok(data) => response["data"] = data,
+            Err(error) => response["error"] = error.into(),
+        }
+        if let Some(id) = id {
+            response["id"] = id;
+        }
+        self.publish(self.topics.response(name), &response);
+    }
+
+    /// Returns the last will of the link.
+    pub fn will(&self) -> Message {
+        Message { topic: self.topics.state(), payload: Bytes::from_static(b"offline"), retained: true }
+    }
+
+    /// Returns everything that the broker is to hold, for every new connection to it. `bridge/state` comes last: who sees
+    /// `online` finds everything else in its place.
+    pub fn replay(&self) -> Vec<Message> {
+        let messages = self.retained.iter().map(|(topic, payload)| Message {
+            topic: topic.to_owned(),
+            payload: payload.clone(),
+            retained: true,
+        });
+        let online = Message { payload: Bytes::from_static(b"online"), ..self.will() };
+        messages.chain([online]).collect()
+    }
+
+    /// Publishes a message that the broker is to keep, unless it holds it already; an empty one clears the topic.
+    pub fn retain(&mut self, topic: String, payload: Bytes) {
+        if self.retained.set(&topic, &payload) {
+            self.messages.push_back(Message { topic, payload, retained: true });
+        }
+    }
+
+    fn publish(&mut self, topic: String, payload: &Value) {
+        self.messages.push_back(Message { topic, payload: text(payload), retained: false });
+    }
+}
+
+fn text(value: &impl serde::Serialize) -> Bytes {
+    // Only a map whose keys are no strings could fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,112 @@
+//! The topics of the local broker (contract, section 4).
+
+use crate::model::Mac;
+
+/// What stands on the topics of a heater that are retained.
+pub const OF_DEVICE: [&str; 9] =
+    ["availability", "status", "info", "energy", "reservations", "tou", "recirculation", "diagnostics", "firmware"];
+
+/// Builds and reads the topics below one base.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    base: String,
+}
+
+/// What a message on the local broker asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// `<base>/bridge/request/<name>`.
+    Bridge(&'a str),
+    /// `<base>/<device>/get/<name>`.
+    Get(Mac, &'a str),
+    /// `<base>/<device>/set/<name>`.
+    Set(Mac, &'a str),
+}
+
+impl Topics {
+    /// Puts every topic below `base` (`broker.base_topic`).
+    pub fn new(base: impl Into<String>) -> Self {
+        Self { base: base.into() }
+    }
+
+    /// `online` or `offline`: whether the bridge runs.
+    pub fn state(&self) -> String {
+        self.bridge("state")
+    }
+
+    /// The state of the connection to the cloud.
+    pub fn connection(&self) -> String {
+        self.bridge("connection")
+    }
+
+    /// Version, devices and effective configuration.
+    pub fn info(&self) -> String {
+        self.bridge("info")
+    }
+
+    /// What happens to the connection, not retained.
+    pub fn event(&self) -> String {
+        self.bridge("event")
+    }
+
+    /// The answer to `request/<name>`, not retained.
+    pub fn response(&self, name: &str) -> String {
+        self.bridge(&format!("response/{name}"))
+    }
+
+    /// `online` or `offline`: whether the heater was heard of lately.
+    pub fn availability(&self, heater: &Mac) -> String {
+        self.device(heater, "availability")
+    }
+
+    /// A decoded answer of a heater: `status`, `info`, `energy`, ….
+    pub fn device(&self, heater: &Mac, name: &str) -> String {
+        format!("{}/{heater}/{name}", self.base)
+    }
+
+    /// What every topic begins with (`broker.base_topic`).
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The filters that the bridge subscribes to on the local broker.
+    pub fn filters(&self) -> Vec<String> {
+        vec![self.bridge("request/+"), format!("{}/+/get/+", self.base), format!("{}/+/set/+", self.base)]
+    }
+
+    /// Reads a topic; `None` when it is not one of ours.
+    pub fn parse<'a>(&self, topic: &'a str) -> Option<Request<'a>> {
+        let rest = topic.strip_prefix(self.base.as_str())?.strip_prefix('/')?;
+        let (first, rest) = rest.split_once('/')?;
+        let (verb, name) = rest.split_once('/')?;
+        match (first, verb) {
+            ("bridge", "request") => Some(Request::Bridge(name)),
+            (mac, "get") => Some(Request::Get(mac.parse().ok()?, name)),
+            (mac, "set") => Some(Request::Set(mac.parse().ok()?, name)),
+            _ => None,
+        }
+    }
+
+    /// A topic of the bridge itself: `state`, `connection`, `request/<name>`, ….
+    pub fn bridge(&self, name: &str) -> String {
+        format!("{}/bridge/{name}", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_from_their_topics() {
+        let topics = Topics::new("home/navien");
+        let mac: Mac = "04786332fca0".parse().expect("a MAC");
+        assert_eq!(topics.parse("home/navien/bridge/request/refresh"), Some(Request::Bridge("refresh")));
+        assert_eq!(topics.parse("home/navien/04786332fca0/get/status"), Some(Request::Get(mac.clone(), "status")));
+        assert_eq!(topics.parse("home/navien/04786332fca0/set/power"), Some(Request::Set(mac, "power")));
+        for foreign in ["home/navien", "home/navien/bridge/state", "home/navien/x/get/status", "other/bridge/request/x"]
+        {
+            assert_eq!(topics.parse(foreign), None, "{foreign}");
+        }
+    }
+}

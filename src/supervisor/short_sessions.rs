@@ -1,0 +1,83 @@
+//! Sessions that end soon after they were up: no accident when there are several in a row.
+
+use std::time::{Duration, Instant};
+
+use super::types::{Decision, Failure, Reason};
+
+/// A session that has lived so long is no short one, and sets the counters back (contract, section 3).
+pub const SETTLED: Duration = Duration::from_secs(60);
+/// So many short sessions in a row are no accident.
+const TOO_MANY: u32 = 3;
+/// A session that the cloud closed is short up to this age: another instance like us that waits before it takes the
+/// client id back waits no longer by default.
+const EVICTED: Duration = Duration::from_secs(400);
+
+/// Counts short sessions in a row.
+#[derive(Debug, Clone)]
+pub struct ShortSessions {
+    count: u32,
+    /// Whether the cloud closed each of them.
+    all_closed: bool,
+    up_since: Option<Instant>,
+}
+
+/// What short sessions in a row mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// How many there were.
+    pub times: u32,
+    /// How many more than make a verdict, and this one: 1 at first.
+    pub nth: u32,
+    /// Whether the cloud closed each of them, as it does for another instance with our client id.
+    pub taken_over: bool,
+    /// Why, for people.
+    pub reason: Reason,
+}
+
+impl Default for ShortSessions {
+    fn default() -> Self {
+        Self { count: 0, all_closed: true, up_since: None }
+    }
+}
+
+impl ShortSessions {
+    /// A session is up.
+    pub fn up(&mut self, now: Instant) {
+        self.up_since = Some(now);
+    }
+
+    /// We closed the session ourselves: it does not count.
+    pub fn closed_on_purpose(&mut self) {
+        self.up_since = None;
+    }
+
+    /// Forgets the short sessions.
+    pub fn reset(&mut self) {
+        self.count = 0;
+    }
+
+    /// A session has ended; returns a verdict when it is a short one too many.
+    pub fn over(&mut self, failure: &Failure, now: Instant) -> Option<Verdict> {
+        let lived = now.saturating_duration_since(self.up_since.take()?);
+        let closed = failure.decision == Decision::ClosedByCloud;
+        if lived >= if closed { EVICTED } else { SETTLED } {
+            self.count = 0;
+            return None;
+        }
+        self.all_closed = closed && (self.all_closed || self.count == 0);
+        self.count = self.count.saturating_add(1);
+        let times = self.count;
+        let reason = match self.all_closed {
+            true => Reason::new("taken-over", "another instance uses this client id"),
+            false => Reason::new(
+                "unstable",
+                format!(
+                    "{times} sessions in a row ended soon after they were up, the last one with {}",
+                    failure.reason
+                ),
+            ),
+        };
+        let verdict = Verdict { times, nth: (times + 1).saturating_sub(TOO_MANY), taken_over: self.all_closed, reason };
+        (times >= TOO_MANY).then_some(verdict)
+    }
+}

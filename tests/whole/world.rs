@@ -1,0 +1,494 @@
+//! A house in simulated time: simulated heaters, a cloud in between that comes and goes, and everything of the daemon
+//! that decides something.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use navien2mqtt::bridge::{self, Bridge, Verdict};
+use navien2mqtt::heater;
+use navien2mqtt::heater::polling::Intervals;
+use navien2mqtt::model::{Message, Moment};
+use navien2mqtt::navilink::devices::DeviceList;
+use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
+use navien2mqtt::outputs::home_assistant::HomeAssistant;
+use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::simulator::heater::{Heater, HeaterFault};
+use navien2mqtt::supervisor::*;
+use navien2mqtt::units::UnitsChoice;
+use serde_json::{Value, json};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const QUICK: Duration = Duration::from_millis(20);
+const STALE_AFTER: Duration = Duration::from_secs(900);
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// The simulated heaters live on in steps of this.
+const TICK: Duration = Duration::from_secs(300);
+
+/// What the account's device list says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum List {
+    Whole,
+    Without,
+    Nothing,
+    Unreadable,
+}
+
+enum Coming {
+    Input(Input),
+    FromHeater(Generation, Message),
+    List,
+    Tou(usize),
+    Tick,
+}
+
+pub struct World {
+    supervisor: Supervisor,
+    bridge: Bridge,
+    house: Vec<Heater>,
+    pub cloud_is_up: bool,
+    pub list: List,
+    link: Option<Generation>,
+    now: Instant,
+    begin: Instant,
+    coming: BTreeMap<(Instant, u64), Coming>,
+    sequence: u64,
+    /// What the local broker keeps.
+    broker: BTreeMap<String, String>,
+    /// When each heater was heard last.
+    heard: Vec<Option<Instant>>,
+    /// The commands that were sent, and how each has ended.
+    commands: u64,
+    ended: BTreeMap<u64, String>,
+    leaving: bool,
+}
+
+fn supervisor_settings() -> Settings {
+    let backoff = |initial, max| Backoff {
+        initial: Duration::from_secs(initial),
+        max: Duration::from_secs(max),
+        multiplier: 2.0,
+        jitter: 0.2,
+    };
+    Settings {
+        reconnect: Line { enabled: true, max_attempts: Some(10), backoff: backoff(1, 120) },
+        recovery: Line { enabled: true, max_attempts: Some(10), backoff: backoff(60, 300) },
+        strategy: Strategy::ExponentialBackoff,
+        refresh_tokens_every: 3,
+        on_failure: OnFailure::Exit,
+        connect_timeout: Duration::from_secs(20),
+        operation_timeout: Duration::from_secs(30),
+        probe_interval: Some(Duration::from_secs(5)),
+    }
+}
+
+fn bridge_settings() -> bridge::Settings {
+    bridge::Settings {
+        topics: Topics::new("navien2mqtt"),
+        heater: heater::Settings {
+            units: UnitsChoice::Device,
+            intervals: Intervals {
+                status: 5 * MINUTE,
+                information: 60 * MINUTE,
+                energy: 360 * MINUTE,
+                schedules: 360 * MINUTE,
+            },
+            stale_after: STALE_AFTER,
+            commands: heater::commands::Settings {
+                max_queued: 100,
+                max_age: MAX_AGE,
+                allow_firmware_commit: false,
+                answer_within: Duration::from_secs(30),
+            },
+        },
+        names: BTreeMap::new(),
+        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+    }
+}
+
+fn identity() -> Identity {
+    Identity { client: ClientId::new("navien2mqtt-test"), session: SessionId::from_random([7; 16]) }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let begin = Instant::now();
+        let mut world = Self {
+            supervisor: Supervisor::new(supervisor_settings(), Carried::default(), seed, begin),
+            bridge: Bridge::new(bridge_settings(), identity(), &[], json!({ "version": "0" })),
+            house: (0..2).map(|index| Heater::new(index, seed)).collect(),
+            cloud_is_up: true,
+            list: List::Whole,
+            link: None,
+            now: begin,
+            begin,
+            coming: BTreeMap::new(),
+            sequence: 0,
+            broker: BTreeMap::new(),
+            heard: vec![None; 2],
+            commands: 0,
+            ended: BTreeMap::new(),
+            leaving: false,
+        };
+        world.later(TICK, Coming::Tick);
+        world.bridge.replay().into_iter().for_each(|message| world.keep(message));
+        world.input(Input::Start);
+        world
+    }
+
+    fn moment(&self) -> Moment {
+        let wall = UNIX_EPOCH + Duration::from_secs(1_800_000_000) + (self.now - self.begin);
+        Moment { now: self.now, wall }
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.moment().wall
+    }
+
+    pub fn state(&self) -> State {
+        self.supervisor.view().state
+    }
+
+    /// How many heaters the bridge has.
+    pub fn heaters(&self) -> usize {
+        self.bridge.heaters().count()
+    }
+
+    /// How the commands have ended, in their order.
+    pub fn outcomes(&self) -> Vec<&str> {
+        self.ended.values().map(String::as_str).collect()
+    }
+
+    fn later(&mut self, delay: Duration, coming: Coming) {
+        self.sequence += 1;
+        self.coming.insert((self.now + delay, self.sequence), coming);
+    }
+
+    fn input(&mut self, input: Input) {
+        self.supervisor.handle_input(input, self.now);
+        self.carry_out();
+    }
+
+    /// The connection breaks.
+    pub fn reset(&mut self) {
+        if let Some(g) = self.link.take() {
+            self.bridge.session_ended(self.moment());
+            self.input(Input::LinkDown(g, Failure::transient("connection-lost", "reset")));
+        }
+    }
+
+    pub fn silence(&mut self, index: usize, silent: bool) {
+        self.house[index].set_fault(if silent { HeaterFault::Silent } else { HeaterFault::Online });
+    }
+
+    /// A message on the local broker.
+    pub fn asks(&mut self, topic: &str, payload: &str) {
+        self.bridge.local_message(&format!("navien2mqtt/{topic}"), payload.as_bytes(), false, self.moment());
+        self.carry_out();
+    }
+
+    /// A command for a heater, with an id of its own.
+    pub fn sets(&mut self, index: usize, name: &str, value: &str) {
+        let mac = self.house[index].mac().to_owned();
+        let known = self.bridge.heaters().any(|device| device.mac.as_str() == mac);
+        let id = self.commands;
+        self.commands += 1;
+        self.asks(&format!("{mac}/set/{name}"), &format!(r#"{{"id":{id},"value":{value}}}"#));
+        assert!(known || self.ended.contains_key(&id), "a heater that is not there refuses at once");
+    }
+
+    /// The process ends and is started again.
+    pub fn restart(&mut self, seed: u64) {
+        for message in self.bridge.farewell(self.moment()) {
+            self.keep(message);
+        }
+        let known: Vec<_> = self.bridge.heaters().cloned().collect();
+        let memories = self.bridge.memories();
+        let memories = serde_json::from_str(&serde_json::to_string(&memories).unwrap()).unwrap();
+        self.supervisor = Supervisor::new(supervisor_settings(), self.supervisor.carried(), seed, self.now);
+        self.bridge = Bridge::new(bridge_settings(), identity(), &known, json!({ "version": "0" }));
+        self.bridge.restore(memories);
+        while self.bridge.poll_effect().is_some() {}
+        self.link = None;
+        self.leaving = false;
+        self.heard.fill(None);
+        self.coming.retain(|_, coming| matches!(coming, Coming::Tick));
+        self.bridge.replay().into_iter().for_each(|message| self.keep(message));
+        self.input(Input::Start);
+    }
+
+    /// Everything becomes good, and has time to show it.
+    pub fn heal(&mut self) {
+        self.cloud_is_up = true;
+        self.list = List::Whole;
+        for index in 0..self.house.len() {
+            self.silence(index, false);
+        }
+        self.run_for(Duration::from_secs(2 * 3600 + 600));
+    }
+
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let due = self.supervisor.poll_timeout(self.now).at;
+            let due = self.bridge.due().map_or(due, |other| due.min(other));
+            let next = self.coming.keys().next().map(|(at, _)| *at);
+            let at = next.map_or(due, |next| next.min(due)).max(self.now);
+            if at > end {
+                self.now = end;
+                self.assert_invariants();
+                return;
+            }
+            self.now = at;
+            match self.coming.first_entry().filter(|entry| entry.key().0 <= at).map(|entry| entry.remove()) {
+                Some(coming) => self.comes(coming),
+                None => {
+                    self.supervisor.handle_timeout(self.now);
+                    self.bridge.handle_timeout(self.moment());
+                    self.carry_out();
+                }
+            }
+        }
+    }
+
+    fn comes(&mut self, coming: Coming) {
+        match coming {
+            Coming::Input(Input::LinkUp(g)) if self.link != Some(g) => {}
+            Coming::Input(input) => self.input(input),
+            Coming::FromHeater(g, message) if self.link == Some(g) => {
+                let verdict = self.bridge.cloud_message(&message.topic, &message.payload, false, self.moment());
+                if verdict == Verdict::Answered
+                    && let Some(index) = self.house.iter().position(|heater| names(&message, heater))
+                {
+                    self.heard[index] = Some(self.now);
+                }
+                self.input(match verdict {
+                    Verdict::Answered => Input::Answered(g),
+                    Verdict::Heard => Input::Heard(g),
+                });
+            }
+            Coming::FromHeater(..) => {}
+            Coming::List => {
+                self.bridge.set_heaters(&self.device_list(), self.moment());
+                self.carry_out();
+            }
+            Coming::Tou(index) => {
+                let (mac, tou) = (self.house[index].mac().parse().unwrap(), self.house[index].tou());
+                self.bridge.tou_fetched(&mac, &tou, self.moment());
+                self.carry_out();
+            }
+            Coming::Tick => {
+                let wall = self.wall();
+                let said: Vec<_> = self.house.iter_mut().flat_map(|heater| heater.advance(TICK, wall)).collect();
+                for publish in said {
+                    self.say(publish.topic, publish.payload);
+                }
+                self.later(TICK, Coming::Tick);
+            }
+        }
+    }
+
+    fn say(&mut self, topic: String, payload: Vec<u8>) {
+        if let Some(g) = self.link.filter(|_| self.cloud_is_up) {
+            let message = Message { topic, payload: payload.into(), retained: false };
+            self.later(QUICK, Coming::FromHeater(g, message));
+        }
+    }
+
+    fn device_list(&self) -> DeviceList {
+        let mut entries: Vec<Value> = self.house.iter().map(Heater::device_list_entry).collect();
+        match self.list {
+            List::Whole => {}
+            List::Without => drop(entries.remove(0)),
+            List::Nothing => entries.clear(),
+            List::Unreadable => entries = vec![Value::Null, json!({ "location": {} })],
+        }
+        let mut list = DeviceList::default();
+        list.take_page(&entries.into());
+        list
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            if let Some(effect) = self.supervisor.poll_effect() {
+                self.obey_supervisor(effect);
+            } else if let Some(effect) = self.bridge.poll_effect() {
+                self.obey_bridge(effect);
+            } else {
+                break;
+            }
+        }
+        if std::mem::take(&mut self.leaving) {
+            self.restart(self.sequence);
+        }
+    }
+
+    fn obey_supervisor(&mut self, effect: Effect) {
+        let unreachable = || Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
+        let up = self.cloud_is_up;
+        match effect {
+            Effect::EnsureCredentials(g, _) | Effect::SignIn(g) => self.later(
+                QUICK,
+                Coming::Input(match up {
+                    true => Input::CredentialsReady(g, Duration::from_secs(3300)),
+                    false => Input::StepFailed(g, unreachable()),
+                }),
+            ),
+            Effect::ListHeaters(g) => {
+                let input = if up {
+                    let list = self.device_list();
+                    self.bridge.set_heaters(&list, self.moment());
+                    let known = self.bridge.heaters().next().map(|_| ());
+                    Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
+                } else {
+                    Input::StepFailed(g, unreachable())
+                };
+                self.later(QUICK, Coming::Input(input));
+            }
+            Effect::Dial(g) => {
+                assert_eq!(self.link, None, "the old session is gone before the next is built");
+                if up {
+                    self.bridge.cloud_filters();
+                    self.link = Some(g);
+                    self.later(QUICK, Coming::Input(Input::LinkUp(g)));
+                } else {
+                    self.later(QUICK, Coming::Input(Input::LinkDown(g, unreachable())));
+                }
+            }
+            Effect::BeginSession(_) => {
+                self.bridge.session_begun(self.moment());
+                self.bridge.handle_timeout(self.moment());
+            }
+            Effect::StartPeriodicRequests => self.bridge.start_periodic(),
+            Effect::StopPeriodicRequests => self.bridge.stop_periodic(),
+            Effect::ForgetSession => self.bridge.session_ended(self.moment()),
+            Effect::CloseLink(_) => {
+                self.link = None;
+                self.bridge.session_ended(self.moment());
+            }
+            Effect::Probe(probe) => self.later(QUICK, Coming::Input(Input::Probed(probe, up))),
+            Effect::ViewChanged if self.state() == State::Failed => self.bridge.give_up(self.moment()),
+            Effect::Announce(_) | Effect::ViewChanged => {}
+            Effect::Exit(_) => self.leaving = true,
+        }
+    }
+
+    fn obey_bridge(&mut self, effect: bridge::Effect) {
+        match effect {
+            bridge::Effect::Publish(message) => self.keep(message),
+            bridge::Effect::Request { message, answered } => {
+                if answered {
+                    let g = self.supervisor.generation();
+                    self.supervisor.handle_input(Input::RequestSent(g), self.now);
+                }
+                if !(self.link.is_some() && self.cloud_is_up) {
+                    return;
+                }
+                let wall = self.wall();
+                let said: Vec<_> = self
+                    .house
+                    .iter_mut()
+                    .flat_map(|heater| heater.handle(&message.topic, &message.payload, wall))
+                    .collect();
+                for publish in said {
+                    self.say(publish.topic, publish.payload);
+                }
+            }
+            bridge::Effect::FetchTou { mac, .. } if self.cloud_is_up => {
+                let index = self.house.iter().position(|heater| heater.mac() == mac.as_str()).unwrap();
+                self.later(QUICK, Coming::Tou(index));
+            }
+            bridge::Effect::ListHeaters if self.cloud_is_up => self.later(QUICK, Coming::List),
+            bridge::Effect::RenewSession => {
+                let reason = Reason::new("new-heater", "");
+                self.supervisor.handle_input(Input::RenewSession(reason), self.now);
+            }
+            bridge::Effect::Administer { .. } => {
+                let reason = Reason::new("requested", "");
+                self.supervisor.handle_input(Input::ReconnectRequested(reason), self.now);
+            }
+            bridge::Effect::FetchTou { .. }
+            | bridge::Effect::ListHeaters
+            | bridge::Effect::Command { .. }
+            | bridge::Effect::Keep
+            | bridge::Effect::Warn { .. } => {}
+        }
+    }
+
+    fn keep(&mut self, message: Message) {
+        let text = String::from_utf8(message.payload.to_vec()).unwrap();
+        if !message.retained {
+            if message.topic.ends_with("/result") {
+                self.count_result(&serde_json::from_str(&text).unwrap());
+            }
+        } else if text.is_empty() {
+            self.broker.remove(&message.topic);
+        } else {
+            self.broker.insert(message.topic, text);
+        }
+    }
+
+    fn count_result(&mut self, result: &Value) {
+        let (id, status) = (result["id"].as_u64().unwrap(), result["status"].as_str().unwrap());
+        if matches!(status, "queued" | "sent") {
+            assert!(!self.ended.contains_key(&id), "{result} comes after the end");
+            return;
+        }
+        let earlier = self.ended.insert(id, status.to_owned());
+        assert_eq!(earlier, None, "{result} is a second end");
+    }
+
+    fn assert_invariants(&self) {
+        let mirror: BTreeMap<String, String> = self
+            .bridge
+            .replay()
+            .into_iter()
+            .filter(|message| !message.payload.is_empty() && message.topic != "navien2mqtt/bridge/state")
+            .map(|message| (message.topic, String::from_utf8(message.payload.to_vec()).unwrap()))
+            .collect();
+        let held = &self.broker;
+        for (topic, payload) in &mirror {
+            assert_eq!(held.get(topic), Some(payload), "{topic} is what a replay would give");
+        }
+        for (heater, heard) in self.house.iter().zip(&self.heard) {
+            let available = held.get(&format!("navien2mqtt/{}/availability", heater.mac())).map(String::as_str);
+            let fresh = heard.is_some_and(|at| self.now <= at + STALE_AFTER);
+            assert!(available != Some("online") || fresh, "{} is shown as live, but was not heard of", heater.mac());
+        }
+        let known: BTreeSet<&str> = self.bridge.heaters().map(|device| device.mac.as_str()).collect();
+        for topic in held.keys().filter(|topic| topic.starts_with("navien2mqtt/04")) {
+            let mac = topic.split('/').nth(1).unwrap();
+            assert!(known.contains(mac), "{topic} is of no heater");
+        }
+    }
+
+    /// Everything is shown as it is, and every command has ended.
+    pub fn assert_all_is_well(&mut self) {
+        self.run_for(MAX_AGE + 2 * MINUTE);
+        assert_eq!(self.ended.len() as u64, self.commands, "every command ends");
+        assert_eq!(self.heaters(), 2);
+        self.asks("bridge/request/refresh", "");
+        self.run_for(Duration::from_secs(2));
+        for index in 0..self.house.len() {
+            let mac = self.house[index].mac().to_owned();
+            let shown = |rest: &str| self.broker.get(&format!("navien2mqtt/{mac}/{rest}")).cloned().unwrap_or_default();
+            assert_eq!(shown("availability"), "online");
+            assert!(self.broker.contains_key(&format!("homeassistant/device/navien2mqtt_{mac}/config")));
+            let wall = self.wall();
+            let truth: Value = serde_json::from_slice(&self.house[index].push_status(wall).payload).unwrap();
+            let status: Value = serde_json::from_str(&shown("status")).unwrap();
+            let raw = &truth["response"]["status"];
+            let celsius = raw["dhwTemperatureSetting"].as_f64().unwrap() / 2.0;
+            let setting = if status["units"] == "metric" { celsius } else { celsius * 9.0 / 5.0 + 32.0 };
+            assert!((status["dhw_temperature_setting"].as_f64().unwrap() - setting).abs() < 0.01, "{status}");
+            let modes = [(1, "heat_pump"), (2, "electric"), (3, "energy_saver"), (4, "high_demand"), (6, "power_off")];
+            let mode = modes.iter().find(|(code, _)| raw["dhwOperationSetting"] == *code).map(|(_, name)| *name);
+            assert_eq!(status["dhw_operation_setting"].as_str(), mode);
+        }
+    }
+}
+
+fn names(message: &Message, heater: &Heater) -> bool {
+    let named = serde_json::from_slice::<Value>(&message.payload).ok();
+    let named = named.as_ref().and_then(|answer| answer["response"]["macAddress"].as_str());
+    named == Some(heater.mac())
+}
