@@ -83,16 +83,6 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
     payload
 }
 
-fn log_again(event: &Event, state: &str) {
-    match event {
-        Event::ReconnectionFailed { attempts } => {
-            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
-        }
-        Event::Failed(reason) => info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}"),
-        _ => {}
-    }
-}
-
 /// Writes an event to the log, with the fields and the words that the contract, section 7, names; one that is `known`
 /// from earlier in the outage at a lower level.
 pub fn log(event: &Event, state: State, known: bool) {
@@ -142,6 +132,16 @@ pub fn log(event: &Event, state: State, known: bool) {
             warn!(state, attempt = times, "{times} sessions in a row ended soon after they were up: waiting longer");
         }
         Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
+    }
+}
+
+fn log_again(event: &Event, state: &str) {
+    match event {
+        Event::ReconnectionFailed { attempts } => {
+            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
+        }
+        Event::Failed(reason) => info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}"),
+        _ => {}
     }
 }
 
