@@ -5,7 +5,6 @@
 //! early changes nothing. Nobody else retries anything.
 
 mod backoff;
-mod budget;
 mod machine;
 mod random;
 mod reachability;
@@ -16,7 +15,6 @@ mod types;
 mod view;
 
 pub use backoff::Backoff;
-pub use budget::SignInBudget;
 pub use machine::Supervisor;
 pub use random::Random;
 pub use redial::Redial;
