@@ -50,6 +50,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Returns whether it has more than other values of the same counters that `earlier` does not have.
+    pub fn adds_to(&self, earlier: &Self) -> bool {
+        self.meters.adds_to(&earlier.meters) || (&self.feature, self.missing) != (&earlier.feature, earlier.missing)
+    }
+
     /// Returns whether it differs from `earlier` by more than times.
     pub fn differs(&self, earlier: &Self) -> bool {
         self.meters.differs(&earlier.meters) || (&self.feature, self.missing) != (&earlier.feature, earlier.missing)

@@ -20,7 +20,7 @@ pub struct Keeping {
 
 /// What has changed is kept so soon.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
-/// But no more often than this, for the sake of flash memory.
+/// But counters that have only grown no more often than this, for the sake of flash memory.
 const KEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 impl Keeping {
@@ -49,14 +49,20 @@ impl Home {
 
     /// Lets everything be kept soon, if something has changed.
     pub(super) fn plan_keeping(&mut self, now: Instant) {
-        if self.keeping.due.is_some() {
+        let soon = now + KEEP_AFTER;
+        if self.keeping.due.is_some_and(|due| due <= soon) {
             return;
         }
         let (memories, kept) = (self.memories(), &self.keeping.kept);
-        let same = |(mac, memory): (&Mac, &Memory)| kept.get(mac).is_some_and(|kept| !memory.differs(kept));
-        if memories.len() != kept.len() || !memories.iter().all(same) {
+        let every = |has: fn(&Memory, &Memory) -> bool| {
+            memories.len() == kept.len()
+                && memories.iter().all(|(mac, memory)| kept.get(mac).is_some_and(|kept| !has(memory, kept)))
+        };
+        if !every(Memory::adds_to) {
+            self.keeping.due = Some(soon);
+        } else if self.keeping.due.is_none() && !every(Memory::differs) {
             let allowed = self.keeping.kept_at.map_or(now, |at| at + KEEP_INTERVAL);
-            self.keeping.due = Some(allowed.max(now + KEEP_AFTER));
+            self.keeping.due = Some(allowed.max(soon));
         }
     }
 

@@ -55,3 +55,19 @@ fn the_meters_of_a_status_are_guarded_too() {
         assert_eq!(shown_now.as_f64(), shown.as_f64(), "{told}");
     }
 }
+
+#[test]
+fn a_new_counter_is_kept_at_once_and_growth_now_and_then() {
+    let mut world = World::new(&[heater(1)]);
+    world.lists(&[heater(1)]);
+    world.begin_session();
+    let kept = |world: &mut World, wh: u64, minutes: u32| {
+        world.rest.clear();
+        total(world, &json!({ "hpUsage": wh, "heUsage": 0 }));
+        world.pass(minutes * MINUTE);
+        world.rest.contains(&Effect::Keep)
+    };
+    assert!(kept(&mut world, 1_266_585, 1), "a crash would forget that there was a counter");
+    assert!(!kept(&mut world, 1_266_600, 1));
+    assert!(kept(&mut world, 1_266_700, 10));
+}
