@@ -4,7 +4,8 @@
 //!
 //! 1. [`config`] reads the configuration file and names every mistake in it.
 //! 2. [`io`] touches the world: connections, TLS, paho, REST, files, the journal, systemd, the clock.
-//! 3. [`supervisor`] decides, without a clock or a socket, when to sign in, dial, wait, recover or give up.
+//! 3. [`supervisor`] decides, without a clock or a socket, when to sign in, dial, wait, recover or give up;
+//!    [`tokens`] which call renews what, and when the password may be shown.
 //! 4. [`navilink`] speaks the cloud's protocol: topics, requests, and the decoding of everything a heater says.
 //! 5. [`heater`] is one heater: what is known of it, what it is asked for, and its commands.
 //! 6. [`home`] is the account: which heaters there are, and whose message it is.
@@ -29,4 +30,5 @@ pub mod outputs;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;
+pub mod tokens;
 pub mod units;

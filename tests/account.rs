@@ -12,9 +12,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use navien2mqtt::io::rest::{EnsureError, Renewal, RestError, SignInError};
+use navien2mqtt::io::rest::{EnsureError, RestError, SignInError};
 use navien2mqtt::navilink::account::{ApiError, AwsCredentials};
 use navien2mqtt::simulator::{Fault, Options, RestAnswer};
+use navien2mqtt::tokens::Renewal;
 use secrecy::ExposeSecret;
 
 use self::cloud::{Cloud, EMAIL, LIST, OLD, PASSWORD, REFRESH, SECURED, SESSION, SIGN_IN};

@@ -9,6 +9,7 @@ const OUTSIDE: &[&str] = &["tokio", "paho_mqtt", "reqwest", "sd_notify", "rustls
 /// What each pure module may name of this crate.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("supervisor", &["supervisor"]),
+    ("tokens", &["tokens", "supervisor", "navilink", "model"]),
     ("foreign_text", &["foreign_text"]),
     ("model", &["model", "foreign_text"]),
     ("units", &["units"]),
@@ -18,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
     ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
     ("config", &["config", "model", "units", "foreign_text"]),
-    ("io", &["io", "navilink", "supervisor", "config", "model", "units", "foreign_text"]),
+    ("io", &["io", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {

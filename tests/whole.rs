@@ -2,11 +2,14 @@
 #![cfg(feature = "simulator")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "whole/account.rs"]
+mod account;
 #[path = "whole/world.rs"]
 mod world;
 
 use std::time::Duration;
 
+use account::Api;
 use navien2mqtt::supervisor::{Random, State};
 use world::{List, World};
 
@@ -29,7 +32,7 @@ const SETS: [(&str, &str); 8] = [
 /// Lets something happen.
 fn happen(world: &mut World, random: &mut Random) {
     let pick = |random: &mut Random, most: u64| random.next_u64() % most;
-    match pick(random, 14) {
+    match pick(random, 16) {
         0 => world.cloud_is_up = false,
         1 | 2 => world.cloud_is_up = true,
         3 => world.reset(),
@@ -42,6 +45,9 @@ fn happen(world: &mut World, random: &mut Random) {
         7 => world.restart(random.next_u64()),
         8 => world.asks("bridge/request/refresh", ""),
         9 => world.asks("bridge/request/reconnect", ""),
+        10 | 11 => {
+            world.api([Api::Good, Api::RefusesRenewals, Api::Trouble][usize::try_from(pick(random, 3)).unwrap()])
+        }
         _ => {
             let (name, value) = SETS[usize::try_from(pick(random, 8)).unwrap()];
             world.sets(usize::try_from(pick(random, 2)).unwrap(), name, value);

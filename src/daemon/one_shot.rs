@@ -10,7 +10,7 @@ use super::{StartError, classify, settings};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::mqtt::{Dial, LinkError};
-use crate::io::rest::{Account, EnsureError, Renewal, RestClient, RestError, SignInError};
+use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
 use crate::io::sign_ins::TooSoon;
 use crate::io::state::StateDirectory;
 use crate::io::{clock, tls};
@@ -19,6 +19,7 @@ use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::{PresignError, presign};
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::supervisor::Decision;
+use crate::tokens::Renewal;
 
 /// Why a command that goes to the cloud failed.
 #[derive(Debug, thiserror::Error)]

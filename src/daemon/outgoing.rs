@@ -9,12 +9,12 @@ use super::{Daemon, LAST_WORD, PROBE_LIMIT, Step, report, settings};
 use crate::bridge;
 use crate::heater::polling::PERIODIC_TASKS;
 use crate::io::alert::Alert;
-use crate::io::rest::{EnsureError, Renewal};
+use crate::io::rest::EnsureError;
 use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, network, notify, task};
 use crate::navilink::devices::Device;
 use crate::navilink::presign::presign;
-use crate::supervisor::{self, Effect, Ending, Event, Generation, Input, Reason, State};
+use crate::supervisor::{Effect, Ending, Event, Generation, Input, Reason, State};
 
 impl Daemon {
     /// Carries out what supervisor and bridge decided, until neither has anything left.
@@ -33,7 +33,7 @@ impl Daemon {
     fn obey_supervisor(&mut self, effect: Effect) {
         match effect {
             Effect::EnsureCredentials(g, renewal) => {
-                let (account, renewal) = (Arc::clone(&self.account), renewal_of(renewal));
+                let account = Arc::clone(&self.account);
                 self.start(async move {
                     let outcome = account.ensure(renewal).await;
                     let life = account.renew_in().await;
@@ -196,13 +196,5 @@ impl Daemon {
         }
         self.bridge.set_connection(&report::connection(&view, moment));
         self.keep_outage();
-    }
-}
-
-fn renewal_of(renewal: supervisor::Renewal) -> Renewal {
-    match renewal {
-        supervisor::Renewal::IfExpiring => Renewal::IfExpiring,
-        supervisor::Renewal::Refused => Renewal::Refused,
-        supervisor::Renewal::All => Renewal::All,
     }
 }

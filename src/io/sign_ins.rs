@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::clock;
 use super::state::StateDirectory;
-use crate::supervisor::SignInBudget;
+use crate::tokens::SignInBudget;
 
 /// A process that cannot keep count for others waits so long before its first sign-in: a supervisor that starts it
 /// again and again must not make it ask the cloud again and again.

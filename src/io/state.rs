@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::navilink::devices::{Device, DeviceList, write_heaters};
-use crate::supervisor::SignInBudget;
+use crate::tokens::SignInBudget;
 
 const TOKENS: &str = "tokens.json";
 const SIGN_INS: &str = "sign-ins.json";

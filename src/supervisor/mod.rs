@@ -6,7 +6,6 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod backoff;
-mod budget;
 mod credentials;
 mod machine;
 mod outages;
@@ -22,7 +21,6 @@ mod types;
 mod view;
 
 pub use backoff::Backoff;
-pub use budget::SignInBudget;
 pub use machine::Supervisor;
 pub use policy::{Line, OnFailure, Policy, Strategy};
 pub use random::Random;

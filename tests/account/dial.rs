@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use navien2mqtt::foreign_text::Secrets;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent};
-use navien2mqtt::io::rest::Renewal;
 use navien2mqtt::io::tls;
 use navien2mqtt::io::wire::{Target, Transport, WireError};
 use navien2mqtt::navilink::account::AwsCredentials;
 use navien2mqtt::navilink::presign::presign;
 use navien2mqtt::simulator::{Fault, Options, Simulator};
+use navien2mqtt::tokens::Renewal;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::time::timeout;

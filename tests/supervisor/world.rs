@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use navien2mqtt::supervisor::*;
+use navien2mqtt::tokens::SignInBudget;
 
 const QUICK: Duration = Duration::from_millis(10);
 /// Tokens and AWS credentials live for an hour, and are renewed five minutes before.

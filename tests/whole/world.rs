@@ -17,6 +17,8 @@ use navien2mqtt::supervisor::*;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};
 
+use crate::account::{Account, Api};
+
 const MINUTE: Duration = Duration::from_secs(60);
 const QUICK: Duration = Duration::from_millis(20);
 const STALE_AFTER: Duration = Duration::from_secs(900);
@@ -44,6 +46,7 @@ enum Coming {
 pub struct World {
     supervisor: Supervisor,
     bridge: Bridge,
+    account: Account,
     house: Vec<Heater>,
     pub cloud_is_up: bool,
     pub list: List,
@@ -115,6 +118,7 @@ impl World {
         let mut world = Self {
             supervisor: Supervisor::new(supervisor_settings(), Carried::default(), seed, begin),
             bridge: Bridge::new(bridge_settings(), identity(), &[], json!({ "version": "0" })),
+            account: Account::new(),
             house: (0..2).map(|index| Heater::new(index, seed)).collect(),
             cloud_is_up: true,
             list: List::Whole,
@@ -176,6 +180,11 @@ impl World {
         }
     }
 
+    /// The REST API answers so from now on.
+    pub fn api(&mut self, api: Api) {
+        self.account.api = api;
+    }
+
     pub fn silence(&mut self, index: usize, silent: bool) {
         self.house[index].set_fault(if silent { HeaterFault::Silent } else { HeaterFault::Online });
     }
@@ -220,6 +229,7 @@ impl World {
     pub fn heal(&mut self) {
         self.cloud_is_up = true;
         self.list = List::Whole;
+        self.api(Api::Good);
         for index in 0..self.house.len() {
             self.silence(index, false);
         }
@@ -326,13 +336,14 @@ impl World {
         let unreachable = || Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
         let up = self.cloud_is_up;
         match effect {
-            Effect::EnsureCredentials(g, _) | Effect::SignIn(g) => self.later(
-                QUICK,
-                Coming::Input(match up {
-                    true => Input::CredentialsReady(g, Duration::from_secs(3300)),
-                    false => Input::StepFailed(g, unreachable()),
-                }),
-            ),
+            Effect::EnsureCredentials(g, renewal) => {
+                let input = self.account.ensure(g, renewal, up, self.moment());
+                self.later(QUICK, Coming::Input(input));
+            }
+            Effect::SignIn(g) => {
+                let input = self.account.sign_in(g, up, self.now - self.begin, self.moment());
+                self.later(QUICK, Coming::Input(input));
+            }
             Effect::ListHeaters(g) => {
                 let input = if up {
                     let list = self.device_list();

@@ -6,8 +6,9 @@ mod client;
 use std::time::Duration;
 
 use crate::navilink::account::ApiError;
+use crate::tokens::CallFailure;
 
-pub use account::{Account, EnsureError, Renewal, SignInError};
+pub use account::{Account, EnsureError, SignInError};
 pub use client::RestClient;
 
 /// Why a call failed; names nothing secret.
@@ -49,6 +50,19 @@ pub enum RestError {
     Api(#[from] ApiError),
 }
 
+impl CallFailure for RestError {
+    fn answer(&self) -> Option<&ApiError> {
+        match self {
+            RestError::Api(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn reached_cloud(&self) -> bool {
+        self.reached_cloud()
+    }
+}
+
 impl RestError {
     /// Returns whether the cloud can have seen the request.
     pub fn reached_cloud(&self) -> bool {
@@ -63,15 +77,12 @@ impl RestError {
 
     /// Returns the HTTP status or envelope code, when there was an answer with one.
     pub fn code(&self) -> Option<i64> {
-        match self {
-            RestError::Api(error) => error.code(),
-            _ => None,
-        }
+        self.answer().and_then(ApiError::code)
     }
 
     /// Returns whether the cloud refused what was shown to it: [`ApiError::refuses`].
     pub fn refuses(&self) -> bool {
-        matches!(self, RestError::Api(error) if error.refuses())
+        self.answer().is_some_and(ApiError::refuses)
     }
 }
 

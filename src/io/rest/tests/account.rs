@@ -5,9 +5,10 @@ use secrecy::ExposeSecret;
 use super::server::{Call, Reply, Server};
 use super::*;
 use crate::io::clock;
-use crate::io::rest::{EnsureError, Renewal, RestError};
+use crate::io::rest::{EnsureError, RestError};
 use crate::io::state::{TokenFile, unix};
 use crate::navilink::account::ApiError;
+use crate::tokens::Renewal;
 
 const JWT: &str = "/auth/refresh";
 const SESSION: &str = "/auth/session/refresh";
