@@ -135,10 +135,11 @@ impl Supervisor {
     /// Returns the status snapshot.
     pub fn view(&self) -> View {
         let state = self.state();
-        let recovering = self.tries.stage() == Stage::Recover && state != State::Stopping;
-        let (attempt, max_attempts) = match state {
-            State::Connected => (0, self.policy.reconnect.max_attempts),
-            _ if recovering => (self.tries.recoveries(), self.policy.recovery.max_attempts),
+        let (attempt, max_attempts) = match (state, self.tries.stage()) {
+            (State::Connected, _) => (0, self.policy.reconnect.max_attempts),
+            (State::Recovering | State::Failed, Stage::Recover) => {
+                (self.tries.recoveries(), self.policy.recovery.max_attempts)
+            }
             _ => (self.tries.reconnects(), self.policy.reconnect.max_attempts),
         };
         View {
@@ -147,10 +148,7 @@ impl Supervisor {
             held: self.phase == Phase::Held,
             attempt,
             max_attempts,
-            next_attempt_at: match self.phase {
-                Phase::Waiting { until, .. } => Some(until),
-                _ => None,
-            },
+            next_attempt_at: self.phase.waits_until(),
             reason: self.reason.clone(),
             strategy: self.policy.strategy,
             outages: self.outages.count(),

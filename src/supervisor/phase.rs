@@ -95,6 +95,11 @@ impl Phase {
         matches!(self, Phase::GivenUp | Phase::Stopped)
     }
 
+    /// Returns when the next attempt begins, if one is waited for.
+    pub fn waits_until(&self) -> Option<Instant> {
+        if let Phase::Waiting { until, .. } = self { Some(*until) } else { None }
+    }
+
     /// Records that something arrived on the session.
     pub fn heard(&mut self) {
         if let Phase::Proving { heard, .. } = self {
