@@ -107,3 +107,68 @@ impl Credentials {
         self.refusals >= REFUSALS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::start;
+
+    /// Lets the cloud refuse fresh credentials.
+    fn refuse_fresh(credentials: &mut Credentials) {
+        credentials.refused();
+        assert_eq!(credentials.begin_attempt(), Renewal::Refused);
+        credentials.obtained(false);
+        credentials.refused();
+    }
+
+    #[test]
+    fn what_the_cloud_accepted_in_between_sets_the_refusals_back() {
+        let now = start();
+        let mut credentials = Credentials::new(false, 0);
+        refuse_fresh(&mut credentials);
+        assert_eq!(credentials.refusals(), (true, 1));
+        credentials.accepted();
+        refuse_fresh(&mut credentials);
+        assert!(!credentials.call_for_password(now));
+        refuse_fresh(&mut credentials);
+        assert!(credentials.call_for_password(now));
+    }
+
+    #[test]
+    fn a_password_that_is_not_allowed_yet_is_called_for_when_it_is() {
+        let now = start();
+        let mut credentials = Credentials::new(true, 2);
+        assert!(credentials.call_for_password(now));
+        assert_eq!(credentials.sign_in_postponed(Duration::from_secs(60), now), Some(Renewal::Refused));
+        assert!(!credentials.call_for_password(now + Duration::from_secs(59)));
+        assert!(credentials.call_for_password(now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn without_refused_tokens_there_is_nothing_to_do_until_the_password_is_allowed() {
+        let mut credentials = Credentials::new(true, 1);
+        assert_eq!(credentials.sign_in_postponed(Duration::from_secs(60), start()), None);
+    }
+
+    #[test]
+    fn everything_is_renewed_although_the_cloud_refuses_part_of_it() {
+        let mut credentials = Credentials::new(false, 0);
+        credentials.renew_all();
+        credentials.refused();
+        assert_eq!(credentials.begin_attempt(), Renewal::All);
+        credentials.obtained(false);
+        assert_eq!(credentials.begin_attempt(), Renewal::IfExpiring);
+    }
+
+    #[test]
+    fn a_renewal_in_a_living_session_is_repeated_after_five_minutes_until_it_brings_something() {
+        let now = start();
+        let mut credentials = Credentials::new(false, 0);
+        credentials.live_for(Duration::from_secs(3300), now);
+        assert_eq!(credentials.renew_at(), Some(now + Duration::from_secs(3300)));
+        credentials.renewing(now);
+        assert_eq!(credentials.renew_at(), Some(now + Duration::from_secs(300)));
+        credentials.not_renewable();
+        assert_eq!(credentials.renew_at(), None);
+    }
+}

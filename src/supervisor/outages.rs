@@ -84,3 +84,35 @@ impl Outages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::start;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_outage_counts_once_and_a_planned_gap_only_when_an_attempt_fails() {
+        let now = start();
+        let mut outages = Outages::new(&Carried::default());
+        outages.begin_planned(now);
+        assert_eq!((outages.in_gap(), outages.since()), (true, None));
+        assert_eq!((outages.end(now + MINUTE), outages.count(), outages.last()), (None, 0, None));
+        outages.begin_planned(now);
+        assert!(outages.planned_failed());
+        assert!(!outages.planned_failed());
+        outages.begin_planned(now + MINUTE);
+        assert_eq!(outages.since(), Some(now), "it is part of the outage");
+        assert_eq!(outages.end(now + 3 * MINUTE), Some(3 * MINUTE));
+        assert_eq!((outages.count(), outages.last(), outages.in_gap()), (1, Some(3 * MINUTE), false));
+    }
+
+    #[test]
+    fn the_outage_of_an_earlier_run_goes_on() {
+        let now = start();
+        let carried = Carried { outages: 7, outage_since: Some(now), ..Carried::default() };
+        let mut outages = Outages::new(&carried);
+        assert_eq!((outages.end(now + MINUTE), outages.count()), (Some(MINUTE), 7));
+    }
+}

@@ -78,3 +78,50 @@ impl Pauses {
         allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::start;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn no_pause_is_longer_than_an_hour_whoever_asks_for_it() {
+        for (decision, why) in [
+            (Decision::RetryAfter(100 * MINUTE), Wait::RetryAfter),
+            (Decision::BackOff(100 * MINUTE), Wait::ShortSessions),
+        ] {
+            let pause = Pauses::default().failed(decision, start());
+            assert_eq!((pause.length, pause.why_wait(pause.length)), (60 * MINUTE, why));
+            assert_eq!(pause.why_wait(61 * MINUTE), Wait::Backoff, "the own wait is longer");
+        }
+        assert_eq!(Pauses::default().failed(Decision::Transient, start()), Pause::NONE);
+    }
+
+    #[test]
+    fn a_request_waits_for_the_pause_of_the_cloud_only_and_ten_seconds_after_another() {
+        let now = start();
+        let mut pauses = Pauses::default();
+        assert_eq!(pauses.request_wait(now), Duration::ZERO);
+        pauses.failed(Decision::BackOff(MINUTE), now);
+        assert_eq!(pauses.request_wait(now), Duration::ZERO);
+        pauses.requested(now);
+        assert_eq!(pauses.request_wait(now + Duration::from_secs(3)), Duration::from_secs(7));
+        pauses.failed(Decision::RetryAfter(MINUTE), now);
+        assert_eq!(pauses.request_wait(now + Duration::from_secs(3)), Duration::from_secs(57));
+    }
+
+    #[test]
+    fn the_return_of_the_network_keeps_either_pause_until_a_session_was_up() {
+        let now = start();
+        for decision in [Decision::RetryAfter(MINUTE), Decision::BackOff(MINUTE)] {
+            let mut pauses = Pauses::default();
+            pauses.failed(decision, now);
+            assert_eq!(pauses.earliest(now), now + MINUTE);
+            assert_eq!(pauses.earliest(now + 2 * MINUTE), now + 2 * MINUTE);
+            pauses.clear();
+            assert_eq!(pauses.earliest(now), now);
+        }
+    }
+}
