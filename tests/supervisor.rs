@@ -1003,3 +1003,17 @@ fn a_session_that_is_renewed_while_it_is_starting_is_starting_still() {
     world.run_for(Duration::from_secs(1));
     assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
 }
+
+#[test]
+fn a_session_is_dialling_from_the_dial_to_its_acknowledgement_and_no_other_is() {
+    let mut world = World::started(settings(), Cloud::Good);
+    let generation = world.supervisor.generation();
+    assert!(!world.supervisor.is_dialling(generation), "it gets credentials");
+    while world.count(|e| matches!(e, Effect::Dial(_))) == 0 {
+        assert!(world.step(world.now + Duration::from_secs(10)));
+    }
+    assert!(world.supervisor.is_dialling(generation));
+    assert!(!world.supervisor.is_dialling(Generation(generation.0 - 1)));
+    world.run_for(Duration::from_secs(1));
+    assert!(!world.supervisor.is_dialling(generation), "it is up");
+}

@@ -113,24 +113,24 @@ mod tests {
     use super::*;
     use crate::supervisor::start;
 
-    /// Lets the cloud refuse fresh credentials.
-    fn refuse_fresh(credentials: &mut Credentials) {
-        credentials.refused();
-        assert_eq!(credentials.begin_attempt(), Renewal::Refused);
+    /// An attempt gets credentials, and the cloud refuses them.
+    fn refused(credentials: &mut Credentials) -> (bool, u32) {
+        credentials.begin_attempt();
         credentials.obtained(false);
         credentials.refused();
+        credentials.refusals()
     }
 
     #[test]
-    fn what_the_cloud_accepted_in_between_sets_the_refusals_back() {
+    fn only_fresh_credentials_count_and_acceptance_sets_the_count_back() {
         let now = start();
         let mut credentials = Credentials::new(false, 0);
-        refuse_fresh(&mut credentials);
-        assert_eq!(credentials.refusals(), (true, 1));
+        assert_eq!(refused(&mut credentials), (true, 0), "they were not renewed for the attempt");
+        assert_eq!(refused(&mut credentials), (true, 1));
         credentials.accepted();
-        refuse_fresh(&mut credentials);
+        assert_eq!(refused(&mut credentials), (true, 1));
         assert!(!credentials.call_for_password(now));
-        refuse_fresh(&mut credentials);
+        assert_eq!(refused(&mut credentials), (true, 2));
         assert!(credentials.call_for_password(now));
     }
 
