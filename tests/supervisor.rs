@@ -1017,3 +1017,22 @@ fn a_session_is_dialling_from_the_dial_to_its_acknowledgement_and_no_other_is() 
     world.run_for(Duration::from_secs(1));
     assert!(!world.supervisor.is_dialling(generation), "it is up");
 }
+
+#[test]
+fn a_snapshot_says_since_when_it_is_in_its_state() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    world.run_for(Duration::from_secs(60));
+    let generation = world.supervisor.generation();
+    world.request(generation);
+    let end = world.now + Duration::from_secs(3600);
+    for state in [State::Reconnecting, State::Recovering] {
+        while world.state() != state {
+            assert!(world.step(end));
+        }
+        let entered = world.now;
+        assert_eq!(world.supervisor.view().since, entered);
+        world.run_for(Duration::from_secs(50));
+        assert_eq!((world.state(), world.supervisor.view().since), (state, entered), "further attempts begin nothing");
+    }
+}
