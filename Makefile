@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak lint doc check-samples reference deb msrv deny fuzz keep-corpus clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak lint doc check-samples reference deb msrv deny mutants fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
 	@echo 'make deb                  a Debian package of this machine'"'"'s architecture, in target/debian/'
 	@echo 'make reference            man pages and shell completions anew, after a change of the command line or its documentation'
+	@echo 'make mutants              which seeded faults the quick tests miss (cargo-mutants); PLACES="heater home" for others'
 	@echo 'make fuzz                 every fuzz target for a minute'
 	@echo 'make keep-corpus          adds the inputs that fuzzing found worth keeping to fuzz/seeds'
 
@@ -88,6 +89,10 @@ msrv:
 
 deny:
 	@scripts/deny
+
+PLACES ?=
+mutants: prepare
+	@scripts/mutants $(PLACES)
 
 reference: prepare
 	UPDATE_DOCS=1 cargo test --locked --quiet --test reference

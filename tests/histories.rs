@@ -61,7 +61,7 @@ struct Results {
 
 struct Week {
     world: World,
-    settings: Settings,
+    settings: Policy,
     random: Random,
     /// Whether the wall clock is set while the process is not running.
     steps: bool,
@@ -73,7 +73,7 @@ impl Week {
         let mut random = Random::new(seed);
         let strategies =
             [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff];
-        let mut settings = Settings { probe_interval, strategy: strategies[seed as usize % 4], ..settings() };
+        let mut settings = Policy { probe_interval, strategy: strategies[seed as usize % 4], ..settings() };
         settings.reconnect.backoff.jitter = 0.2;
         settings.recovery.backoff.jitter = 0.2;
         let mut world = World::new(settings, seed);
@@ -278,7 +278,7 @@ const DEPTH: u32 = 7;
 fn every_state_that_can_be_reached_has_a_way_back() {
     let begun = Instant::now();
     let mut settings =
-        Settings { on_failure: OnFailure::Hold, probe_interval: Some(Duration::from_secs(5)), ..settings() };
+        Policy { on_failure: OnFailure::Hold, probe_interval: Some(Duration::from_secs(5)), ..settings() };
     settings.reconnect.max_attempts = Some(2);
     settings.recovery.max_attempts = Some(2);
     settings.refresh_tokens_every = 2;

@@ -130,7 +130,7 @@ fn fresh_keys_that_are_refused_twice_call_for_the_password_whatever_the_strategy
     for strategy in
         [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff]
     {
-        let mut world = World::connected(Settings { strategy, ..settings() });
+        let mut world = World::connected(Policy { strategy, ..settings() });
         world.cloud = Cloud::KeysRefused;
         world.lose_link();
         world.run_for(Duration::from_secs(30));
@@ -443,7 +443,7 @@ fn simple_retry_walks_the_first_line_again_with_the_same_session() {
 #[test]
 fn full_recreation_keeps_the_tokens_and_token_refresh_does_not() {
     for (strategy, renewed) in [(Strategy::FullRecreation, 0), (Strategy::TokenRefresh, 1)] {
-        let mut world = World::connected(Settings { strategy, ..settings() });
+        let mut world = World::connected(Policy { strategy, ..settings() });
         world.cloud = Cloud::Unreachable;
         world.lose_link();
         world.run_for(Duration::from_secs(500));
@@ -565,8 +565,8 @@ fn a_living_session_does_not_spend_the_password_on_a_refused_renewal() {
     assert_eq!(world.state(), State::Connected);
 }
 
-fn watchful() -> Settings {
-    Settings { probe_interval: Some(Duration::from_secs(5)), ..settings() }
+fn watchful() -> Policy {
+    Policy { probe_interval: Some(Duration::from_secs(5)), ..settings() }
 }
 
 #[test]
@@ -590,7 +590,7 @@ fn the_return_of_the_network_ends_every_wait_of_either_line() {
 #[test]
 fn a_cloud_that_refuses_is_not_asked_earlier() {
     for refusing in [Cloud::Error500, Cloud::Busy, Cloud::Deaf, Cloud::Hangs] {
-        let run = |settings: Settings| {
+        let run = |settings: Policy| {
             let mut world = World::connected(settings);
             world.cloud = refusing;
             world.forget_tokens();
@@ -700,7 +700,7 @@ fn the_third_eviction_in_a_row_is_reported_and_not_answered_in_kind() {
 
 #[test]
 fn a_request_to_reconnect_is_obeyed_in_every_state() {
-    let hold = || Settings { on_failure: OnFailure::Hold, ..settings() };
+    let hold = || Policy { on_failure: OnFailure::Hold, ..settings() };
     let after = |seconds| {
         let mut world = World::connected(hold());
         world.cloud = Cloud::Unreachable;
@@ -748,7 +748,7 @@ fn the_summary_says_state_attempt_wait_and_reason() {
     for (on_failure, words) in
         [(OnFailure::Hold, "failed, waiting for a reconnect request"), (OnFailure::Exit, "failed")]
     {
-        let mut world = World::started(Settings { on_failure, ..settings() }, Cloud::WrongPassword);
+        let mut world = World::started(Policy { on_failure, ..settings() }, Cloud::WrongPassword);
         world.run_for(Duration::from_secs(5));
         assert_eq!(world.supervisor.view().summary(world.now), format!("{words} (credentials)"));
     }
@@ -890,7 +890,7 @@ fn the_return_of_the_network_keeps_the_pause_of_the_cloud_although_the_own_wait_
 
 #[test]
 fn a_request_keeps_the_pause_of_the_cloud_when_it_is_held_as_well() {
-    let mut settings = Settings { on_failure: OnFailure::Hold, ..settings() };
+    let mut settings = Policy { on_failure: OnFailure::Hold, ..settings() };
     (settings.reconnect.enabled, settings.recovery.enabled) = (false, false);
     let mut world = World::connected(settings);
     let pause = Decision::RetryAfter(Duration::from_secs(90));
@@ -1002,4 +1002,37 @@ fn a_session_that_is_renewed_while_it_is_starting_is_starting_still() {
     world.cloud = Cloud::Good;
     world.run_for(Duration::from_secs(1));
     assert_eq!((world.state(), world.supervisor.view().outages), (State::Connected, 0));
+}
+
+#[test]
+fn a_session_is_dialling_from_the_dial_to_its_acknowledgement_and_no_other_is() {
+    let mut world = World::started(settings(), Cloud::Good);
+    let generation = world.supervisor.generation();
+    assert!(!world.supervisor.is_dialling(generation), "it gets credentials");
+    while world.count(|e| matches!(e, Effect::Dial(_))) == 0 {
+        assert!(world.step(world.now + Duration::from_secs(10)));
+    }
+    assert!(world.supervisor.is_dialling(generation));
+    assert!(!world.supervisor.is_dialling(Generation(generation.0 - 1)));
+    world.run_for(Duration::from_secs(1));
+    assert!(!world.supervisor.is_dialling(generation), "it is up");
+}
+
+#[test]
+fn a_snapshot_says_since_when_it_is_in_its_state() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    world.run_for(Duration::from_secs(60));
+    let generation = world.supervisor.generation();
+    world.request(generation);
+    let end = world.now + Duration::from_secs(3600);
+    for state in [State::Reconnecting, State::Recovering] {
+        while world.state() != state {
+            assert!(world.step(end));
+        }
+        let entered = world.now;
+        assert_eq!(world.supervisor.view().since, entered);
+        world.run_for(Duration::from_secs(50));
+        assert_eq!((world.state(), world.supervisor.view().since), (state, entered), "further attempts begin nothing");
+    }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use driver::{Driver, MOVES};
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::supervisor::{Backoff, Line, OnFailure, Settings, Strategy};
+use navien2mqtt::supervisor::{Backoff, Line, OnFailure, Policy, Strategy};
 
-fn settings(first: u8) -> Settings {
+fn settings(first: u8) -> Policy {
     let line = |initial, max, attempts| Line {
         enabled: attempts != Some(0),
         max_attempts: attempts,
@@ -23,7 +23,7 @@ fn settings(first: u8) -> Settings {
     };
     let strategies =
         [Strategy::SimpleRetry, Strategy::FullRecreation, Strategy::TokenRefresh, Strategy::ExponentialBackoff];
-    Settings {
+    Policy {
         reconnect: line(1, 120, [Some(0), Some(1), Some(3), None][usize::from(first >> 2 & 3)]),
         recovery: line(60, 300, [Some(0), Some(1), Some(3), None][usize::from(first >> 4 & 3)]),
         strategy: strategies[usize::from(first & 3)],

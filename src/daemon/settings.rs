@@ -23,8 +23,8 @@ use crate::supervisor::{self, Backoff, Line};
 const LOCAL_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Sets up the supervisor.
-pub fn supervisor(config: &Config) -> supervisor::Settings {
-    supervisor::Settings {
+pub fn supervisor(config: &Config) -> supervisor::Policy {
+    supervisor::Policy {
         reconnect: line(&config.reconnect),
         recovery: line(&config.recovery.attempts),
         strategy: config.recovery.strategy,

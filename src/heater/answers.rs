@@ -46,7 +46,20 @@ impl Heater {
                 self.show("status", decoded);
             }
             Body::Feature(feature) if self.info.is_none() => self.show("info", decode_feature(feature, choice)),
-            _ => {}
+            Body::Status(_)
+            | Body::Feature(_)
+            | Body::EnergyDaily(_)
+            | Body::EnergyMonthly(_)
+            | Body::Reservations(_)
+            | Body::Recirculation(_)
+            | Body::Tou(_)
+            | Body::Diagnostics(_)
+            | Body::Firmware(_)
+            | Body::FirmwareCommitted
+            | Body::ControlRefused { .. }
+            | Body::Request
+            | Body::Presence
+            | Body::Other => {}
         }
     }
 

@@ -3,6 +3,7 @@
 //! A machine without clock, socket or task. Whoever owns it calls [`Heater::handle`] with what happens and the
 //! [`Context`] of that moment, [`Heater::handle_timeout`] when [`Heater::poll_timeout`] says so, and carries out what
 //! [`Heater::poll_effect`] returns until it returns nothing.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod answers;
 pub mod commands;

@@ -34,8 +34,7 @@ impl Backoff {
     }
 
     fn jittered(&self, seconds: f64, random: &mut Random) -> Duration {
-        let spread = if self.jitter > 0.0 { random.around_one(self.jitter) } else { 1.0 };
-        Duration::try_from_secs_f64(seconds * spread).unwrap_or(CEILING).min(CEILING)
+        Duration::try_from_secs_f64(seconds * random.around_one(self.jitter)).unwrap_or(CEILING).min(CEILING)
     }
 }
 
@@ -63,6 +62,17 @@ mod tests {
         let delays = seconds(Backoff { jitter: 0.2, multiplier: 1.0, ..RECONNECT }, 1000);
         assert!(delays.iter().all(|d| (0.8..=1.2).contains(d)));
         assert!(delays.iter().any(|d| *d < 0.85) && delays.iter().any(|d| *d > 1.15));
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_a_week_whatever_is_configured() {
+        let week = Duration::from_secs(604_800);
+        for multiplier in [1e9, f64::INFINITY] {
+            let endless = Backoff { max: Duration::MAX, multiplier, ..RECONNECT };
+            assert_eq!(endless.delay(u32::MAX, &mut Random::new(1)), week);
+        }
+        let month = Backoff { initial: Duration::from_secs(30 * 86_400), ..RECONNECT };
+        assert_eq!(month.first(&mut Random::new(1)), week);
     }
 
     #[test]

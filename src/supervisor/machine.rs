@@ -1,192 +1,112 @@
-//! The state machine itself: what goes well.
+//! The state machine itself: the steps of an attempt, and what goes well.
 
-mod attempt;
 mod failure;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::credentials::Credentials;
+use super::outages::Outages;
+use super::pauses::Pauses;
+use super::phase::Phase;
+use super::policy::Policy;
 use super::random::Random;
 use super::reachability::Reachability;
-use super::short_sessions::ShortSessions;
+use super::short_sessions::{SETTLED, ShortSessions};
 use super::tries::{Stage, Tries};
-use super::types::{Carried, Due, Effect, Failure, Generation, Input, Reason, Renewal, Settings, State, Wait};
+use super::types::{Carried, Due, Effect, Event, Failure, Generation, Input, Reason, Renewal, State, Wait};
 use super::view::View;
 
 /// A step reports its own time-out first; this much later it is given up without a report.
 const STEP_GRACE: Duration = Duration::from_secs(5);
-/// Fresh credentials that the cloud refused so often in a row are of no use: only the password is left.
-const REFUSALS: u32 = 2;
-/// An account without heaters is asked again so often.
+/// The retry interval for an account without heaters.
 const NO_HEATERS_WAIT: Duration = Duration::from_secs(300);
 /// AWS ends every session after 24 hours; ours ends up to [`SESSION_AGE_SPREAD`] earlier than this (protocol
 /// reference, section 2).
 const SESSION_AGE: Duration = Duration::from_secs(23 * 3600 + 1800);
 const SESSION_AGE_SPREAD: Duration = Duration::from_secs(3600);
-/// Credentials that could not be renewed in a living session are tried again so much later.
-const RENEWAL_RETRY: Duration = Duration::from_secs(300);
 /// A request that is unanswered for so long raises the question whether the cloud can still be reached.
 const SUSPICION: Duration = Duration::from_secs(5);
-/// With nothing to wait for, the machine is looked at so often.
-const IDLE: Duration = Duration::from_secs(3600);
-
-/// Where the attempt in flight, or the session, is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Before `Start`.
-    Idle,
-    /// Between attempts.
-    Waiting {
-        until: Instant,
-        why: Wait,
-    },
-    Authenticating {
-        deadline: Instant,
-    },
-    SigningIn {
-        deadline: Instant,
-    },
-    Listing {
-        deadline: Instant,
-    },
-    Dialling {
-        deadline: Instant,
-    },
-    /// Subscribed; no heater has answered yet.
-    Proving {
-        deadline: Instant,
-        heard: bool,
-    },
-    /// Subscribed, and the session carries messages, but no heater answers. `answer_by` is set while nothing at all has
-    /// come since a request.
-    Silent {
-        answer_by: Option<Instant>,
-    },
-    /// A heater has answered. `answer_by` is set while a request is unanswered.
-    Up {
-        since: Instant,
-        answer_by: Option<Instant>,
-        ends_at: Instant,
-    },
-    /// Failed, and held for a human.
-    Held,
-    /// Nothing more happens.
-    Ended,
-}
 
 /// The state machine of the connection to the cloud.
 #[derive(Debug, Clone)]
 pub struct Supervisor {
-    settings: Settings,
+    policy: Policy,
     random: Random,
     reachability: Reachability,
     effects: VecDeque<Effect>,
     phase: Phase,
     tries: Tries,
     short_sessions: ShortSessions,
-    state: State,
-    since: Instant,
+    credentials: Credentials,
+    outages: Outages,
+    pauses: Pauses,
     generation: Generation,
-    /// When the session will have lived long enough for the counters to go back.
-    settles_at: Option<Instant>,
+    /// When the state was entered.
+    since: Instant,
     /// When anything was heard from the cloud last.
     last_heard: Option<Instant>,
-    /// The end of the pause after the last failure, which the network's return keeps.
-    pause_until: Option<Instant>,
-    /// The end of the pause that the cloud asked for, which a request to reconnect keeps as well.
-    retry_after_until: Option<Instant>,
-    /// When somebody asked for a reconnect last.
-    requested_at: Option<Instant>,
-    /// When the credentials are to be renewed, though the session lives.
-    renew_at: Option<Instant>,
     reason: Option<Reason>,
-    /// The cloud refused the credentials that we hold.
-    refused: bool,
-    /// The credentials of this attempt were renewed for it.
-    fresh: bool,
-    /// How often in a row the cloud refused fresh credentials.
-    refusals: u32,
-    /// When the password may be used because of that; `None` when nothing is known against it.
-    sign_in_allowed: Option<Instant>,
-    /// The strategy asks for fresh tokens before the next dial.
-    renew_all: bool,
     heaters_listed: bool,
     periodic: bool,
-    /// Since when a session is missing that had been there.
-    missing_since: Option<Instant>,
-    /// That was so planned, and is no outage yet.
-    planned: bool,
-    outages: u64,
-    last_outage: Option<Duration>,
 }
 
 impl Supervisor {
     /// Makes a machine that waits for [`Input::Start`]; `carried` comes from an earlier run of the process.
-    pub fn new(settings: Settings, carried: Carried, seed: u64, now: Instant) -> Self {
+    pub fn new(policy: Policy, carried: Carried, seed: u64, now: Instant) -> Self {
         Self {
-            settings,
+            policy,
             random: Random::new(seed),
-            reachability: Reachability::new(settings.probe_interval),
+            reachability: Reachability::new(policy.probe_interval),
             effects: VecDeque::new(),
             phase: Phase::Idle,
             tries: Tries::default(),
             short_sessions: ShortSessions::default(),
-            state: State::Starting,
-            since: now,
+            credentials: Credentials::new(carried.refused, carried.refusals),
+            outages: Outages::new(&carried),
+            pauses: Pauses::default(),
             generation: Generation::default(),
-            settles_at: None,
+            since: now,
             last_heard: None,
-            pause_until: None,
-            retry_after_until: None,
-            requested_at: None,
-            renew_at: None,
             reason: None,
-            refused: carried.refused,
-            fresh: false,
-            refusals: carried.refusals,
-            sign_in_allowed: None,
-            renew_all: false,
             heaters_listed: false,
             periodic: false,
-            missing_since: carried.outage_since,
-            planned: false,
-            outages: carried.outages,
-            last_outage: carried.last_outage,
         }
     }
 
-    /// Takes note of what happened.
+    /// Handles what happened. What belongs to another session is ignored, but for a rejected password.
     pub fn handle_input(&mut self, input: Input, now: Instant) {
-        if self.phase == Phase::Ended {
+        let is_stale = input.generation().is_some_and(|generation| generation != self.generation);
+        let is_final = matches!(&input, Input::StepFailed(_, failure) if failure.decision.is_final());
+        if self.phase.is_over() || (is_stale && !is_final) {
             return;
         }
+        let before = self.state();
         match input {
-            Input::Start if self.phase == Phase::Idle => self.begin_attempt(now),
-            Input::Start => {}
-            Input::ReconnectRequested(reason) => self.reconnect_now(reason, now),
-            Input::Stop => self.stop(now),
-            Input::CredentialsReady(g, life) if self.is_current(g) => self.credentials_ready(life, now),
-            Input::SignInNeeded(g, reason) if self.is_current(g) => self.sign_in_needed(reason, now),
-            Input::SignInPostponed(g, delay) if self.is_current(g) => self.sign_in_postponed(delay, now),
-            Input::HeatersListed(g, outcome) if self.is_current(g) => self.heaters_listed(outcome, now),
-            Input::RenewSession(reason) if self.is_up() => self.renew_session(reason, now),
-            Input::StepFailed(g, failure) if self.is_current(g) || failure.decision.is_final() => {
-                self.step_failed(failure, now);
-            }
-            Input::LinkUp(g) if self.is_current(g) => self.link_up(now),
-            Input::LinkDown(g, failure) if self.is_current(g) => self.link_down(failure, now),
-            Input::RequestSent(g) if self.is_current(g) => self.request_sent(now),
-            Input::Heard(g) if self.is_current(g) => self.heard(now),
-            Input::Answered(g) if self.is_current(g) => self.answered(now),
+            Input::Start => self.start(now),
+            Input::CredentialsReady(_, life) => self.credentials_ready(life, now),
+            Input::SignInNeeded(_, reason) => self.sign_in_needed(reason, now),
+            Input::SignInPostponed(_, delay) => self.sign_in_postponed(delay, now),
+            Input::HeatersListed(_, outcome) => self.heaters_listed(outcome, now),
+            Input::StepFailed(_, failure) => self.step_failed(failure, now),
+            Input::LinkUp(_) => self.link_up(now),
+            Input::LinkDown(_, failure) => self.link_down(failure, now),
+            Input::RequestSent(_) => self.request_sent(now),
+            Input::Heard(_) => self.heard(now),
+            Input::Answered(_) => self.answered(now),
             Input::NetworkChanged => self.network_changed(now),
             Input::Probed(probe, reached) => self.probed(probe, reached, now),
-            _ => {}
+            Input::RenewSession(reason) => self.renew_session(reason, now),
+            Input::ReconnectRequested(reason) => self.reconnect_requested(reason, now),
+            Input::Stop => self.stop(),
         }
+        self.stamp(before, now);
     }
 
-    /// Lets pass what is due; too early, it does nothing.
+    /// Fires expired timers; a spurious call is a no-op.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.settles_at.take_if(|at| now >= *at).is_some() {
+        let before = self.state();
+        if self.phase.take_settled(now) {
             self.tries.settled();
         }
         if now >= self.phase_due(now).at {
@@ -195,16 +115,113 @@ impl Supervisor {
         if let Some(probe) = self.reachability.handle_timeout(now, &mut self.random) {
             self.effects.push_back(Effect::Probe(probe));
         }
+        self.stamp(before, now);
+    }
+
+    /// Returns the next effect to execute; to be drained after every input and timeout.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Returns when, and why, [`Supervisor::handle_timeout`] is wanted.
+    pub fn poll_timeout(&self, now: Instant) -> Due {
+        let due = self.phase_due(now);
+        match self.reachability.due() {
+            Some(at) if at < due.at => Due { at, why: Wait::Probe },
+            _ => due,
+        }
+    }
+
+    /// Returns the status snapshot.
+    pub fn view(&self) -> View {
+        let state = self.state();
+        let (attempt, max_attempts) = match (state, self.tries.stage()) {
+            (State::Connected, _) => (0, self.policy.reconnect.max_attempts),
+            (State::Recovering | State::Failed, Stage::Recover) => {
+                (self.tries.recoveries(), self.policy.recovery.max_attempts)
+            }
+            _ => (self.tries.reconnects(), self.policy.reconnect.max_attempts),
+        };
+        View {
+            state,
+            since: self.since,
+            held: self.phase == Phase::Held,
+            attempt,
+            max_attempts,
+            next_attempt_at: self.phase.waits_until(),
+            reason: self.reason.clone(),
+            strategy: self.policy.strategy,
+            outages: self.outages.count(),
+            last_outage: self.outages.last(),
+        }
+    }
+
+    /// Returns the session that counts; what belongs to another is to be ignored.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Returns whether this session is still wanted, but not up yet.
+    pub fn is_dialling(&self, generation: Generation) -> bool {
+        generation == self.generation && matches!(self.phase, Phase::Dialling { .. })
+    }
+
+    /// Returns what is to be carried over a restart of the process.
+    pub fn carried(&self) -> Carried {
+        let (refused, refusals) = self.credentials.refusals();
+        Carried {
+            outages: self.outages.count(),
+            last_outage: self.outages.last(),
+            outage_since: self.outages.since(),
+            refused,
+            refusals,
+        }
+    }
+
+    /// Returns how long a request to reconnect must wait: for the end of a pause that the cloud asked for, and for some
+    /// seconds after another request.
+    pub fn request_wait(&self, now: Instant) -> Duration {
+        self.pauses.request_wait(now)
+    }
+
+    fn state(&self) -> State {
+        match self.phase {
+            Phase::Up { .. } => State::Connected,
+            Phase::Held | Phase::GivenUp => State::Failed,
+            Phase::Stopped => State::Stopping,
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Authenticating { .. }
+            | Phase::SigningIn { .. }
+            | Phase::Listing { .. }
+            | Phase::Dialling { .. }
+            | Phase::Proving { .. }
+            | Phase::Silent { .. } => match self.tries.stage() {
+                Stage::Start => State::Starting,
+                Stage::Reconnect => State::Reconnecting,
+                Stage::Recover => State::Recovering,
+            },
+        }
+    }
+
+    /// Records when the state was entered, if it is another one than `before`.
+    fn stamp(&mut self, before: State, now: Instant) {
+        if self.state() != before {
+            self.since = now;
+        }
+    }
+
+    fn phase_due(&self, now: Instant) -> Due {
+        self.phase.due(self.credentials.renew_at(), now)
     }
 
     fn phase_is_over(&mut self, now: Instant) {
         match self.phase {
-            Phase::Idle | Phase::Held | Phase::Ended => {}
+            Phase::Idle | Phase::Held | Phase::GivenUp | Phase::Stopped => {}
             Phase::Waiting { .. } => self.wait_is_over(now),
-            Phase::Authenticating { .. } => self.failed_silently("sign-in", now),
-            Phase::SigningIn { .. } => self.failed_silently("sign-in", now),
-            Phase::Listing { .. } => self.failed_silently("device-list", now),
-            Phase::Dialling { .. } => self.failed_silently("connect", now),
+            Phase::Authenticating { .. } | Phase::SigningIn { .. } => self.step_timed_out("sign-in", now),
+            Phase::Listing { .. } => self.step_timed_out("device-list", now),
+            Phase::Dialling { .. } => self.step_timed_out("connect", now),
             Phase::Proving { heard: true, .. } => self.heaters_are_silent(),
             Phase::Proving { heard: false, .. } => {
                 self.attempt_failed(Failure::transient("no-answer", "connected, but nothing at all arrives"), now);
@@ -221,98 +238,185 @@ impl Supervisor {
                 self.renew_session(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
             }
             Phase::Up { .. } => {
-                self.renew_at = Some(now + RENEWAL_RETRY);
+                self.credentials.renewing(now);
                 self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::IfExpiring));
             }
         }
     }
 
-    /// Returns the next thing to do; drain it after every call of the other two.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
-    }
-
-    /// Returns when, and why, [`Supervisor::handle_timeout`] is wanted.
-    pub fn poll_timeout(&self, now: Instant) -> Due {
-        let due = self.phase_due(now);
-        match self.reachability.due() {
-            Some(at) if at < due.at => Due { at, why: Wait::Probe },
-            _ => due,
+    fn start(&mut self, now: Instant) {
+        if self.phase == Phase::Idle {
+            self.begin_attempt(now);
         }
     }
 
-    fn phase_due(&self, now: Instant) -> Due {
-        let (at, why) = match self.phase {
-            Phase::Idle | Phase::Ended => (now + IDLE, Wait::Nothing),
-            Phase::Held => (now + IDLE, Wait::Human),
-            Phase::Waiting { until, why } => (until, why),
-            Phase::Authenticating { deadline }
-            | Phase::SigningIn { deadline }
-            | Phase::Listing { deadline }
-            | Phase::Dialling { deadline } => (deadline, Wait::Step),
-            Phase::Proving { deadline, .. } => (deadline, Wait::FirstAnswer),
-            Phase::Silent { answer_by } => (answer_by.unwrap_or(now + IDLE), Wait::FirstAnswer),
-            Phase::Up { answer_by, ends_at, .. } => {
-                let answer = answer_by.map(|at| (at, Wait::Answer));
-                let renewal = self.renew_at.map(|at| (at, Wait::Renewal));
-                let settled = self.settles_at.map(|at| (at, Wait::Settled));
-                [answer, renewal, settled]
-                    .into_iter()
-                    .flatten()
-                    .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
-            }
-        };
-        Due { at, why }
+    fn begin_attempt(&mut self, now: Instant) {
+        self.reachability.stop();
+        self.generation.0 += 1;
+        let renewal = self.credentials.begin_attempt();
+        if renewal == Renewal::All {
+            self.announce(Event::RefreshingTokens);
+        }
+        if self.credentials.call_for_password(now) {
+            self.sign_in(now);
+        } else {
+            self.authenticate(renewal, now);
+        }
+        self.effects.push_back(Effect::ViewChanged);
     }
 
-    /// Returns what the world may see.
-    pub fn view(&self) -> View {
-        let (attempt, max_attempts) = match (self.state, self.tries.stage) {
-            (State::Connected, _) => (0, self.settings.reconnect.max_attempts),
-            (State::Recovering, _) | (State::Failed, Stage::Recover) => {
-                (self.tries.recoveries, self.settings.recovery.max_attempts)
-            }
-            _ => (self.tries.reconnects, self.settings.reconnect.max_attempts),
-        };
-        View {
-            state: self.state,
-            since: self.since,
-            held: self.phase == Phase::Held,
-            attempt,
-            max_attempts,
-            next_attempt_at: match self.phase {
-                Phase::Waiting { until, .. } => Some(until),
-                _ => None,
-            },
-            reason: self.reason.clone(),
-            strategy: self.settings.strategy,
-            outages: self.outages,
-            last_outage: self.last_outage,
+    fn authenticate(&mut self, renewal: Renewal, now: Instant) {
+        self.phase = Phase::Authenticating { deadline: self.step_deadline(now) };
+        self.effects.push_back(Effect::EnsureCredentials(self.generation, renewal));
+    }
+
+    fn credentials_ready(&mut self, life: Duration, now: Instant) {
+        self.credentials.live_for(life, now);
+        let by_password = matches!(self.phase, Phase::SigningIn { .. });
+        if !by_password && !matches!(self.phase, Phase::Authenticating { .. }) {
+            return;
+        }
+        self.credentials.obtained(by_password);
+        if self.heaters_listed {
+            return self.dial(now);
+        }
+        self.phase = Phase::Listing { deadline: self.step_deadline(now) };
+        self.effects.push_back(Effect::ListHeaters(self.generation));
+    }
+
+    fn sign_in_needed(&mut self, reason: Option<Reason>, now: Instant) {
+        // A living session needs no credentials; the password is for the next attempt.
+        self.credentials.not_renewable();
+        if !matches!(self.phase, Phase::Authenticating { .. }) {
+            return;
+        }
+        // Tokens that were never there explain nothing: the last reason that the cloud gave stays.
+        self.reason = reason.or(self.reason.take());
+        self.sign_in(now);
+    }
+
+    fn sign_in(&mut self, now: Instant) {
+        self.phase = Phase::SigningIn { deadline: self.step_deadline(now) };
+        self.effects.push_back(Effect::SignIn(self.generation));
+    }
+
+    fn sign_in_postponed(&mut self, delay: Duration, now: Instant) {
+        if !matches!(self.phase, Phase::SigningIn { .. }) {
+            return;
+        }
+        if let Some(renewal) = self.credentials.sign_in_postponed(delay, now) {
+            return self.authenticate(renewal, now);
+        }
+        self.reason.get_or_insert(Reason::new("sign-in", "the next sign-in is not allowed yet"));
+        self.announce(Event::SignInPostponed { delay });
+        self.wait(now + delay, Wait::SignInBudget);
+    }
+
+    fn heaters_listed(&mut self, outcome: Result<(), String>, now: Instant) {
+        if !matches!(self.phase, Phase::Listing { .. }) {
+            return;
+        }
+        if let Err(detail) = outcome {
+            self.reason = Some(Reason::new("no-heaters", detail));
+            return self.wait(now + NO_HEATERS_WAIT, Wait::NoHeaters);
+        }
+        self.heaters_listed = true;
+        self.dial(now);
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.phase = Phase::Dialling { deadline: now + self.policy.connect_timeout + STEP_GRACE };
+        self.effects.push_back(Effect::Dial(self.generation));
+    }
+
+    fn link_up(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Dialling { .. }) {
+            return;
+        }
+        self.short_sessions.up(now);
+        self.last_heard = Some(now);
+        self.phase = Phase::Proving { deadline: now + self.policy.operation_timeout, heard: false };
+        if self.outages.in_gap() {
+            self.announce(Event::SubscriptionsRestored);
+        }
+        if !std::mem::replace(&mut self.periodic, true) {
+            self.effects.push_back(Effect::StartPeriodicRequests);
+        }
+        self.effects.push_back(Effect::BeginSession(self.generation));
+    }
+
+    fn answered(&mut self, now: Instant) {
+        if !self.phase.is_up() {
+            return;
+        }
+        if matches!(self.phase, Phase::Up { .. }) {
+            return self.heard(now);
+        }
+        self.last_heard = Some(now);
+        self.credentials.accepted();
+        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
+        self.phase = Phase::Up { answer_by: None, settles_at: Some(now + SETTLED), ends_at };
+        self.reason = None;
+        self.effects.push_back(Effect::ViewChanged);
+        let attempts = self.tries.succeeded();
+        if attempts > 0 {
+            self.announce(Event::Recovered { attempts });
+        }
+        let outage = self.outages.end(now);
+        self.announce(Event::Connected { outage });
+    }
+
+    fn heaters_are_silent(&mut self) {
+        self.phase = Phase::Silent { answer_by: None };
+        self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
+        self.announce(Event::HeatersSilent);
+        self.effects.push_back(Effect::ViewChanged);
+    }
+
+    fn request_sent(&mut self, now: Instant) {
+        let is_first = self.phase.request_sent(now + self.policy.operation_timeout);
+        if is_first && matches!(self.phase, Phase::Up { .. }) {
+            self.reachability.watch(now + SUSPICION);
         }
     }
 
-    /// Returns the session that counts; what belongs to another is to be ignored.
-    pub fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// Returns whether this session is still wanted, but not up yet.
-    pub fn is_dialling(&self, generation: Generation) -> bool {
-        self.is_current(generation) && matches!(self.phase, Phase::Dialling { .. })
-    }
-
-    /// Returns what is to be carried over a restart of the process.
-    pub fn carried(&self) -> Carried {
-        Carried {
-            outages: self.outages,
-            last_outage: self.last_outage,
-            outage_since: self.missing_since.filter(|_| !self.planned),
-            refused: self.refused,
-            refusals: self.refusals,
+    fn heard(&mut self, now: Instant) {
+        if !self.phase.is_up() {
+            return;
+        }
+        self.last_heard = Some(now);
+        self.phase.heard();
+        if matches!(self.phase, Phase::Up { .. }) {
+            self.reachability.stop();
         }
     }
 
-    fn is_current(&self, generation: Generation) -> bool {
-        generation == self.generation
+    /// Replaces the session by a new one, as planned. It is an outage only if that does not work at once.
+    fn renew_session(&mut self, reason: Reason, now: Instant) {
+        if !self.phase.is_up() {
+            return;
+        }
+        self.announce(Event::SessionRenewing);
+        self.outages.begin_planned(now);
+        self.close_link();
+        self.reason = Some(reason);
+        self.begin_attempt(now);
+    }
+
+    fn step_deadline(&self, now: Instant) -> Instant {
+        // A step is up to four requests in a row: refresh, session refresh, secured sign-in, a page of the list.
+        now + 4 * self.policy.operation_timeout + STEP_GRACE
+    }
+
+    fn wait(&mut self, until: Instant, why: Wait) {
+        if why != Wait::Backoff {
+            self.reachability.stop();
+        }
+        self.phase = Phase::Waiting { until, why };
+        self.effects.push_back(Effect::ViewChanged);
+    }
+
+    fn announce(&mut self, event: Event) {
+        self.effects.push_back(Effect::Announce(event));
     }
 }

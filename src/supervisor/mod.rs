@@ -3,9 +3,15 @@
 //! A machine without clock, socket or task: the daemon feeds [`Input`]s and the time, drains the [`Effect`]s after
 //! each, and calls [`Supervisor::handle_timeout`] when [`Supervisor::poll_timeout`] says so. A timeout that comes too
 //! early changes nothing. Nobody else retries anything.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod backoff;
+mod credentials;
 mod machine;
+mod outages;
+mod pauses;
+mod phase;
+mod policy;
 mod random;
 mod reachability;
 mod redial;
@@ -16,11 +22,12 @@ mod view;
 
 pub use backoff::Backoff;
 pub use machine::Supervisor;
+pub use policy::{Line, OnFailure, Policy, Strategy};
 pub use random::Random;
 pub use redial::Redial;
 pub use types::{
-    Carried, Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Line, OnFailure, Reach, Reason, Renewal,
-    Settings, State, Strategy, Wait, seconds,
+    Carried, Decision, Due, Effect, Ending, Event, Failure, Generation, Input, Reach, Reason, Renewal, State, Wait,
+    seconds,
 };
 pub use view::View;
 

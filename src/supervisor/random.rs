@@ -29,3 +29,34 @@ impl Random {
         1.0 + spread * (2.0 * self.unit() - 1.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sequence_is_that_of_splitmix64() {
+        let mut random = Random::new(1_234_567);
+        let published = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!([(); 5].map(|()| random.next_u64()), published);
+    }
+
+    #[test]
+    fn numbers_fill_their_range_evenly() {
+        let mut random = Random::new(1);
+        let mut count = [0; 10];
+        for _ in 0..10_000 {
+            let (unit, around) = (random.unit(), random.around_one(0.2));
+            assert!((0.0..1.0).contains(&unit) && (0.8..1.2).contains(&around));
+            count[(unit * 10.0) as usize] += 1;
+            count[((around - 0.8) / 0.4 * 10.0) as usize] += 1;
+        }
+        assert!(count.iter().all(|tenth| (1_800..2_200).contains(tenth)), "{count:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! Whether the cloud can be reached at all, asked while that matters.
+//! Whether the cloud can be reached at all, probed while that matters.
 
 use std::time::{Duration, Instant};
 
@@ -6,27 +6,27 @@ use super::random::Random;
 
 /// A probe that has not reported by then has failed; its own limit is shorter.
 const OVERDUE: Duration = Duration::from_secs(10);
-/// A machine whose links change all the time probes no more often.
+/// The shortest time between two probes, however often the links of this machine change.
 const SPACING: Duration = Duration::from_secs(1);
 
-/// What is known of the way to the cloud.
+/// What the last probe found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sight {
+enum Found {
     Unknown,
-    Away,
-    There,
+    Unreachable,
+    Reachable,
 }
 
-/// Probes while it is watching, until the cloud is in sight, and notices the change from unreachable to reachable.
+/// Probes while it is watching, until the cloud can be reached, and notices the change from unreachable to reachable.
 #[derive(Debug, Clone)]
 pub struct Reachability {
     /// Between two probes; `None` switches all of this off.
     interval: Option<Duration>,
-    sight: Sight,
+    found: Found,
     watching: bool,
     /// Numbers the probes.
     probe: u64,
-    /// Until when the probe in flight may take.
+    /// The deadline of the probe in flight.
     probing: Option<Instant>,
     next: Option<Instant>,
     /// When the last probe began.
@@ -36,12 +36,12 @@ pub struct Reachability {
 impl Reachability {
     /// Begins with nothing known and nothing to watch for.
     pub fn new(interval: Option<Duration>) -> Self {
-        Self { interval, sight: Sight::Unknown, watching: false, probe: 0, probing: None, next: None, last: None }
+        Self { interval, found: Found::Unknown, watching: false, probe: 0, probing: None, next: None, last: None }
     }
 
     /// Watches from now on; the first probe is at `first`.
     pub fn watch(&mut self, first: Instant) {
-        self.rest();
+        self.stop();
         self.watching = self.interval.is_some();
         self.next = self.interval.map(|_| first);
     }
@@ -49,13 +49,13 @@ impl Reachability {
     /// Watches from now on, knowing that the cloud cannot be reached.
     pub fn watch_return(&mut self, now: Instant, random: &mut Random) {
         self.watch(now);
-        self.sight = Sight::Away;
+        self.found = Found::Unreachable;
         self.next = self.pause(now, random);
     }
 
-    /// Ends the watch and forgets what it saw.
-    pub fn rest(&mut self) {
-        self.sight = Sight::Unknown;
+    /// Ends the watch and forgets what it found.
+    pub fn stop(&mut self) {
+        self.found = Found::Unknown;
         self.watching = false;
         self.probing = None;
         self.next = None;
@@ -70,13 +70,13 @@ impl Reachability {
         self.next = self.interval.map(|_| self.last.map_or(now, |last| now.max(last + SPACING)));
     }
 
-    /// Takes a probe's result; returns whether the cloud has come back into sight.
+    /// Takes a probe's result; returns whether the cloud can be reached again.
     pub fn probed(&mut self, probe: u64, reached: bool, now: Instant, random: &mut Random) -> bool {
         if probe != self.probe || self.probing.take().is_none() {
             return false;
         }
-        let back = reached && self.sight == Sight::Away;
-        self.sight = if reached { Sight::There } else { Sight::Away };
+        let back = reached && self.found == Found::Unreachable;
+        self.found = if reached { Found::Reachable } else { Found::Unreachable };
         self.next = if reached { None } else { self.pause(now, random) };
         back
     }
@@ -86,7 +86,7 @@ impl Reachability {
         self.probing.or(self.next)
     }
 
-    /// Returns the number of the probe to be made when it is time to.
+    /// Fires expired timers; returns the number of the probe to be made, if one is due.
     pub fn handle_timeout(&mut self, now: Instant, random: &mut Random) -> Option<u64> {
         if self.probing.is_some_and(|limit| now >= limit) {
             self.probed(self.probe, false, now, random);
@@ -101,7 +101,7 @@ impl Reachability {
         Some(self.probe)
     }
 
-    /// Between half and the whole of the interval, so that no two houses ask in step.
+    /// Between half and the whole of the interval, so that no two installations probe in step.
     fn pause(&self, now: Instant, random: &mut Random) -> Option<Instant> {
         self.interval.map(|interval| now + interval.mul_f64(0.5 + random.unit() / 2.0))
     }

@@ -1,4 +1,4 @@
-//! The link to the local broker: dialled for ever, with short waits.
+//! The link to the local broker: dialled without end, with short waits.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use super::backoff::Backoff;
 use super::random::Random;
 use super::types::Generation;
 
-/// A broker next door is asked often: it costs nothing, and its return should be noticed at once.
+/// Short, since dialling a broker in the local network costs nothing and its return should be noticed at once.
 const BACKOFF: Backoff =
     Backoff { initial: Duration::from_millis(500), max: Duration::from_secs(5), multiplier: 1.6, jitter: 0.2 };
 
-/// A session that was up for so long was a success; a shorter one does not end the growing of the waits.
+/// A session that was up for so long was a success; a shorter one does not reset the back-off.
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// Where the link is.
@@ -31,19 +31,19 @@ pub struct Redial {
     /// Sessions in a row that were up, but not for long.
     short_sessions: u32,
     /// A dial that reports nothing for so long is given up.
-    patience: Duration,
+    dial_timeout: Duration,
     random: Random,
 }
 
 impl Redial {
-    /// Makes the first dial due at `now`; `patience` is longer than any dial's own limits.
-    pub fn new(now: Instant, patience: Duration, seed: u64) -> Self {
+    /// Makes the first dial due at `now`; `dial_timeout` is longer than any dial's own limits.
+    pub fn new(now: Instant, dial_timeout: Duration, seed: u64) -> Self {
         Self {
             phase: Phase::Waiting(now),
             generation: Generation::default(),
             failures: 0,
             short_sessions: 0,
-            patience,
+            dial_timeout,
             random: Random::new(seed),
         }
     }
@@ -68,22 +68,23 @@ impl Redial {
         self.generation
     }
 
-    /// Takes note that the link is up.
+    /// Records that the link is up.
     pub fn link_up(&mut self, generation: Generation, now: Instant) {
         if generation == self.generation {
             self.phase = Phase::Up(now);
         }
     }
 
-    /// Takes note that the link is down; returns the wait before the next dial.
+    /// Records that the link is down; returns the wait before the next dial.
     pub fn link_down(&mut self, generation: Generation, now: Instant) -> Option<Duration> {
         if generation != self.generation || matches!(self.phase, Phase::Waiting(_)) {
             return None;
         }
-        match self.phase {
-            Phase::Up(since) if now.duration_since(since) >= SETTLED => (self.failures, self.short_sessions) = (0, 0),
-            Phase::Up(_) => self.short_sessions = self.short_sessions.saturating_add(1),
-            _ => {}
+        if let Phase::Up(since) = self.phase {
+            self.short_sessions = self.short_sessions.saturating_add(1);
+            if now.duration_since(since) >= SETTLED {
+                (self.failures, self.short_sessions) = (0, 0);
+            }
         }
         self.failures = self.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.failures, &mut self.random);
@@ -99,13 +100,13 @@ impl Redial {
         }
     }
 
-    /// Returns the session to dial when it is time to.
+    /// Fires expired timers; returns the session to dial, if a dial is due.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Generation> {
         if self.due().is_none_or(|due| now < due) {
             return None;
         }
         self.generation.0 += 1;
-        self.phase = Phase::Dialling(now + self.patience);
+        self.phase = Phase::Dialling(now + self.dial_timeout);
         Some(self.generation)
     }
 }
@@ -116,7 +117,7 @@ mod tests {
     use crate::supervisor::start;
 
     #[test]
-    fn the_local_broker_is_dialled_for_ever_at_least_every_six_seconds() {
+    fn the_local_broker_is_dialled_without_end_at_least_every_six_seconds() {
         let mut now = start();
         let mut link = Redial::new(now, Duration::from_secs(30), 7);
         for n in 1..=1000 {
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_throws_us_out_again_and_again_is_asked_ever_less_often() {
+    fn a_broker_that_ends_every_session_at_once_is_dialled_ever_less_often() {
         let mut now = start();
         let mut link = Redial::new(now, Duration::from_secs(30), 7);
         for n in 1..=20 {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
+use super::policy::Strategy;
 
 /// The states of the connection to the cloud, spelled as everywhere (contract, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,87 +41,6 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// What recovery does once reconnection is exhausted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Waits, then tries the same session again from the first attempt.
-    SimpleRetry,
-    /// Waits, then builds a new session.
-    FullRecreation,
-    /// Waits, renews the tokens, then builds a new session.
-    TokenRefresh,
-    /// Waits longer each time, builds a new session, renews the tokens every few attempts.
-    ExponentialBackoff,
-}
-
-impl Strategy {
-    /// Every strategy with its spelling in the configuration.
-    pub const WORDS: &[(&'static str, Self)] = &[
-        ("simple-retry", Strategy::SimpleRetry),
-        ("full-recreation", Strategy::FullRecreation),
-        ("token-refresh", Strategy::TokenRefresh),
-        ("exponential-backoff", Strategy::ExponentialBackoff),
-    ];
-
-    /// Returns the spelling of the configuration.
-    pub fn as_str(self) -> &'static str {
-        let found = Self::WORDS.iter().find(|(_, strategy)| *strategy == self);
-        found.expect("every strategy has its word").0
-    }
-}
-
-/// What to do when recovery is exhausted too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// End the process; systemd starts it afresh.
-    Exit,
-    /// Stay and wait for a `reconnect` request.
-    Hold,
-}
-
-impl OnFailure {
-    /// Each with its spelling in the configuration.
-    pub const WORDS: &[(&'static str, Self)] = &[("exit", OnFailure::Exit), ("hold", OnFailure::Hold)];
-}
-
-/// One line of attempts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Line {
-    /// Whether the line is used at all.
-    pub enabled: bool,
-    /// How many attempts it has; `None` is without limit.
-    pub max_attempts: Option<u32>,
-    /// The waits before them.
-    pub backoff: Backoff,
-}
-
-impl Line {
-    pub(super) fn has_attempt_after(&self, attempts: u32) -> bool {
-        self.enabled && self.max_attempts.is_none_or(|max| attempts < max)
-    }
-}
-
-/// How the supervisor is set up.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
-    /// First line: the same session again.
-    pub reconnect: Line,
-    /// Second line, once the first is exhausted.
-    pub recovery: Line,
-    /// What the second line does.
-    pub strategy: Strategy,
-    /// With [`Strategy::ExponentialBackoff`]: the tokens are renewed before every so-many-th attempt.
-    pub refresh_tokens_every: u32,
-    /// What follows when the second line is exhausted.
-    pub on_failure: OnFailure,
-    /// One attempt from name lookup to the acknowledged subscriptions.
-    pub connect_timeout: Duration,
-    /// One acknowledgement or answer.
-    pub operation_timeout: Duration,
-    /// How often it is probed, at most, whether the cloud can be reached; `None` is never.
-    pub probe_interval: Option<Duration>,
 }
 
 /// What a failure means for the next attempt; errors are classified into it once, at the edge.
@@ -249,8 +168,32 @@ pub enum Input {
     Stop,
 }
 
-/// Which credentials an attempt needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Input {
+    /// Returns the session that the input belongs to, if it belongs to one.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        match self {
+            Input::CredentialsReady(generation, _)
+            | Input::SignInNeeded(generation, _)
+            | Input::SignInPostponed(generation, _)
+            | Input::HeatersListed(generation, _)
+            | Input::StepFailed(generation, _)
+            | Input::LinkUp(generation)
+            | Input::LinkDown(generation, _)
+            | Input::RequestSent(generation)
+            | Input::Heard(generation)
+            | Input::Answered(generation) => Some(*generation),
+            Input::Start
+            | Input::NetworkChanged
+            | Input::Probed(..)
+            | Input::RenewSession(_)
+            | Input::ReconnectRequested(_)
+            | Input::Stop => None,
+        }
+    }
+}
+
+/// Which credentials an attempt renews; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Renewal {
     /// Renew only what is about to expire.
     IfExpiring,
@@ -284,7 +227,7 @@ pub enum Effect {
     CloseLink(Generation),
     /// Find out whether the cloud can be reached, without asking it for anything; answer `Probed` with this number.
     Probe(u64),
-    /// Tell the world.
+    /// Publish an event.
     Announce(Event),
     /// What [`super::Supervisor::view`] shows has changed.
     ViewChanged,
@@ -386,21 +329,21 @@ pub enum Wait {
     Backoff,
     /// A pause that the cloud asked for; nothing shortens it.
     RetryAfter,
-    /// The wait after short sessions; only a request shortens it.
+    /// The pause after short sessions; only a request shortens it.
     ShortSessions,
     /// The budget of sign-ins.
     SignInBudget,
     /// The account has no heater; it is asked again now and then.
     NoHeaters,
-    /// The cloud can be reached again; a moment at random, so that a street does not come back in one blow.
+    /// The cloud can be reached again; a random delay against a thundering herd.
     NetworkBack,
-    /// The next look whether the cloud can be reached, or the end of one.
+    /// The next probe of whether the cloud can be reached, or the end of one.
     Probe,
     /// A step of the attempt in flight.
     Step,
     /// The first answer of a heater.
     FirstAnswer,
-    /// An answer to a request, or any other word.
+    /// An answer to a request, or any other message.
     Answer,
     /// The renewal of the credentials, ahead of their end.
     Renewal,
@@ -432,7 +375,7 @@ pub struct Carried {
 pub struct Due {
     /// Call [`super::Supervisor::handle_timeout`] then.
     pub at: Instant,
-    /// What passes then.
+    /// What expires then.
     pub why: Wait,
 }
 

@@ -1,8 +1,9 @@
-//! What others may see of the supervisor.
+//! The status snapshot.
 
 use std::time::{Duration, Instant};
 
-use super::types::{Reason, State, Strategy, seconds};
+use super::policy::Strategy;
+use super::types::{Reason, State, seconds};
 
 /// A snapshot of the supervisor, for the status line, the topic and the diagnostics.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(settings: Settings, begin: Instant) -> Self {
+    pub fn new(settings: Policy, begin: Instant) -> Self {
         let mut driver = Self {
             supervisor: Supervisor::new(settings, Carried::default(), 1, begin),
             begin,

@@ -29,7 +29,7 @@ fn colour(state: State) -> &'static str {
 
 /// Returns the picture, and the same in words.
 pub fn draw(strategy: Strategy) -> (String, String) {
-    let mut world = World::connected(Settings { strategy, ..settings() });
+    let mut world = World::connected(Policy { strategy, ..settings() });
     let begin = world.now;
     let offset = (begin - world.begin).as_secs_f64();
     world.cloud = Cloud::Error500;

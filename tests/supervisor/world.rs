@@ -18,14 +18,14 @@ const RETRANSMISSION: Duration = Duration::from_millis(1500);
 const PROBE_LIMIT: Duration = Duration::from_secs(4);
 
 /// The configuration's defaults without jitter and without probes.
-pub fn settings() -> Settings {
+pub fn settings() -> Policy {
     let exact = |initial, max| Backoff {
         initial: Duration::from_secs(initial),
         max: Duration::from_secs(max),
         multiplier: 2.0,
         jitter: 0.0,
     };
-    Settings {
+    Policy {
         reconnect: Line { enabled: true, max_attempts: Some(10), backoff: exact(1, 120) },
         recovery: Line { enabled: true, max_attempts: Some(10), backoff: exact(60, 300) },
         strategy: Strategy::ExponentialBackoff,
@@ -105,11 +105,11 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(settings: Settings, seed: u64) -> Self {
+    pub fn new(settings: Policy, seed: u64) -> Self {
         Self::beginning(settings, seed, Instant::now())
     }
 
-    fn beginning(settings: Settings, seed: u64, begin: Instant) -> Self {
+    fn beginning(settings: Policy, seed: u64, begin: Instant) -> Self {
         Self {
             supervisor: Supervisor::new(settings, Carried::default(), seed, begin),
             cloud: Cloud::Good,
@@ -133,14 +133,14 @@ impl World {
         }
     }
 
-    pub fn started(settings: Settings, cloud: Cloud) -> Self {
+    pub fn started(settings: Policy, cloud: Cloud) -> Self {
         let mut world = Self::new(settings, 1);
         world.cloud = cloud;
         world.input(Input::Start);
         world
     }
 
-    pub fn connected(settings: Settings) -> Self {
+    pub fn connected(settings: Policy) -> Self {
         let mut world = Self::started(settings, Cloud::Good);
         world.run_for(Duration::from_secs(1));
         assert_eq!(world.state(), State::Connected);
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// The process ends and is started again; what it kept of its sign-ins was shifted by a step of the wall clock.
-    pub fn restart(&mut self, settings: Settings, seed: u64, step: f64) {
+    pub fn restart(&mut self, settings: Policy, seed: u64, step: f64) {
         let now = self.now.duration_since(self.begin).as_secs_f64();
         let kept = self.budget.used().iter().map(|at| Duration::from_secs_f64((at.as_secs_f64() - step).max(0.0)));
         self.budget = SignInBudget::restore(kept.collect::<Vec<_>>(), Duration::from_secs_f64(now));

@@ -65,14 +65,14 @@ pub struct World {
     leaving: bool,
 }
 
-fn supervisor_settings() -> Settings {
+fn supervisor_settings() -> Policy {
     let backoff = |initial, max| Backoff {
         initial: Duration::from_secs(initial),
         max: Duration::from_secs(max),
         multiplier: 2.0,
         jitter: 0.2,
     };
-    Settings {
+    Policy {
         reconnect: Line { enabled: true, max_attempts: Some(10), backoff: backoff(1, 120) },
         recovery: Line { enabled: true, max_attempts: Some(10), backoff: backoff(60, 300) },
         strategy: Strategy::ExponentialBackoff,
