@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("home", &["home", "heater", "navilink", "model", "units"]),
     ("outputs", &["outputs", "heater", "navilink", "model", "units"]),
     ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
-    ("config", &["config", "model", "units", "foreign_text"]),
+    ("config", &["config", "supervisor", "model", "units", "foreign_text"]),
     ("io", &["io", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
 ];
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::sections::{LEVELS, ON_FAILURE, STRATEGIES, TARGETS};
+use super::sections::{LEVELS, TARGETS};
 use super::{Alerts, Attempts, Config};
+use crate::supervisor::OnFailure;
 use crate::units::UnitsChoice;
 
 impl Config {
@@ -17,9 +18,9 @@ impl Config {
         let path = |path: &Path| path.display().to_string();
         let (cloud, broker) = (&self.cloud, &self.broker);
         let mut recovery = line(&self.recovery.attempts);
-        recovery["strategy"] = word(STRATEGIES, self.recovery.strategy).into();
+        recovery["strategy"] = self.recovery.strategy.as_str().into();
         recovery["refresh_tokens_every"] = self.recovery.refresh_tokens_every.into();
-        recovery["on_failure"] = word(ON_FAILURE, self.recovery.on_failure).into();
+        recovery["on_failure"] = word(OnFailure::WORDS, self.recovery.on_failure).into();
         let scheme = if broker.tls { "mqtts" } else { "mqtt" };
         let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
         json!({

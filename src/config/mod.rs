@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::model::Mac;
+use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
 pub use reader::Problem;
@@ -138,28 +139,6 @@ pub struct Alerts {
     pub url: Option<SecretString>,
     /// How long telling one alert may take.
     pub timeout: Duration,
-}
-
-/// `recovery.strategy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// `simple-retry`
-    SimpleRetry,
-    /// `full-recreation`
-    FullRecreation,
-    /// `token-refresh`
-    TokenRefresh,
-    /// `exponential-backoff`
-    ExponentialBackoff,
-}
-
-/// `recovery.on_failure`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// `exit`
-    Exit,
-    /// `hold`
-    Hold,
 }
 
 /// `[broker]`

@@ -15,10 +15,11 @@ use url::Url;
 use super::reader::{Problem, Reader, Section};
 use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
-    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget,
-    OnFailure, Pem, Reachability, Recovery, Strategy, Surroundings,
+    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, Pem,
+    Reachability, Recovery, Surroundings,
 };
 use crate::model::Mac;
+use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -33,13 +34,6 @@ const MQTT_URL: &str = "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqt
 
 const UNITS: &[(&str, UnitsChoice)] =
     &[("device", UnitsChoice::Device), ("metric", UnitsChoice::Metric), ("us", UnitsChoice::Us)];
-pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
-    ("simple-retry", Strategy::SimpleRetry),
-    ("full-recreation", Strategy::FullRecreation),
-    ("token-refresh", Strategy::TokenRefresh),
-    ("exponential-backoff", Strategy::ExponentialBackoff),
-];
-pub(super) const ON_FAILURE: &[(&str, OnFailure)] = &[("exit", OnFailure::Exit), ("hold", OnFailure::Hold)];
 /// The log levels with their names.
 pub const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),
@@ -274,9 +268,9 @@ fn reconnect(r: &mut Reader<'_>, root: &mut Section<'_>) -> Attempts {
 fn recovery(r: &mut Reader<'_>, root: &mut Section<'_>) -> Recovery {
     let mut s = root.section(r, "recovery");
     let attempts = line(r, &mut s, MINUTE, 5 * MINUTE);
-    let strategy = s.take(r, "strategy", choice(STRATEGIES)).unwrap_or(Strategy::ExponentialBackoff);
+    let strategy = s.take(r, "strategy", choice(Strategy::WORDS)).unwrap_or(Strategy::ExponentialBackoff);
     let every = s.take(r, "refresh_tokens_every", whole(1, 1000)).unwrap_or(3);
-    let on_failure = s.take(r, "on_failure", choice(ON_FAILURE)).unwrap_or(OnFailure::Exit);
+    let on_failure = s.take(r, "on_failure", choice(OnFailure::WORDS)).unwrap_or(OnFailure::Exit);
     s.finish(r);
     Recovery { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::bridge;
-use crate::config::{Attempts, Config, OnFailure, Strategy};
+use crate::config::{Attempts, Config};
 use crate::foreign_text::Secrets;
 use crate::heater;
 use crate::heater::polling::Intervals;
@@ -27,17 +27,9 @@ pub fn supervisor(config: &Config) -> supervisor::Settings {
     supervisor::Settings {
         reconnect: line(&config.reconnect),
         recovery: line(&config.recovery.attempts),
-        strategy: match config.recovery.strategy {
-            Strategy::SimpleRetry => supervisor::Strategy::SimpleRetry,
-            Strategy::FullRecreation => supervisor::Strategy::FullRecreation,
-            Strategy::TokenRefresh => supervisor::Strategy::TokenRefresh,
-            Strategy::ExponentialBackoff => supervisor::Strategy::ExponentialBackoff,
-        },
+        strategy: config.recovery.strategy,
         refresh_tokens_every: config.recovery.refresh_tokens_every,
-        on_failure: match config.recovery.on_failure {
-            OnFailure::Exit => supervisor::OnFailure::Exit,
-            OnFailure::Hold => supervisor::OnFailure::Hold,
-        },
+        on_failure: config.recovery.on_failure,
         connect_timeout: config.cloud.connect_timeout,
         operation_timeout: config.cloud.operation_timeout,
         probe_interval: config.reachability.enabled.then_some(config.reachability.probe_interval),

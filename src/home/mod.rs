@@ -178,8 +178,24 @@ impl Home {
             return Verdict::Heard;
         }
         self.tell(&mac, Input::Message { topic, message }, moment);
-        self.plan_keeping(moment.now);
+        self.keeping.plan(&self.memories(), moment.now);
         Verdict::Answered
+    }
+
+    /// Takes up what an earlier run kept.
+    pub fn restore(&mut self, kept: Memories) {
+        for (mac, memory) in &kept {
+            if let Some(heater) = self.heaters.get_mut(mac) {
+                heater.restore(memory, &self.settings.heater);
+                self.drain(mac);
+            }
+        }
+        self.keeping.restore(kept);
+    }
+
+    /// Returns what is to be kept of all heaters.
+    pub fn memories(&self) -> Memories {
+        self.heaters.iter().map(|(mac, heater)| (mac.clone(), Heater::memory(heater))).collect()
     }
 
     /// Takes the answer of the REST API about a heater's time-of-use schedule.
@@ -285,7 +301,9 @@ impl Home {
 
     /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        self.keep_on_time(moment.now);
+        if self.keeping.take_due(moment.now) {
+            self.keep(moment.now);
+        }
         for mac in self.macs() {
             self.with(&mac, moment, Heater::handle_timeout);
         }
@@ -301,6 +319,12 @@ impl Home {
             "messages": self.messages.show(),
             "complaints": self.warnings.show(),
         })
+    }
+
+    /// Lets everything be kept now.
+    fn keep(&mut self, now: Instant) {
+        self.keeping.note(self.memories(), now);
+        self.effects.push_back(Effect::Keep);
     }
 
     /// Returns whose message it is; one that does not say so is that of the only heater.

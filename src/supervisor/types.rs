@@ -57,14 +57,18 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// Every strategy with its spelling in the configuration.
+    pub const WORDS: &[(&'static str, Self)] = &[
+        ("simple-retry", Strategy::SimpleRetry),
+        ("full-recreation", Strategy::FullRecreation),
+        ("token-refresh", Strategy::TokenRefresh),
+        ("exponential-backoff", Strategy::ExponentialBackoff),
+    ];
+
     /// Returns the spelling of the configuration.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Strategy::SimpleRetry => "simple-retry",
-            Strategy::FullRecreation => "full-recreation",
-            Strategy::TokenRefresh => "token-refresh",
-            Strategy::ExponentialBackoff => "exponential-backoff",
-        }
+        let found = Self::WORDS.iter().find(|(_, strategy)| *strategy == self);
+        found.expect("every strategy has its word").0
     }
 }
 
@@ -75,6 +79,11 @@ pub enum OnFailure {
     Exit,
     /// Stay and wait for a `reconnect` request.
     Hold,
+}
+
+impl OnFailure {
+    /// Each with its spelling in the configuration.
+    pub const WORDS: &[(&'static str, Self)] = &[("exit", OnFailure::Exit), ("hold", OnFailure::Hold)];
 }
 
 /// One line of attempts.
