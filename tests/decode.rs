@@ -113,6 +113,41 @@ fn a_message_of_another_kind_is_named_with_what_of_it_cannot_be_read() {
 }
 
 #[test]
+fn every_kind_of_message_is_named_and_shown() {
+    let energy = json!({"response": {"command": 16_777_224, "usage": [
+        {"year": 2026, "month": 11, "day": 1, "data": [{"hpUsage": 7}]}]}});
+    let presence = json!({"clientID": "me", "event": {"connection": {"status": 1, "os": "A"}}});
+    let request = json!({"clientID": "me", "request": {"command": 33_554_433, "deviceType": 52, "mode": "power-off"}});
+    let other = json!({"clientID": "me", "response": {"command": 999, "new": 1}});
+    for (message, kind, decoded, more) in [
+        (presence, "presence", json!({"present": true, "os": "A"}), ""),
+        (request, "request", json!({"command": 33_554_433, "mode": "power-off"}), ""),
+        (other, "other", json!({"command": 999}), "`response.new`: not known, and left out\n"),
+    ] {
+        let outcome = decode(&[], message.to_string());
+        assert_eq!(shown(&outcome), decoded, "{kind}");
+        assert_eq!(outcome.err, format!("a message of the kind `{kind}`\n{more}"));
+    }
+    let outcome = decode(&[], energy.to_string());
+    let hour = &shown(&outcome)["hours"][0];
+    assert_eq!((&hour["hour"], &hour["heat_pump_wh"]), (&json!("2026-11-01T00"), &json!(7)));
+    assert_eq!(outcome.err, "a message of the kind `energy_hourly`\n");
+}
+
+#[test]
+fn what_an_entry_lacks_is_named_on_standard_error() {
+    let entry = json!({"enable": 2, "week": 62, "hour": 6, "min": 30, "mode": 3, "param": 120});
+    let mut broken = entry.clone();
+    broken.as_object_mut().unwrap().remove("hour");
+    let answer = json!({"requestTopic": "cmd/52/navilink-04786332fca0/st/rsv/rd", "response": {
+        "reservationUse": 2, "reservation": [entry, broken]}});
+    let outcome = decode(&[], answer.to_string());
+    assert_eq!(shown(&outcome)["entries"][1]["time"], Value::Null);
+    let named = "`reservation[1].hour`: missing; shown as null\n";
+    assert_eq!(outcome.err, format!("a message of the kind `reservations`\n{named}"));
+}
+
+#[test]
 fn a_diagnostics_answer_is_read_whole_one_line_a_message() {
     let topic = "cmd/52/navilink-020000000001/me/res";
     let status: Value = serde_json::from_str(MESSAGE).unwrap();
@@ -133,7 +168,6 @@ fn a_diagnostics_answer_is_read_whole_one_line_a_message() {
 #[test]
 fn what_cannot_be_decoded_is_bad_data_and_says_why() {
     let neither = "neither a `status` nor a `feature` object is in it";
-    let request = json!({"clientID": "me", "request": {"command": 16_777_219, "deviceType": 52}}).to_string();
     for (input, reason) in [
         ("", "the message is not JSON"),
         ("nonsense", "the message is not JSON"),
@@ -144,7 +178,6 @@ fn what_cannot_be_decoded_is_bad_data_and_says_why() {
         ("{\"hello\": 1}", neither),
         ("{\"response\": {\"status\": []}}", neither),
         ("{\"raw_messages\": []}", "no message is recorded"),
-        (request.as_str(), "this is a request to a heater"),
     ] {
         let outcome = decode(&[], input);
         assert_eq!((outcome.code, outcome.out.as_str()), (Some(65), ""), "{input}");

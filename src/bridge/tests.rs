@@ -338,6 +338,19 @@ fn a_bad_field_is_said_once_and_costs_itself_only() {
 }
 
 #[test]
+fn a_member_that_a_reservation_lacks_is_said_once() {
+    let mut world = World::new(&[heater(1)]);
+    let entry = json!({ "enable": 2, "week": 62, "min": 30, "mode": 3, "param": 120 });
+    let answer = json!({ "response": { "reservationUse": 2, "reservation": [entry] } });
+    for kind in [1, 2, 1] {
+        world.arrives("cmd/52/navilink-04786332fc01/res/rsv/rd", &answer);
+        world.status(1, json!({ "temperatureType": kind }));
+    }
+    let said = "In the reservations of heater 04786332fc01, `reservation[0].hour`: missing; shown as null";
+    assert_eq!(world.warnings, [said]);
+}
+
+#[test]
 fn unreadable_messages_cost_nothing_but_one_warning() {
     let mut world = World::new(&[heater(1)]);
     for payload in [b"".as_slice(), b"<html>", b"[1]", b"\xff\xfe"] {

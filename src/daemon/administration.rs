@@ -176,8 +176,13 @@ impl Daemon {
                 *value = "***".into();
             }
         }
-        let mut raw = self.account.recorder().with(|recorder| recorder.show());
-        let mut replacer = self.private_values(&raw).replacer();
+        let mut private = self.private_values();
+        let mut raw = self.account.recorder().with(|recorder| {
+            recorder.private().for_each(|(class, value)| private.learn(class, value));
+            recorder.show()
+        });
+        private.learn_message(&raw);
+        let mut replacer = private.replacer();
         replacer.replace(&mut diagnostics);
         replacer.replace_message(&mut raw);
         diagnostics["raw_messages"] = raw;
@@ -191,8 +196,8 @@ impl Daemon {
         })
     }
 
-    /// Returns what is nobody's business, of the configuration, of the account and in the raw messages.
-    fn private_values(&self, raw: &Value) -> Pseudonyms {
+    /// Returns what is nobody's business, of the configuration and of the account.
+    fn private_values(&self) -> Pseudonyms {
         let mut private = Pseudonyms::default();
         private.learn(Class::Email, &self.config.account.email);
         private.learn(Class::Secret, self.config.account.password.expose_secret());
@@ -208,7 +213,6 @@ impl Daemon {
             private.learn(Class::Name, &heater.name);
             private.learn(Class::Id, &heater.home_seq.to_string());
         }
-        private.learn_message(raw);
         private
     }
 }

@@ -86,7 +86,13 @@ impl Heater {
             }
             Body::Diagnostics(answer) => self.show("diagnostics", decode_diagnostics(&answer)),
             Body::Firmware(answer) => self.show("firmware", decode_firmware(&answer)),
-            Body::Request | Body::Presence | Body::ControlRefused { .. } | Body::FirmwareCommitted | Body::Other => {}
+            // The energy by hour is never asked for.
+            Body::EnergyHourly(_)
+            | Body::Request
+            | Body::Presence
+            | Body::ControlRefused { .. }
+            | Body::FirmwareCommitted
+            | Body::Other => {}
         }
     }
 

@@ -398,6 +398,7 @@ fn kind(body: &Body) -> &'static str {
         Body::Presence => "presence",
         Body::Status(_) => "status",
         Body::Feature(_) => "info",
+        Body::EnergyHourly(_) => "energy_hourly",
         Body::EnergyDaily(_) => "energy_daily",
         Body::EnergyMonthly(_) => "energy_monthly",
         Body::Reservations(_) => "reservations",

@@ -255,4 +255,4 @@ impl Control {
 
 #[cfg(test)]
 #[path = "control_tests.rs"]
-mod tests;
+pub(super) mod tests;

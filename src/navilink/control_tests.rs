@@ -16,9 +16,9 @@ fn object(value: Value) -> Object {
     value.as_object().unwrap().clone()
 }
 
-#[test]
-fn every_control_is_the_message_of_the_protocol_reference() {
-    let rows = [
+/// Every control that has a mode, with its code, mode and parameters.
+pub fn every_mode() -> [(Control, u32, &'static str, Value); 20] {
+    [
         (Control::Power(false), 33_554_433, "power-off", json!([])),
         (Control::Power(true), 33_554_434, "power-on", json!([])),
         (Control::Mode(3), 33_554_437, "dhw-mode", json!([3])),
@@ -39,8 +39,12 @@ fn every_control_is_the_message_of_the_protocol_reference() {
         (Control::AirFilterLife(10_000), 33_554_474, "air-filter-life", json!([20])),
         (Control::CondenserFaultReset, 33_554_463, "cond-fault-reset", json!([])),
         (Control::WaterProgram, 33_554_441, "reservation-mode", json!([])),
-    ];
-    for (control, code, mode, param) in rows {
+    ]
+}
+
+#[test]
+fn every_control_is_the_message_of_the_protocol_reference() {
+    for (control, code, mode, param) in every_mode() {
         let (topic, payload) = sent(&control);
         assert_eq!(topic, "cmd/52/navilink-04786332FCA0/ctrl");
         let expected = json!({

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::devices::{Device, DeviceList};
 use super::diagnostics::decode_diagnostics;
-use super::encoding::{Decoded, Object, Problem, Row};
-use super::energy::{decode_daily, decode_monthly};
+use super::encoding::Encoding::{Text, ZeroOne};
+use super::encoding::{Context, Decoded, Object, Problem, Row, decode_entry, found, row};
+use super::energy::{decode_daily, decode_hourly, decode_monthly};
 use super::feature::{FEATURE, decode_feature};
 use super::firmware::decode_firmware;
 use super::message::{Body, Unreadable, body, object};
 use super::schedule::{decode_recirculation, decode_reservations, decode_tou};
-use super::status::{STATUS, decode_status};
+use super::status::{STATUS, decode_status, unknown_keys};
 use crate::units::{UnitSystem, UnitsChoice};
 
 /// Says why a text cannot be decoded.
@@ -19,10 +20,7 @@ pub enum DecodeError {
     /// The text is no JSON object.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// The text is a request, and requests hold no data.
-    #[error("this is a request to a heater, not an answer: a message with a `status` or `feature` object is expected")]
-    Request,
-    /// None of the known kinds of data is in it.
+    /// The text is no message, and none of the known kinds of data is in it.
     #[error("neither a `status` nor a `feature` object is in it, nor anything else that a heater or the REST API says")]
     Neither,
     /// The text is a diagnostics answer without messages.
@@ -52,7 +50,7 @@ pub struct Reading {
 /// Decodes one raw message of the cloud or answer of the REST API, a bare `status`, `feature` or `response` object, or
 /// the recorded messages of a whole diagnostics answer.
 ///
-/// A bare object is of the kind whose table knows more of its keys.
+/// A bare object is of the kind whose table knows more of its keys. A message of no known kind is `other`.
 ///
 /// # Errors
 ///
@@ -65,25 +63,34 @@ pub fn decode(text: &[u8], choice: UnitsChoice) -> Result<Found, DecodeError> {
         let units = records.iter().find_map(|record| units_of(record, choice)).unwrap_or(choice.system(None));
         return Ok(Found::Recorded(records.iter().map(|record| line(record, choice, units)).collect()));
     }
-    let (whole, _) = object(text)?;
-    let reading = read("", whole.clone(), choice, choice.system(None));
-    match reading.kind {
-        "request" => Err(DecodeError::Request),
-        "other" | "presence" => bare(whole, choice),
-        _ => Ok(reading),
+    let (envelope, _) = object(text)?;
+    let reading = read("", envelope.clone(), choice, choice.system(None));
+    if reading.kind != "other" {
+        return Ok(Found::Message(reading));
     }
-    .map(Found::Message)
+    let other = is_enveloped(&envelope).then_some(reading);
+    bare(envelope, choice).or(other).map(Found::Message).ok_or(DecodeError::Neither)
 }
 
-fn bare(object: Object, choice: UnitsChoice) -> Result<Reading, DecodeError> {
+/// What stands around every message (protocol reference, sections 3 and 4).
+const ENVELOPE: [&str; 5] = ["clientID", "sessionID", "protocolVersion", "requestTopic", "responseTopic"];
+
+/// Returns whether an object is a message, whatever it says.
+fn is_enveloped(object: &Object) -> bool {
+    let answers = |response: &Value| ["command", "macAddress"].iter().any(|key| response.get(key).is_some());
+    ENVELOPE.iter().any(|key| object.contains_key(*key)) || object.get("response").is_some_and(answers)
+}
+
+fn bare(object: Object, choice: UnitsChoice) -> Option<Reading> {
     match (known(STATUS, &object), known(FEATURE, &object)) {
         (0, 0) => {
             let response = Object::from_iter([("response".to_owned(), Value::Object(object))]);
-            let reading = read("", response, choice, choice.system(None));
-            if reading.kind == "other" { Err(DecodeError::Neither) } else { Ok(reading) }
+            Some(read("", response, choice, choice.system(None))).filter(|reading| reading.kind != "other")
         }
-        (status, feature) if feature > status => Ok(Reading { kind: "info", decoded: decode_feature(&object, choice) }),
-        _ => Ok(Reading { kind: "status", decoded: decode_status(&object, choice) }),
+        (status, feature) if feature > status => {
+            Some(Reading { kind: "info", decoded: decode_feature(&object, choice) })
+        }
+        _ => Some(Reading { kind: "status", decoded: decode_status(&object, choice) }),
     }
 }
 
@@ -148,11 +155,11 @@ fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -
     if envelope.contains_key("msg") && envelope.contains_key("code") {
         return answer_of_rest(&envelope);
     }
-    let request = envelope.get("request").cloned().unwrap_or_default();
     let topic = if topic.is_empty() { answered_on(&envelope) } else { topic.to_owned() };
-    let (kind, decoded) = match body(&topic, envelope) {
+    let (kind, decoded) = match body(&topic, envelope.clone()) {
         Body::Status(status) => ("status", decode_status(&status, choice)),
         Body::Feature(feature) => ("info", decode_feature(&feature, choice)),
+        Body::EnergyHourly(answer) => ("energy_hourly", decode_hourly(&answer)),
         Body::EnergyDaily(answer) => ("energy_daily", decode_daily(&answer)),
         Body::EnergyMonthly(answer) => ("energy_monthly", decode_monthly(&answer)),
         Body::Reservations(answer) => ("reservations", decode_reservations(&answer, units)),
@@ -162,15 +169,54 @@ fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -
         Body::Firmware(answer) => ("firmware", decode_firmware(&answer)),
         Body::FirmwareCommitted => ("firmware_committed", Decoded::default()),
         Body::ControlRefused { fail_code } => ("control_refused", just(json!({ "fail_code": fail_code }))),
-        Body::Request => {
-            let said = |key: &str| request.get(key).cloned().unwrap_or_default();
-            let request = json!({ "command": said("command"), "mode": said("mode"), "param": said("param") });
-            ("request", just(request))
-        }
-        Body::Presence => ("presence", Decoded::default()),
-        Body::Other => ("other", Decoded::default()),
+        Body::Request => ("request", request(&envelope)),
+        Body::Presence => ("presence", presence(&envelope)),
+        Body::Other => ("other", other(&envelope)),
     };
     Reading { kind, decoded }
+}
+
+/// What says whose heater a message is about.
+const HEATER: [&str; 3] = ["deviceType", "macAddress", "additionalValue"];
+
+/// Returns what a request asks for, as it stands there.
+fn request(envelope: &Object) -> Decoded {
+    let members = envelope.get("request").and_then(Value::as_object).into_iter().flatten();
+    let asked = members.filter(|(key, _)| !HEATER.contains(&key.as_str()));
+    Decoded { object: asked.map(|(key, value)| (key.clone(), value.clone())).collect(), ..Decoded::default() }
+}
+
+const CONNECTION: &[Row] = &[row("status", "present", ZeroOne), row("os", "os", Text)];
+
+/// Decodes presence to `{"present": true, "os": "A"}`.
+fn presence(envelope: &Object) -> Decoded {
+    let connection = envelope.get("event").and_then(|event| event.get("connection")?.as_object());
+    let connection = connection.cloned().unwrap_or_default();
+    let context = Context { units: UnitSystem::Metric, formula: 0 };
+    let (object, problems) = decode_entry(CONNECTION, &connection, context, "event.connection.");
+    Decoded { object, problems, unknown: unknown_keys(CONNECTION, &connection) }
+}
+
+/// The members of messages that are objects.
+const OBJECTS: [&str; 7] = ["request", "response", "event", "status", "st", "feature", "did"];
+
+/// Decodes a message of no known kind to `{"command": 16777219}`, and names what else is in it.
+fn other(envelope: &Object) -> Decoded {
+    let response = envelope.get("response").and_then(Value::as_object);
+    let command = response.and_then(|response| response.get("command"));
+    let mut decoded = just(json!({ "command": command }));
+    for (path, members) in [("", Some(envelope)), ("response.", response)] {
+        for (key, value) in members.into_iter().flatten() {
+            let (key, path) = (key.as_str(), format!("{path}{}", key.escape_debug()));
+            if OBJECTS.contains(&key) {
+                let problem = || Problem::new(path, format!("expected an object, found {}", found(value)));
+                decoded.problems.extend((!value.is_object()).then(problem));
+            } else if key != "command" && !ENVELOPE.contains(&key) && !HEATER.contains(&key) {
+                decoded.unknown.push(path);
+            }
+        }
+    }
+    decoded
 }
 
 /// Returns a topic for the answer in `envelope`, as far as the request's own topic or a refusal tells it.
@@ -207,7 +253,11 @@ fn answer_of_rest(envelope: &Object) -> Reading {
             Reading { kind: "device_list", decoded }
         }
         Some(Value::Object(data)) if data.contains_key("touInfo") => Reading { kind: "tou", decoded: decode_tou(data) },
-        _ => Reading { kind: "rest", decoded: just(json!({ "code": envelope["code"], "msg": envelope["msg"] })) },
+        data => {
+            let mut decoded = just(json!({ "code": envelope["code"], "msg": envelope["msg"] }));
+            decoded.unknown.extend(data.filter(|data| !data.is_null()).map(|_| "data".to_owned()));
+            Reading { kind: "rest", decoded }
+        }
     }
 }
 
@@ -275,11 +325,17 @@ mod tests {
             (asked("ctrl/tou/rd", &schedule), "tou", "periods"),
             (commanded(16777222, schedule.clone()), "reservations", "units"),
             (commanded(16777231, schedule), "recirculation", "entries"),
+            (commanded(16777224, json!({"usage": []})), "energy_hourly", "hours"),
+            (asked("st/energy-usage-hourly-query/rd", &json!({"usage": []})), "energy_hourly", "hours"),
             (commanded(16777225, json!({"usage": []})), "energy_daily", "days"),
             (commanded(16777226, json!({"usage": []})), "energy_monthly", "months"),
             (commanded(16777228, json!({"data": {"tsData": {"aB": 1}}})), "diagnostics", "a_b"),
             (commanded(16777227, json!({"downloadSwInfo": []})), "firmware", "downloads"),
             (json!({"response": {"failCode": 2}}), "control_refused", "fail_code"),
+            (json!({"event": {"connection": {"status": 1}}}), "presence", "present"),
+            (json!({"request": {"command": 1, "year": [2026]}}), "request", "year"),
+            (commanded(999, json!({})), "other", "command"),
+            (asked("st/new", &json!([])), "other", "command"),
             (json!({"code": 200, "msg": "SUCCESS", "data": []}), "device_list", "heaters"),
             (json!({"code": 200, "msg": "SUCCESS", "data": {"touInfo": {}}}), "tou", "periods"),
             (json!({"code": 1001, "msg": "INVALID_USER_PASSWORD"}), "rest", "msg"),
@@ -288,6 +344,24 @@ mod tests {
             assert_eq!(reading.kind, kind, "{message}");
             assert!(reading.decoded.object.contains_key(member), "{message}: {reading:?}");
         }
+    }
+
+    #[test]
+    fn what_of_a_message_is_not_known_is_named() {
+        let found = |message: Value| reading(message).map(|reading| reading.decoded).unwrap();
+        let other =
+            found(json!({"clientID": "x", "new": 1, "response": {"command": 999, "macAddress": "m", "status": [],
+            "a\nb": 2}}));
+        assert_eq!(
+            (&other.object["command"], other.unknown),
+            (&json!(999), vec!["new".into(), "response.a\\nb".into()])
+        );
+        assert_eq!(other.problems[0].to_string(), "`response.status`: expected an object, found an array");
+        let presence = found(json!({"event": {"connection": {"status": 0, "new": 1}}}));
+        assert_eq!(Value::Object(presence.object), json!({"present": false, "os": null}));
+        assert_eq!(presence.problems[0].to_string(), "`event.connection.os`: missing");
+        assert_eq!(presence.unknown, ["new"]);
+        assert_eq!(found(json!({"code": 200, "msg": "SUCCESS", "data": {"deviceInfo": {}}})).unknown, ["data"]);
     }
 
     #[test]
@@ -303,8 +377,6 @@ mod tests {
         assert_eq!(decoded(json!({})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"response": {"reservation": ""}})), Err(DecodeError::Neither));
         assert_eq!(decoded(json!({"temperatureType": 2, "command": 16777225})), Err(DecodeError::Neither));
-        assert_eq!(decoded(json!({"event": {"connection": {"status": 1}}})), Err(DecodeError::Neither));
-        assert_eq!(decoded(json!({"request": {"command": 1}})), Err(DecodeError::Request));
         assert_eq!(decoded(json!([1])), Err(DecodeError::Unreadable(Unreadable::NotAnObject)));
         assert_eq!(decoded(json!({"data": {"raw_messages": []}})), Err(DecodeError::NoneRecorded));
         let error = decode(b"nonsense", UnitsChoice::Device).unwrap_err();

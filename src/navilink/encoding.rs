@@ -40,7 +40,7 @@ impl fmt::Display for Problem {
 pub struct Decoded {
     /// The decoded JSON.
     pub object: Object,
-    /// What was malformed, or a number without a name. Absent members are no problem.
+    /// What was malformed, or a number without a name. Absent members are no problem, except in the entries of lists.
     pub problems: Vec<Problem>,
     /// The keys on the wire that no table knows (status and feature only).
     pub unknown: Vec<String>,
@@ -173,6 +173,14 @@ pub(super) fn decode_rows(rows: &[Row], map: &Object, context: Context, path: &s
         };
         object.insert(row.name.to_owned(), decoded);
     }
+    (object, problems)
+}
+
+/// Decodes an entry of a list as [`decode_rows`] does; an entry has all its members, so that a missing one is a problem.
+pub(super) fn decode_entry(rows: &[Row], map: &Object, context: Context, path: &str) -> (Object, Vec<Problem>) {
+    let (object, mut problems) = decode_rows(rows, map, context, path);
+    let missing = rows.iter().filter(|row| map.get(row.key).is_none_or(Value::is_null));
+    problems.extend(missing.map(|row| Problem::new(format!("{path}{}", row.key), "missing")));
     (object, problems)
 }
 

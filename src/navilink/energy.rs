@@ -1,4 +1,4 @@
-//! The energy that a heater used, by day and by month (protocol reference, section 4).
+//! The energy that a heater used, by hour, by day and by month (protocol reference, section 4).
 
 use serde_json::{Value, json};
 
@@ -36,6 +36,18 @@ pub fn decode_monthly(response: &Object) -> Decoded {
     })
 }
 
+/// Decodes the energy by hour to `{"total": {…}, "hours": [{"hour": "2026-11-01T00", …}, …]}`, with the members of
+/// [`decode_daily`]. No heater has been seen to answer so: the form is that of the other two answers, with `day` in each
+/// block of `usage`.
+pub fn decode_hourly(response: &Object) -> Decoded {
+    decode(response, "hours", |block| {
+        let (year, month) = (member(block, "year", (1970, 9999))?, member(block, "month", (1, 12))?);
+        let day = member(block, "day", (1, days_in(year, month).into()))?;
+        let names = (0..24).map(|hour| format!("{year}-{month:02}-{day:02}T{hour:02}")).collect();
+        Ok(Period { names, most: 24 })
+    })
+}
+
 /// What the items of one block of `usage` stand for.
 struct Period {
     names: Vec<String>,
@@ -52,7 +64,11 @@ fn decode(response: &Object, list: &str, period: fn(&Item<'_>) -> Result<Period,
             Value::Null
         }
     };
-    let label = if list == "days" { "date" } else { "month" };
+    let label = match list {
+        "days" => "date",
+        "months" => "month",
+        _ => "hour",
+    };
     let mut entries = Vec::new();
     for block in items(response, "usage", "", &mut problems) {
         if entries.len() >= MOST_ENTRIES {
@@ -159,6 +175,21 @@ mod tests {
         let decoded = decode_monthly(&object(json!({"usage": [{"year": 2026, "data": [{"hpUsage": 9}]}]})));
         let expected = json!({"total": null, "months": [item_json("month", "2026-01", [9, 0, 0, 0])]});
         assert_eq!((Value::Object(decoded.object), decoded.problems.len()), (expected, 0));
+    }
+
+    #[test]
+    fn hours_have_a_day_that_the_month_has() {
+        let block = |day: i64, data: Value| json!({"year": 2026, "month": 11, "day": day, "data": data});
+        let usage = json!([
+            block(1, json!([{"hpUsage": 9}, {}])),
+            block(31, json!([{}])),
+            block(2, json!(vec![json!({}); 25]))
+        ]);
+        let decoded = decode_hourly(&object(json!({ "usage": usage })));
+        assert_eq!(decoded.object["hours"][0], item_json("hour", "2026-11-01T00", [9, 0, 0, 0]));
+        assert_eq!(decoded.object["hours"][25]["hour"], "2026-11-02T23");
+        let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
+        assert_eq!(keys, ["usage[1].day", "usage[2].data"]);
     }
 
     #[test]

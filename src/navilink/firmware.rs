@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::Encoding::Integer;
-use super::encoding::{Context, Decoded, Object, Row, decode_rows, items, row};
+use super::encoding::{Context, Decoded, Object, Row, decode_entry, items, row};
 use crate::units::UnitSystem;
 
 const DOWNLOAD: &[Row] = &[
@@ -20,7 +20,7 @@ pub fn decode_firmware(response: &Object) -> Decoded {
     let mut downloads = Vec::new();
     for item in items(response, "downloadSwInfo", "", &mut problems) {
         let context = Context { units: UnitSystem::Metric, formula: 0 };
-        let (download, malformed) = decode_rows(DOWNLOAD, item.object, context, &format!("{}.", item.path));
+        let (download, malformed) = decode_entry(DOWNLOAD, item.object, context, &format!("{}.", item.path));
         problems.extend(malformed);
         downloads.push(Value::Object(download));
     }
@@ -46,7 +46,15 @@ mod tests {
         ]});
         assert_eq!(Value::Object(decoded.object), expected);
         let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
-        assert_eq!(keys, ["downloadSwInfo[1]", "downloadSwInfo[2].swCode"]);
+        assert_eq!(
+            keys,
+            [
+                "downloadSwInfo[1]",
+                "downloadSwInfo[2].swCode",
+                "downloadSwInfo[2].otaMode",
+                "downloadSwInfo[2].swVersion"
+            ]
+        );
     }
 
     #[test]

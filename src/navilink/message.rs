@@ -33,6 +33,8 @@ pub enum Body {
     Status(Object),
     /// Device information: for [`decode_feature`](super::feature::decode_feature).
     Feature(Object),
+    /// The energy by hour: for [`decode_hourly`](super::energy::decode_hourly).
+    EnergyHourly(Object),
     /// The energy by day: for [`decode_daily`](super::energy::decode_daily).
     EnergyDaily(Object),
     /// The energy by month: for [`decode_monthly`](super::energy::decode_monthly).
@@ -95,6 +97,12 @@ const KINDS: &[Kind] = &[
     },
     Kind { suffixes: &["tou/rd"], commands: &[command::WRITE_TOU], members: SCHEDULE, body: Body::Tou },
     Kind {
+        suffixes: &["energy-usage-hourly-query/rd"],
+        commands: &[command::ENERGY_BY_HOUR],
+        members: &["usage"],
+        body: Body::EnergyHourly,
+    },
+    Kind {
         suffixes: &["energy-usage-daily-query/rd"],
         commands: &[command::ENERGY_BY_DAY],
         members: &["usage"],
@@ -127,6 +135,11 @@ pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Unreadable> {
     let text = |key| envelope.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let (client, request_topic) = (text("clientID"), text("requestTopic"));
     Ok(Message { mac, client, request_topic, repaired, body: body(topic, envelope) })
+}
+
+/// Returns the last parts of the topics of answers, after `res/`.
+pub(super) fn suffixes() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().flat_map(|kind| kind.suffixes).copied()
 }
 
 impl Message {
@@ -184,6 +197,7 @@ pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
     let said = |kind: &&Kind| kind.commands.iter().any(|command| Some(i64::from(*command)) == code);
     match KINDS.iter().filter(said).find(|kind| kind.fits(&response)) {
         Some(kind) => (kind.body)(response),
+        None if code == Some(command::COMMIT_FIRMWARE.into()) => Body::FirmwareCommitted,
         None => Body::Other,
     }
 }
@@ -263,11 +277,12 @@ mod tests {
     fn every_other_answer_is_told_by_its_topic() {
         let (rsv, usage) = (json!({"reservationUse": 2}), json!({"usage": []}));
         type Make = fn(Object) -> Body;
-        let rows: [(&str, Value, Make); 8] = [
+        let rows: [(&str, Value, Make); 9] = [
             ("rsv/rd", rsv.clone(), Body::Reservations),
             ("rsv", rsv.clone(), Body::Reservations),
             ("recirc-rsv/rd", rsv.clone(), Body::Recirculation),
             ("tou/rd", rsv, Body::Tou),
+            ("energy-usage-hourly-query/rd", usage.clone(), Body::EnergyHourly),
             ("energy-usage-daily-query/rd", usage.clone(), Body::EnergyDaily),
             ("energy-usage-monthly-query/rd", usage, Body::EnergyMonthly),
             ("td/rd", json!({"data": {}}), Body::Diagnostics),
@@ -288,6 +303,7 @@ mod tests {
         let monthly = json!({"command": 16777226, "usage": []});
         assert_eq!(message(monthly.clone()), Body::EnergyMonthly(object(monthly)));
         assert_eq!(message(json!({"command": 16777226})), Body::Other);
+        assert_eq!(message(json!({"command": 33554442})), Body::FirmwareCommitted);
     }
 
     #[test]

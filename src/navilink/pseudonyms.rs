@@ -7,14 +7,20 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
 pub use super::private::Class;
 
+use super::control::{OPERATION_MODES, RECIRCULATION_MODES};
+use super::encoding::Encoding::Named;
+use super::encoding::Row;
 use super::feature::FEATURE;
+use super::message::suffixes;
 use super::private::{by_form, class_of, in_members, in_topic, is_mac, is_struck, nested};
+use super::schedule::RESERVATION_MODE;
 use super::status::STATUS;
 
 /// Shorter values are replaced only where they are expected, in characters.
@@ -24,10 +30,23 @@ const SHORTEST_PART: usize = 6;
 /// Shorter numbers are replaced only where they are expected: elsewhere they are measurements. In digits.
 const SHORTEST_NUMBER: usize = 5;
 
-/// Names that say nothing of anybody, and stand in messages and topics anyway.
-const COMMON: &str = "cmd evt res st did rsv rd ctrl app-connection command request response status feature data event \
-    device heater water navien navilink navien2mqtt nwp500 usage total year month schedule reservation \
-    cloud local";
+/// The words of the protocol that stand in no table, and ours.
+const COMMON: &str = "cmd evt res st did end ctrl ctrl-fail commit-ota app-connection power-on power-off dhw-mode \
+    dhw-temperature goout-day anti-leg-on anti-leg-off dr-on dr-off intelligent-on intelligent-off tou-on tou-off \
+    recirc-mode recirc-hotbtn air-filter-reset air-filter-life cond-fault-reset reservation-mode \
+    clientID sessionID protocolVersion requestTopic responseTopic request response event command deviceType macAddress \
+    additionalValue mode param paramStr connection os status feature data usage total year month day hour \
+    reservationUse reservation schedule device heater water navien navilink navien2mqtt nwp500 cloud local";
+
+/// All words of the protocol in lower case, each in a line of its own.
+static WORDS: LazyLock<String> = LazyLock::new(|| {
+    let rows = || STATUS.iter().chain(FEATURE);
+    let names = |row: &Row| if let Named(names) = row.encoding { names } else { &[] };
+    let values = rows().flat_map(names).chain(RESERVATION_MODE).map(|(_, name)| *name);
+    let modes = OPERATION_MODES.iter().chain(&RECIRCULATION_MODES).map(|(name, _)| *name);
+    let words = COMMON.split_whitespace().chain(suffixes()).chain(rows().map(|row| row.key));
+    words.chain(values).chain(modes).collect::<Vec<_>>().join("\n").to_lowercase()
+});
 
 /// Collects private values.
 #[derive(Debug, Default)]
@@ -46,9 +65,11 @@ impl Pseudonyms {
             return;
         }
         let canonical = self.values.add(class, value);
-        let is_short = match is_number(value) {
-            true => digits(value) < SHORTEST_NUMBER,
-            false => value.chars().count() < SHORTEST_WORD,
+        let is_short = match class {
+            _ if is_number(value) => digits(value) < SHORTEST_NUMBER,
+            // A short id without a digit is a word.
+            Class::Id if digits(value) == 0 => value.chars().count() < SHORTEST_PART,
+            _ => value.chars().count() < SHORTEST_WORD,
         };
         if !is_short && !is_common(value) {
             self.spellings.extend(spellings(value).into_iter().map(|spelling| (spelling, canonical.clone())));
@@ -57,26 +78,7 @@ impl Pseudonyms {
 
     /// Learns what a recorded message says under names and in topics that are private.
     pub fn learn_message(&mut self, message: &Value) {
-        self.walk(message, None);
-    }
-
-    fn walk(&mut self, value: &Value, class: Option<Class>) {
-        match (value, class) {
-            (Value::Object(members), _) => {
-                members.iter().for_each(|(key, value)| self.walk(value, inherited(key, class)));
-            }
-            (Value::Array(items), _) => items.iter().for_each(|item| self.walk(item, class)),
-            (Value::String(text), Some(class)) => self.learn(class, text),
-            (Value::Number(number), Some(class)) => self.learn(class, &number.to_string()),
-            (Value::String(text), None) => match nested(text) {
-                Some(inner) => self.walk(&inner, None),
-                None => {
-                    in_topic(text).into_iter().for_each(|range| self.learn(Class::Id, &text[range]));
-                    in_members(text).for_each(|(range, class)| self.learn(class, &unescaped(&text[range])));
-                }
-            },
-            _ => {}
-        }
+        each_private(message, &mut |class, value| self.learn(class, value));
     }
 
     /// Prepares the replacement of all that was learned.
@@ -85,6 +87,30 @@ impl Pseudonyms {
         let matcher = AhoCorasick::builder().ascii_case_insensitive(true).build(&spellings);
         let matcher = matcher.expect("what a few messages hold is far below the limits of the matcher");
         Replacer { matcher, values_of, values: self.values }
+    }
+}
+
+/// Calls `found` with whatever a message says under names and in topics that are private.
+pub fn each_private(message: &Value, found: &mut impl FnMut(Class, &str)) {
+    walk(message, None, found);
+}
+
+fn walk(value: &Value, class: Option<Class>, found: &mut impl FnMut(Class, &str)) {
+    match (value, class) {
+        (Value::Object(members), _) => {
+            members.iter().for_each(|(key, value)| walk(value, inherited(key, class), found));
+        }
+        (Value::Array(items), _) => items.iter().for_each(|item| walk(item, class, found)),
+        (Value::String(text), Some(class)) => found(class, text),
+        (Value::Number(number), Some(class)) => found(class, &number.to_string()),
+        (Value::String(text), None) => match nested(text) {
+            Some(inner) => walk(&inner, None, found),
+            None => {
+                in_topic(text).into_iter().for_each(|range| found(Class::Id, &text[range]));
+                in_members(text).for_each(|(range, class)| found(class, &unescaped(&text[range])));
+            }
+        },
+        _ => {}
     }
 }
 
@@ -290,10 +316,10 @@ fn is_hex(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_hexdigit())
 }
 
+/// Returns whether a word is one of the protocol, or such a part of one that it would be replaced there.
 fn is_common(word: &str) -> bool {
-    let lower = word.to_lowercase();
-    let is_a_word = COMMON.split_whitespace().any(|common| common == lower);
-    is_a_word || STATUS.iter().chain(FEATURE).any(|row| row.key.eq_ignore_ascii_case(word))
+    let word = word.to_lowercase();
+    WORDS.match_indices(&word).any(|(at, _)| stands_alone(&WORDS, &(at..at + word.len()), &word))
 }
 
 #[cfg(test)]

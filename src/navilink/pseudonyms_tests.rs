@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::control::tests::every_mode;
+use super::super::encoding::Object;
+use super::super::request::{Query, presence};
+use super::super::session::{ClientId, Identity, SessionId};
+use super::super::topics::tests::heater;
 use super::*;
 
 /// Learns from all messages and replaces in all of them, as the diagnostics do.
@@ -95,6 +100,51 @@ fn what_was_struck_out_before_says_still_what_it_was() {
     let message =
         json!({"token": {"accessToken": "*** (1045 characters)", "authenticationExpiresIn": 3600}, "userId": "***"});
     assert_eq!(pseudonymised(&[], message.clone()), message);
+}
+
+#[test]
+fn a_short_word_is_replaced_only_where_it_is_expected() {
+    let message = json!({"registerPath": "web", "clientID": "q7z", "topic": "evt/52/navilink-04786332fca0/app-connection",
+        "note": "a web page of q7z"});
+    let shown = pseudonymised(&[(Class::Id, "app")], message);
+    assert!(shown["registerPath"].as_str().unwrap().starts_with("id-"), "{shown}");
+    assert!(shown["topic"].as_str().unwrap().ends_with("/app-connection"), "{shown}");
+    assert!(shown["note"].as_str().unwrap().starts_with("a web page of id-"), "{shown}");
+}
+
+#[test]
+fn no_word_of_the_protocol_is_broken_whatever_is_learned() {
+    let who = Identity { client: ClientId::new("me"), session: SessionId::from_random([7; 16]) };
+    let queries = [
+        Query::Status,
+        Query::Information,
+        Query::Reservations,
+        Query::EnergyByDay { year: 2026, months: vec![11] },
+        Query::EnergyByMonth { years: vec![2026] },
+        Query::Firmware,
+        Query::Diagnostics,
+        Query::Recirculation,
+        Query::EndOfSession,
+    ];
+    let controls = every_mode().into_iter().map(|(control, ..)| control.message(&heater(), &who));
+    let mut messages: Vec<_> = queries.iter().map(|query| query.message(&heater(), &who)).chain(controls).collect();
+    messages.push(presence(&heater(), &who, true));
+    for message in messages {
+        let payload: Value = serde_json::from_slice(&message.payload).unwrap();
+        let mode = payload["request"]["mode"].as_str().unwrap_or_default();
+        let suffix = message.topic.rsplit("CA0/").next().unwrap();
+        let asked = payload["request"].as_object().into_iter().flat_map(Object::keys);
+        let keys = payload.as_object().unwrap().keys().chain(asked).map(String::as_str);
+        for whole in keys.chain(suffix.split('/')).chain([mode, "hot_button_only", "dhwTemperature"]) {
+            let parts = whole.split(|c: char| !c.is_alphanumeric()).chain([whole, whole.get(..6).unwrap_or_default()]);
+            for (part, class) in
+                parts.flat_map(|part| [Class::Name, Class::Id, Class::Place].map(|class| (part, class)))
+            {
+                let text = json!(format!("({whole})"));
+                assert_eq!(pseudonymised(&[(class, part)], text.clone()), text, "{part}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Keeps the last raw messages of the cloud and the last answers of its REST API, for the diagnostics: bounded in number
-//! and bytes, and without passwords, tokens and keys, which never enter it. They are not yet pseudonymised.
+//! and bytes, and without passwords, tokens and keys, which never enter it. They are not yet pseudonymised; of what is not recorded, the private
+//! values are kept apart for that.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -8,7 +9,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::encoding::Object;
-use super::private::{in_topic, strike, strike_text, struck};
+use super::private::{Class, in_topic, strike, strike_text, struck};
+use super::pseudonyms::each_private;
 use super::topics;
 
 /// A longer message is cut, in bytes.
@@ -22,12 +24,19 @@ const OF_ONE_KIND: usize = 4;
 /// A longer topic is cut, in bytes; AWS IoT allows 256.
 const MAX_TOPIC: usize = 512;
 
+/// How many private values are kept of what is recorded without its values, or cut.
+const MAX_PRIVATE: usize = 256;
+/// A longer private value is not kept, in bytes.
+const MAX_PRIVATE_VALUE: usize = 128;
+
 /// The recorded messages by their kinds, the newest of a kind first. A kind is the end of a topic and, for answers,
 /// that of the request's topic; or the path of a call.
 #[derive(Default)]
 pub struct Recorder {
     kinds: BTreeMap<String, VecDeque<Record>>,
     recorded: u64,
+    /// Names, ids and places that were said where they are not recorded, to know them elsewhere; the newest last.
+    private: VecDeque<(Class, String)>,
 }
 
 struct Record {
@@ -57,6 +66,9 @@ impl Recorder {
     /// Records a message of the cloud.
     pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool, at: SystemTime) {
         let (content, cut) = content(payload);
+        if cut {
+            self.learn(payload);
+        }
         let topic = prefix(topic, MAX_TOPIC).to_owned();
         let kind = kind(&topic, &content);
         self.add(kind, Origin::Topic { topic, retained }, (content, cut, payload.len()), at);
@@ -70,7 +82,30 @@ impl Recorder {
             Ok(Value::Object(envelope)) => fitting(shape(envelope)),
             _ => (format!("{} bytes that are not JSON", body.len()).into(), false),
         };
+        if cut || !path.starts_with("/device/") {
+            self.learn(body);
+        }
         self.add(path.to_owned(), Origin::Call { path, status }, (content, cut, body.len()), at);
+    }
+
+    /// Keeps what is private in a message, except passwords, tokens and keys.
+    fn learn(&mut self, said: &[u8]) {
+        let message = serde_json::from_slice(said).unwrap_or_else(|_| String::from_utf8_lossy(said).into());
+        each_private(&message, &mut |class, value| {
+            if class == Class::Secret || value.len() > MAX_PRIVATE_VALUE {
+                return;
+            }
+            self.private.retain(|(_, known)| known != value);
+            self.private.push_back((class, value.to_owned()));
+            if self.private.len() > MAX_PRIVATE {
+                self.private.pop_front();
+            }
+        });
+    }
+
+    /// Returns the private values that stood where they are not recorded.
+    pub fn private(&self) -> impl Iterator<Item = (Class, &str)> {
+        self.private.iter().map(|(class, value)| (*class, value.as_str()))
     }
 
     fn add(&mut self, kind: String, origin: Origin, (payload, cut, bytes): (Value, bool, usize), at: SystemTime) {

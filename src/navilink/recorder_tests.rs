@@ -114,6 +114,45 @@ fn of_a_sign_in_only_its_shape_is_recorded() {
 }
 
 #[test]
+fn what_is_not_recorded_is_known_elsewhere_and_no_secret_is_kept_for_that() {
+    use crate::navilink::pseudonyms::Pseudonyms;
+
+    let mut recorder = Recorder::default();
+    let answer = json!({"code": 200, "msg": "SUCCESS", "data": {
+        "userInfo": {"userFirstName": "Zelda", "userSeq": 556_677},
+        "token": {"idToken": "geheim", "secretKey": "geheim"},
+    }});
+    recorder.answer("/user/sign-in", 200, answer.to_string().as_bytes(), at(1));
+    recorder.answer("/user/secured-sign-in", 200, br#"{"userLastName": "Fitzgerald", NaN"#, at(2));
+    let long = json!({"pad": "x".repeat(20_000), "deviceName": "Summerhouse"});
+    recorder.answer("/device/list", 200, long.to_string().as_bytes(), at(3));
+    assert!(!recorder.private().any(|(_, value)| value == "geheim"));
+    let event = json!({"event": {"connection": {"os": "iOS Zelda's phone"}, "unknownNumber": 556_677}});
+    recorder.message("evt/52/navilink-04786332fca0/app-connection", event.to_string().as_bytes(), false, at(4));
+    recorder.message(&topic("me/res"), b"no JSON of Zelda FITZGERALD, summerhouse", false, at(5));
+    let mut private = Pseudonyms::default();
+    recorder.private().for_each(|(class, value)| private.learn(class, value));
+    let mut raw = recorder.show();
+    private.learn_message(&raw);
+    private.replacer().replace_message(&mut raw);
+    let text = raw.to_string().to_lowercase();
+    for private in ["zelda", "fitzgerald", "summerhouse", "556677"] {
+        assert!(!text.contains(private), "{private} is in {text}");
+    }
+    assert!(text.contains("*** (5 characters)") && text.contains("'s phone"), "{text}");
+    for n in 0..1000 {
+        recorder.answer(
+            "/user/sign-in",
+            200,
+            json!({"userSeq": n, "userId": "x".repeat(n)}).to_string().as_bytes(),
+            at(6),
+        );
+    }
+    assert_eq!(recorder.private().count(), MAX_PRIVATE);
+    assert!(recorder.private().all(|(_, value)| value.len() <= MAX_PRIVATE_VALUE));
+}
+
+#[test]
 fn passwords_and_tokens_do_not_enter_it() {
     let mut recorder = Recorder::default();
     let message =

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::encoding::Encoding::{Flag, HalfCelsius, Named, Season, Week};
+use super::encoding::Encoding::{Flag, HalfCelsius, Named, Season, Text, Week};
 use super::encoding::{
-    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_rows, items, number, row, whole, within,
+    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_entry, decode_rows, items, number, row, whole,
+    within,
 };
 use crate::units::UnitSystem;
 
@@ -26,6 +27,11 @@ const RESERVATION: &[Row] = &[
 ];
 
 const RECIRCULATION: &[Row] = &[row("enable", "enabled", Flag), row("week", "days", Week), row("mode", "pump", Flag)];
+
+const USE: &[Row] = &[row("reservationUse", "enabled", Flag)];
+
+/// What the answer to a written time-of-use schedule has not.
+const TOU_NAMES: &[Row] = &[row("name", "name", Text), row("utility", "utility", Text)];
 
 const PERIOD: &[Row] = &[row("season", "months", Season), row("week", "days", Week)];
 
@@ -72,17 +78,17 @@ pub fn decode_tou(data: &Object) -> Decoded {
         problems.push(Problem::surplus("schedule"));
         periods.truncate(MOST_ENTRIES);
     }
-    let name = |key| info.get(key).filter(|name| name.is_string()).cloned().unwrap_or_default();
-    let mut object = Object::new();
-    object.insert("enabled".to_owned(), enabled(data, &mut problems));
-    object.insert("name".to_owned(), name("name"));
-    object.insert("utility".to_owned(), name("utility"));
+    let decode_use = if data.contains_key("reservation") { decode_entry } else { decode_rows };
+    let (mut object, found) = decode_use(USE, data, context(UnitSystem::Metric), "");
+    let (names, malformed) = decode_rows(TOU_NAMES, info, context(UnitSystem::Metric), "");
+    problems.extend(found.into_iter().chain(malformed));
+    object.extend(names);
     object.insert("periods".to_owned(), periods.into());
     Decoded { object, problems, unknown: Vec::new() }
 }
 
 fn period(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Value {
-    let (mut object, found) = decode_rows(PERIOD, raw, context(UnitSystem::Metric), &format!("{path}."));
+    let (mut object, found) = decode_entry(PERIOD, raw, context(UnitSystem::Metric), &format!("{path}."));
     problems.extend(found);
     let places = match raw.get("decimalPoint") {
         None | Some(Value::Null) => Some(USUAL_DECIMAL_POINT),
@@ -105,14 +111,14 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
     let raw = raw(response, &mut problems);
     let mut entries = Vec::new();
     for (path, raw) in raw.iter().filter(|(_, raw)| !is_empty(raw)) {
-        let (mut object, found) = decode_rows(rows, raw, context(units), &format!("{path}."));
+        let (mut object, found) = decode_entry(rows, raw, context(units), &format!("{path}."));
         problems.extend(found);
         let time = time(raw, ["hour", "min"], path, &mut problems);
         object.shift_insert(2, "time".to_owned(), time);
         entries.push(Value::Object(object));
     }
-    let mut object = Object::new();
-    object.insert("enabled".to_owned(), enabled(response, &mut problems));
+    let (mut object, found) = decode_entry(USE, response, context(units), "");
+    problems.extend(found);
     object.insert("entries".to_owned(), entries.into());
     Decoded { object, problems, unknown: Vec::new() }
 }
@@ -195,13 +201,6 @@ fn is_empty(entry: &Object) -> bool {
     HEX_MEMBERS.iter().all(|name| entry.get(*name).is_some_and(|value| number(value) == Ok(0.0)))
 }
 
-fn enabled(map: &Object, problems: &mut Vec<Problem>) -> Value {
-    let rows = [row("reservationUse", "enabled", Flag)];
-    let (mut object, found) = decode_rows(&rows, map, context(UnitSystem::Metric), "");
-    problems.extend(found);
-    object.remove("enabled").unwrap_or_default()
-}
-
 fn time(raw: &Object, [hour, minute]: [&str; 2], path: &str, problems: &mut Vec<Problem>) -> Value {
     let hour = member(raw, hour, path, problems, |value| within(value, 0, 23));
     let minute = member(raw, minute, path, problems, |value| within(value, 0, 59));
@@ -215,8 +214,9 @@ fn member<T>(
     problems: &mut Vec<Problem>,
     read: impl Fn(&Value) -> Result<T, String>,
 ) -> Option<T> {
-    let value = raw.get(key).filter(|value| !value.is_null())?;
-    read(value).map_err(|detail| problems.push(Problem::new(format!("{path}.{key}"), detail))).ok()
+    let value = raw.get(key).filter(|value| !value.is_null());
+    let value = value.map_or_else(|| Err("missing".to_owned()), read);
+    value.map_err(|detail| problems.push(Problem::new(format!("{path}.{key}"), detail))).ok()
 }
 
 fn context(units: UnitSystem) -> Context {

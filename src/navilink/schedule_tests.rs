@@ -42,7 +42,7 @@ fn reservations_in_hexadecimal_and_as_an_array_are_the_same() {
 
 #[test]
 fn an_empty_entry_is_left_out_and_a_tail_ignored() {
-    let response = json!({"reservation": format!("000000000000{WEEKDAYS}027c06")});
+    let response = json!({"reservationUse": 2, "reservation": format!("000000000000{WEEKDAYS}027c06")});
     let decoded = decode_reservations(&object(response), UnitSystem::Metric);
     assert_eq!((decoded.object["entries"].as_array().unwrap().len(), keys(&decoded).len()), (1, 0));
     let decoded = decode_reservations(&object(json!({"reservationUse": 1})), UnitSystem::Metric);
@@ -58,11 +58,36 @@ fn a_bad_member_costs_itself_and_a_bad_entry_only_the_entry() {
     let nothing = json!({"enabled": true, "days": null, "time": null, "mode": null, "temperature": null});
     assert_eq!(decoded.object["entries"], json!([nothing, nothing]));
     let at = |member| format!("reservation[1].{member}");
-    let expected = ["reservation[0]".into(), at("week"), at("mode"), at("param"), at("hour"), "reservationUse".into()];
-    assert_eq!(keys(&decoded), expected);
-    let decoded =
-        decode_reservations(&object(json!({"reservation": format!("02zz00000000{WEEKDAYS}")})), UnitSystem::Us);
+    let malformed = ["week", "mode", "param", "hour"].map(at);
+    let missing = ["week", "mode", "param", "hour", "min"].map(|member| format!("reservation[2].{member}"));
+    let expected =
+        [vec!["reservation[0]".to_owned()], malformed.into(), missing.into(), vec!["reservationUse".to_owned()]];
+    assert_eq!(keys(&decoded), expected.concat());
+    let decoded = decode_reservations(
+        &object(json!({"reservationUse": 2, "reservation": format!("02zz00000000{WEEKDAYS}")})),
+        UnitSystem::Us,
+    );
     assert_eq!((decoded.object["entries"].as_array().unwrap().len(), keys(&decoded)), (1, vec!["reservation[0]"]));
+}
+
+#[test]
+fn every_member_that_is_missing_is_named_with_its_entry() {
+    let missing = |decoded: Decoded| {
+        assert!(decoded.problems.iter().all(|problem| problem.detail == "missing"), "{decoded:?}");
+        keys(&decoded).join(" ").replace("reservation[0].", "0.")
+    };
+    let (nothing, empty) = (object(json!({"reservation": [{}]})), object(json!({"reservation": ""})));
+    let reservations = missing(decode_reservations(&nothing, UnitSystem::Us));
+    assert_eq!(reservations, "0.enable 0.week 0.mode 0.param 0.hour 0.min reservationUse");
+    assert_eq!(missing(decode_reservations(&empty, UnitSystem::Us)), "reservationUse");
+    assert_eq!(missing(decode_recirculation(&nothing)), "0.enable 0.week 0.mode 0.hour 0.min reservationUse");
+    let times = "0.startHour 0.startMinute 0.endHour 0.endMinute";
+    let tou = format!("0.season 0.week {times} 0.priceMin 0.priceMax reservationUse");
+    assert_eq!(missing(decode_tou(&nothing)), tou);
+    let rest = object(json!({"touInfo": {"schedule": [{"season": 1, "interval": [peak()]}]}}));
+    assert_eq!(missing(decode_tou(&rest)), "", "the REST API tells neither a name nor the use for certain");
+    let nameless = decode_tou(&object(json!({"touInfo": {"name": [], "schedule": []}})));
+    assert_eq!((&nameless.object["name"], keys(&nameless)), (&Value::Null, vec!["name"]));
 }
 
 #[test]
@@ -106,20 +131,21 @@ fn the_time_of_use_schedule_reads_the_same_from_rest_and_from_the_answer_to_a_wr
 #[test]
 fn a_price_needs_its_decimal_point() {
     let mut period = peak();
+    period["season"] = json!(1);
     period["decimalPoint"] = json!(99);
-    let decoded = decode_tou(&object(json!({"reservation": [period]})));
+    let decoded = decode_tou(&object(json!({"reservationUse": 2, "reservation": [period]})));
     assert_eq!(decoded.object["periods"][0]["price_min"], Value::Null);
     assert_eq!(decoded.object["periods"][0]["start"], json!("16:00"));
     assert_eq!(keys(&decoded), ["reservation[0].decimalPoint"]);
     period.as_object_mut().unwrap().remove("decimalPoint");
-    let decoded = decode_tou(&object(json!({"reservation": [period]})));
+    let decoded = decode_tou(&object(json!({"reservationUse": 2, "reservation": [period]})));
     assert_eq!((&decoded.object["periods"][0]["price_min"], keys(&decoded)), (&json!(0.31225), vec![]), "5 is usual");
 }
 
 #[test]
 fn more_than_a_thousand_entries_are_not_believed() {
     let long = WEEKDAYS.repeat(1500);
-    let decoded = decode_reservations(&object(json!({"reservation": long})), UnitSystem::Us);
+    let decoded = decode_reservations(&object(json!({"reservationUse": 2, "reservation": long})), UnitSystem::Us);
     assert_eq!((decoded.object["entries"].as_array().unwrap().len(), decoded.problems.len()), (1000, 1));
     let seasons = vec![json!({"season": 1, "interval": vec![peak(); 30]}); 100];
     let decoded = decode_tou(&object(json!({"schedule": seasons})));
@@ -142,7 +168,7 @@ proptest! {
             [enable, week << 1, hour, min, mode, param]
         };
         let wire: Vec<[u8; 6]> = entries.into_iter().map(bytes).collect();
-        let decoded = decode_reservations(&object(json!({"reservation": hex_of(wire.as_flattened())})), UnitSystem::Metric);
+        let decoded = decode_reservations(&object(json!({"reservationUse": 2, "reservation": hex_of(wire.as_flattened())})), UnitSystem::Metric);
         prop_assert_eq!(&decoded.problems, &[]);
         let back: Vec<[u8; 6]> = decoded.object["entries"].as_array().unwrap().iter().map(written_again).collect();
         prop_assert_eq!(back, wire);
