@@ -27,6 +27,7 @@ pub mod io;
 pub mod model;
 pub mod navilink;
 pub mod outputs;
+pub mod product;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;

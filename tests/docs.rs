@@ -2,6 +2,7 @@
 
 use navien2mqtt::heater::events::EVENT_TYPES;
 use navien2mqtt::navilink::{feature, status};
+use navien2mqtt::product::PRODUCTS;
 
 #[test]
 fn every_field_of_status_and_device_information_is_documented_in_its_order() {
@@ -15,6 +16,19 @@ fn every_field_of_status_and_device_information_is_documented_in_its_order() {
             let (_, after) = rest.split_once(&key).unwrap_or_else(|| panic!("{key} is missing or out of order"));
             rest = after;
         }
+    }
+}
+
+#[test]
+fn every_control_is_documented() {
+    let topics = include_str!("../docs/topics.md");
+    let (_, after) = topics.split_once("### Setting").expect("the section is there");
+    let (settings, _) = after.split_once("### ").expect("another section follows");
+    let named: Vec<&str> = settings.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+    for row in PRODUCTS.iter().flat_map(|product| product.controls) {
+        let name = format!("`{}`", row.name);
+        let is_named = |line: &&str| format!("`{line}").split(" |").next().is_some_and(|cell| cell.contains(&name));
+        assert!(named.iter().any(is_named), "{name} is missing in docs/topics.md");
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::fs;
 
 use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
+use navien2mqtt::product::of;
 use navien2mqtt::units::UnitSystem;
 use serde_json::{Map, Value};
 use world::{bare, everything, heater, published, the_bridge, usual};
@@ -167,6 +168,8 @@ fn every_command_is_one_of_the_contract() {
         }
     }
     assert_eq!(used, SET_NAMES.iter().map(|name| (*name).to_owned()).collect());
+    let product = of(52).expect("the NWP500 is a product");
+    assert!(used.iter().all(|name| product.control(name).is_some()), "{used:?}");
     let requests: BTreeSet<&str> = BRIDGE
         .iter()
         .filter_map(|entity| match entity.component {

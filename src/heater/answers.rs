@@ -48,6 +48,7 @@ impl Heater {
             Body::Feature(feature) if self.info.is_none() => self.show("info", decode_feature(feature, choice)),
             Body::Status(_)
             | Body::Feature(_)
+            | Body::EnergyHourly(_)
             | Body::EnergyDaily(_)
             | Body::EnergyMonthly(_)
             | Body::Reservations(_)

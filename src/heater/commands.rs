@@ -5,7 +5,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::set::{self, Edit, Known, Payload, Plan};
 use super::verdict::{Match, Word, verdict};
 use super::{Change, Context, Effect, Heater};
 use crate::navilink::control::Control;
@@ -13,6 +12,8 @@ use crate::navilink::encoding::Object;
 use crate::navilink::message::{Body, Message};
 use crate::navilink::request::Query;
 use crate::navilink::topics;
+use crate::product::control::{ControlRow, Edit, Known, Plan};
+use crate::product::payload::Payload;
 
 /// The pauses after each such refusal in a row; how long the heater wants is not known, so they grow.
 const PAUSES: [Duration; 5] = [
@@ -57,6 +58,7 @@ pub struct Commands {
 #[derive(Debug, Clone)]
 struct Command {
     name: String,
+    row: Option<&'static ControlRow>,
     payload: Payload,
     arrived: Instant,
     /// It has been sent before, and the heater asked for a pause.
@@ -150,7 +152,7 @@ impl Outcome {
 impl Command {
     /// Returns whether it has to wait while the heater takes no mode, temperature or power.
     fn observes_pause(&self) -> bool {
-        self.refused || matches!(self.name.as_str(), "power" | "mode" | "temperature")
+        self.refused || self.row.is_some_and(|row| row.paced)
     }
 }
 
@@ -196,7 +198,8 @@ impl Heater {
             _ => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
         };
         let arrived = context.moment.now;
-        let command = |payload| Command { name: name.to_owned(), payload, arrived, refused: false };
+        let row = self.product.control(name);
+        let command = |payload| Command { name: name.to_owned(), row, payload, arrived, refused: false };
         match read {
             Ok(payload) => {
                 let command = command(payload);
@@ -213,7 +216,7 @@ impl Heater {
         self.plan(command, context)?;
         let waiting = &mut self.commands.waiting;
         let replaced = waiting.iter().position(|other| other.name == command.name);
-        let replaced = replaced.filter(|_| !command.name.starts_with("reservation_"));
+        let replaced = replaced.filter(|_| !command.row.is_some_and(ControlRow::is_edit));
         let replaced = replaced.and_then(|place| waiting.remove(place));
         if replaced.is_none() && context.queued >= max_queued {
             return Err(format!("the queue is full: {max_queued} commands wait"));
@@ -250,7 +253,8 @@ impl Heater {
             units: self.units,
             allow_firmware_commit: context.settings.commands.allow_firmware_commit,
         };
-        set::plan(&command.name, &command.payload, known)
+        let row = command.row.ok_or_else(|| self.product.no_such_control())?;
+        row.plan(&command.payload, known)
     }
 
     /// Sends the next command, if the way is free and the heater's abilities are known.

@@ -12,7 +12,6 @@ pub mod events;
 mod freshness;
 pub mod meter;
 pub mod polling;
-mod set;
 pub mod tally;
 mod types;
 mod verdict;
@@ -28,6 +27,7 @@ use crate::navilink::capabilities::Capabilities;
 use crate::navilink::devices::Device;
 use crate::navilink::encoding::Object;
 use crate::navilink::request::Query;
+use crate::product::{self, Product};
 use crate::units::UnitSystem;
 
 use commands::Commands;
@@ -67,6 +67,8 @@ impl Memory {
 pub struct Heater {
     /// What the account says of it.
     device: Device,
+    /// What its device type is made of.
+    product: &'static Product,
     effects: VecDeque<Effect>,
     /// How long its last word counts.
     freshness: Freshness,
@@ -106,6 +108,7 @@ impl Heater {
     /// Begins with nothing known but the account's entry: it is unavailable.
     pub fn new(device: Device, settings: &Settings) -> Self {
         let mut heater = Self {
+            product: product::of(device.device_type).unwrap_or(product::PRODUCTS[0]),
             device,
             effects: VecDeque::new(),
             freshness: Freshness::default(),

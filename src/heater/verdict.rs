@@ -1,11 +1,11 @@
 //! What a message of the heater says of the command under way.
 
 use super::commands::Step;
-use super::set::Edit;
 use crate::navilink::control::{Control, Schedule};
 use crate::navilink::encoding::{Object, whole};
 use crate::navilink::message::Body;
 use crate::navilink::schedule::complete_entries;
+use crate::product::control::Edit;
 
 /// `failCode` of a control that came too soon after the one before it (protocol reference, section 4).
 const TOO_SOON: i64 = 2;

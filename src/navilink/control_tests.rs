@@ -1,4 +1,4 @@
-//! Every control against the table of the protocol reference, field by field.
+//! Controls and schedules as messages, and what shows that they are in force.
 
 use serde_json::{Value, json};
 
@@ -16,47 +16,19 @@ fn object(value: Value) -> Object {
     value.as_object().unwrap().clone()
 }
 
-/// Every control that has a mode, with its code, mode and parameters.
-pub fn every_mode() -> [(Control, u32, &'static str, Value); 20] {
-    [
-        (Control::Power(false), 33_554_433, "power-off", json!([])),
-        (Control::Power(true), 33_554_434, "power-on", json!([])),
-        (Control::Mode(3), 33_554_437, "dhw-mode", json!([3])),
-        (Control::Vacation(9), 33_554_437, "dhw-mode", json!([5, 9])),
-        (Control::Temperature(121), 33_554_464, "dhw-temperature", json!([121])),
-        (Control::VacationDays(99), 33_554_466, "goout-day", json!([99])),
-        (Control::AntiLegionella(Some(14)), 33_554_472, "anti-leg-on", json!([14])),
-        (Control::AntiLegionella(None), 33_554_471, "anti-leg-off", json!([])),
-        (Control::DemandResponse(true), 33_554_470, "dr-on", json!([])),
-        (Control::DemandResponse(false), 33_554_469, "dr-off", json!([])),
-        (Control::IntelligentScheduling(true), 33_554_468, "intelligent-on", json!([])),
-        (Control::IntelligentScheduling(false), 33_554_467, "intelligent-off", json!([])),
-        (Control::Tou(true), 33_554_476, "tou-on", json!([])),
-        (Control::Tou(false), 33_554_475, "tou-off", json!([])),
-        (Control::RecirculationMode(4), 33_554_445, "recirc-mode", json!([4])),
-        (Control::HotButton, 33_554_444, "recirc-hotbtn", json!([1])),
-        (Control::AirFilterReset, 33_554_473, "air-filter-reset", json!([])),
-        (Control::AirFilterLife(10_000), 33_554_474, "air-filter-life", json!([20])),
-        (Control::CondenserFaultReset, 33_554_463, "cond-fault-reset", json!([])),
-        (Control::WaterProgram, 33_554_441, "reservation-mode", json!([])),
-    ]
-}
-
 #[test]
-fn every_control_is_the_message_of_the_protocol_reference() {
-    for (control, code, mode, param) in every_mode() {
-        let (topic, payload) = sent(&control);
-        assert_eq!(topic, "cmd/52/navilink-04786332FCA0/ctrl");
-        let expected = json!({
-            "clientID": "me", "sessionID": "07070707070707070707070707070707", "protocolVersion": 2,
-            "requestTopic": topic, "responseTopic": "cmd/52/navilink-04786332FCA0/me/res",
-            "request": {
-                "command": code, "deviceType": 52, "macAddress": "04786332FCA0", "additionalValue": "5322",
-                "mode": mode, "param": param, "paramStr": "",
-            },
-        });
-        assert_eq!(payload, expected, "{control:?}");
-    }
+fn a_control_is_the_envelope_of_the_protocol_reference() {
+    let (topic, payload) = sent(&Control::Plain(wire(33_554_437, "dhw-mode", &[]), vec![5, 9]));
+    assert_eq!(topic, "cmd/52/navilink-04786332FCA0/ctrl");
+    let expected = json!({
+        "clientID": "me", "sessionID": "07070707070707070707070707070707", "protocolVersion": 2,
+        "requestTopic": topic, "responseTopic": "cmd/52/navilink-04786332FCA0/me/res",
+        "request": {
+            "command": 33_554_437, "deviceType": 52, "macAddress": "04786332FCA0", "additionalValue": "5322",
+            "mode": "dhw-mode", "param": [5, 9], "paramStr": "",
+        },
+    });
+    assert_eq!(payload, expected);
 }
 
 #[test]
@@ -95,36 +67,22 @@ fn schedules_and_firmware_are_written_without_mode_and_param() {
 }
 
 #[test]
-fn a_status_shows_what_was_obeyed() {
-    let status = object(json!({
-        "dhwOperationSetting": 5, "vacationDaySetting": 9, "dhwTemperatureSetting": 121, "antiLegionellaUse": 2,
-        "antiLegionellaPeriod": 14, "touStatus": 1, "recircOperationMode": 4, "airFilterAlarmPeriod": 1000,
-        "recircOperationBusy": 2, "cumulatedOpTimeEvaFan": 3, "errorCode": 990, "programReservationUse": 2,
-    }));
-    for (control, shown) in [
-        (Control::Power(true), Some(true)),
-        (Control::Power(false), Some(false)),
-        (Control::Mode(3), Some(false)),
-        (Control::Vacation(9), Some(true)),
-        (Control::Vacation(8), Some(false)),
-        (Control::Temperature(121), Some(true)),
-        (Control::AntiLegionella(Some(14)), Some(true)),
-        (Control::AntiLegionella(Some(7)), Some(false)),
-        (Control::AntiLegionella(None), Some(false)),
-        (Control::Tou(true), Some(true)),
-        (Control::RecirculationMode(4), Some(true)),
-        (Control::AirFilterLife(1000), Some(true)),
-        (Control::HotButton, Some(true)),
-        (Control::AirFilterReset, Some(false)),
-        (Control::CondenserFaultReset, Some(false)),
-        (Control::WaterProgram, Some(true)),
-        (Control::DemandResponse(true), None),
-    ] {
-        assert_eq!(control.is_shown_by(&status), shown, "{control:?}");
+fn a_control_is_shown_when_all_its_fields_say_so_and_a_missing_field_says_nothing() {
+    const SHOWN: &[Shown] =
+        &[Shown::Is("a", 2), Shown::IsNot("b", 0), Shown::Param("c", 0, 500), Shown::Param("d", 1, 1)];
+    let shown =
+        |param: &[i64], status: Value| Control::Plain(wire(1, "x", SHOWN), param.to_vec()).is_shown_by(&object(status));
+    let good = json!({ "a": 2, "b": 1, "c": "1000", "d": 7 });
+    assert_eq!(shown(&[2, 7], good.clone()), Some(true));
+    assert_eq!(shown(&[2], good.clone()), Some(true), "no second parameter, so d does not matter");
+    assert_eq!(shown(&[2, 8], good.clone()), Some(false));
+    for (field, wrong) in [("a", json!(1)), ("b", json!(0)), ("c", json!(2)), ("d", json!(null)), ("b", json!("?"))] {
+        let mut status = good.clone();
+        status[field] = wrong;
+        assert_eq!(shown(&[2, 7], status), Some(false), "{field}");
     }
-    let cleared = object(json!({ "errorCode": 0, "cumulatedOpTimeEvaFan": 0 }));
-    assert_eq!(Control::CondenserFaultReset.is_shown_by(&cleared), Some(true));
-    assert_eq!(Control::AirFilterReset.is_shown_by(&cleared), Some(true));
+    assert_eq!(Control::Plain(wire(1, "x", &[]), vec![]).is_shown_by(&object(good)), None);
+    assert_eq!(Control::CommitFirmware { code: 1, version: 2 }.is_shown_by(&Object::new()), None);
 }
 
 #[test]

@@ -14,7 +14,6 @@ use serde_json::Value;
 
 pub use super::private::Class;
 
-use super::control::{OPERATION_MODES, RECIRCULATION_MODES};
 use super::encoding::Encoding::Named;
 use super::encoding::Row;
 use super::feature::FEATURE;
@@ -43,9 +42,8 @@ static WORDS: LazyLock<String> = LazyLock::new(|| {
     let rows = || STATUS.iter().chain(FEATURE);
     let names = |row: &Row| if let Named(names) = row.encoding { names } else { &[] };
     let values = rows().flat_map(names).chain(RESERVATION_MODE).map(|(_, name)| *name);
-    let modes = OPERATION_MODES.iter().chain(&RECIRCULATION_MODES).map(|(name, _)| *name);
     let words = COMMON.split_whitespace().chain(suffixes()).chain(rows().map(|row| row.key));
-    words.chain(values).chain(modes).collect::<Vec<_>>().join("\n").to_lowercase()
+    words.chain(values).collect::<Vec<_>>().join("\n").to_lowercase()
 });
 
 /// Collects private values.

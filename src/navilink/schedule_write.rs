@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::control::{OPERATION_MODES, Schedule};
+use super::control::Schedule;
 use super::encoding::{Object, number, within};
 use crate::units::UnitSystem;
 
@@ -10,6 +10,9 @@ use crate::units::UnitSystem;
 const MOST_RECIRCULATIONS: usize = 20;
 /// More entries are no schedule of a water heater.
 const MOST_ENTRIES: usize = 100;
+/// The modes of a reservation and `dhwOperationSetting`, as far as they can be set.
+pub const OPERATION_MODES: [(&str, i64); 4] =
+    [("heat_pump", 1), ("electric", 2), ("energy_saver", 3), ("high_demand", 4)];
 /// `ReservationMode` 5, which is not that of the status.
 const POWER_OFF: i64 = 5;
 const DAYS: [(&str, i64); 7] = [
