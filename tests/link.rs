@@ -1,5 +1,5 @@
 //! The MQTT engine on our own wires, against a real mosquitto and against servers that misbehave.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod support;
 
