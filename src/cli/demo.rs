@@ -14,7 +14,7 @@ use crate::config::{Access, Config, LogLevel, LogTarget, Surroundings};
 use crate::daemon;
 use crate::exit::Exit;
 use crate::io::{clock, journal, task, tls};
-use crate::simulator::broker::Message;
+use crate::simulator::broker::Publication;
 use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
 
 /// How much faster than a real one the heater lives: its values are to be seen moving.
@@ -161,7 +161,7 @@ impl Show {
         self.faults.set(Fault::Reset);
     }
 
-    fn message(&mut self, message: &Arc<Message>) {
+    fn message(&mut self, message: &Arc<Publication>) {
         let json: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
         match message.topic.rsplit('/').next() {
             Some("status") => self.status(&json),

@@ -91,7 +91,7 @@ enum Command {
     },
     /// The simulated cloud and heaters alone
     #[cfg(feature = "simulator")]
-    Simulate(simulate::Options),
+    Simulate(simulate::SimulateArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,7 +15,7 @@ use crate::simulator::{self, Simulator};
 /// How the simulated cloud is set up. It prints one line of JSON with its addresses, its certificate authority and
 /// its account when it is ready; `POST /faults` on the control port makes it misbehave.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SimulateArgs {
     /// How many heaters the account has
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
     heaters: u16,
@@ -46,7 +46,7 @@ pub struct Options {
 }
 
 /// Runs the simulated cloud until it is asked to stop.
-pub fn simulate(options: Options, level: LogLevel) -> Exit {
+pub fn simulate(options: SimulateArgs, level: LogLevel) -> Exit {
     if !(options.speed.is_finite() && (0.0..=10_000.0).contains(&options.speed)) {
         complain("--speed: expected a number from 0 to 10000");
         return Exit::Usage;

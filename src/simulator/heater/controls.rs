@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::answers::Request;
-use super::settings::{HIGHEST, LOWEST, Mode, Schedule, Slot};
-use super::{Heater, HeaterFault, calendar};
+use super::answers::HeaterRequest;
+use super::settings::{HIGHEST, LOWEST, Mode, Slot, StoredSchedule};
+use super::{HeaterFault, SimulatedHeater, calendar};
 
 const RESERVATIONS: i64 = 16_777_226;
 const TOU: i64 = 33_554_439;
@@ -25,55 +25,55 @@ const MOST_RECIRCULATIONS: usize = 20;
 /// A row of the table of controls: code, `mode`, the `feature` key it needs (or none), and what it does.
 ///
 /// The action returns `None`, and changes nothing, when `param` is not what it takes.
-struct Control(i64, &'static str, &'static str, fn(&mut Heater, &[i64]) -> Option<()>);
+struct ControlAction(i64, &'static str, &'static str, fn(&mut SimulatedHeater, &[i64]) -> Option<()>);
 
-const CONTROLS: [Control; 19] = [
-    Control(33_554_433, "power-off", "powerUse", |h, p| without(p, || h.settings.powered = false)),
-    Control(33_554_434, "power-on", "powerUse", |h, p| without(p, || h.settings.powered = true)),
-    Control(33_554_437, "dhw-mode", "dhwUse", Heater::set_mode),
-    Control(33_554_464, "dhw-temperature", "dhwTemperatureSettingUse", |h, p| {
+const CONTROLS: [ControlAction; 19] = [
+    ControlAction(33_554_433, "power-off", "powerUse", |h, p| without(p, || h.settings.powered = false)),
+    ControlAction(33_554_434, "power-on", "powerUse", |h, p| without(p, || h.settings.powered = true)),
+    ControlAction(33_554_437, "dhw-mode", "dhwUse", SimulatedHeater::set_mode),
+    ControlAction(33_554_464, "dhw-temperature", "dhwTemperatureSettingUse", |h, p| {
         h.settings.set_point = one_within(p, LOWEST, HIGHEST)?;
         Some(())
     }),
-    Control(33_554_466, "goout-day", "holidayUse", |h, p| {
+    ControlAction(33_554_466, "goout-day", "holidayUse", |h, p| {
         h.settings.vacation_days = one_within(p, 1, 99)?;
         Some(())
     }),
-    Control(33_554_472, "anti-leg-on", "antiLegionellaSettingUse", |h, p| {
+    ControlAction(33_554_472, "anti-leg-on", "antiLegionellaSettingUse", |h, p| {
         h.settings.anti_legionella_days = one_within(p, 1, 30)?;
         h.settings.anti_legionella = true;
         Some(())
     }),
-    Control(33_554_471, "anti-leg-off", "antiLegionellaSettingUse", |h, p| {
+    ControlAction(33_554_471, "anti-leg-off", "antiLegionellaSettingUse", |h, p| {
         without(p, || h.settings.anti_legionella = false)
     }),
-    Control(33_554_470, "dr-on", "drSettingUse", |h, p| without(p, || h.settings.demand_response = true)),
-    Control(33_554_469, "dr-off", "drSettingUse", |h, p| without(p, || h.settings.demand_response = false)),
-    Control(33_554_468, "intelligent-on", "", |h, p| without(p, || h.settings.intelligent = true)),
-    Control(33_554_467, "intelligent-off", "", |h, p| without(p, || h.settings.intelligent = false)),
-    Control(33_554_476, "tou-on", "programReservationUse", |h, p| without(p, || h.settings.tou = true)),
-    Control(33_554_475, "tou-off", "programReservationUse", |h, p| without(p, || h.settings.tou = false)),
-    Control(33_554_445, "recirc-mode", "recirculationUse", |h, p| {
+    ControlAction(33_554_470, "dr-on", "drSettingUse", |h, p| without(p, || h.settings.demand_response = true)),
+    ControlAction(33_554_469, "dr-off", "drSettingUse", |h, p| without(p, || h.settings.demand_response = false)),
+    ControlAction(33_554_468, "intelligent-on", "", |h, p| without(p, || h.settings.intelligent = true)),
+    ControlAction(33_554_467, "intelligent-off", "", |h, p| without(p, || h.settings.intelligent = false)),
+    ControlAction(33_554_476, "tou-on", "programReservationUse", |h, p| without(p, || h.settings.tou = true)),
+    ControlAction(33_554_475, "tou-off", "programReservationUse", |h, p| without(p, || h.settings.tou = false)),
+    ControlAction(33_554_445, "recirc-mode", "recirculationUse", |h, p| {
         h.settings.recirculation = one_within(p, 1, 4)?;
         Some(())
     }),
-    Control(33_554_444, "recirc-hotbtn", "recirculationUse", |h, p| {
+    ControlAction(33_554_444, "recirc-hotbtn", "recirculationUse", |h, p| {
         one_within(p, 1, 1)?;
         h.hot_button_left = HOT_BUTTON;
         Some(())
     }),
-    Control(33_554_473, "air-filter-reset", "", |h, p| without(p, || h.tank.fan_hours = 0.0)),
-    Control(33_554_474, "air-filter-life", "", |h, p| {
+    ControlAction(33_554_473, "air-filter-reset", "", |h, p| without(p, || h.tank.fan_hours = 0.0)),
+    ControlAction(33_554_474, "air-filter-life", "", |h, p| {
         h.settings.filter_period_hours = 500 * one_within(p, 0, 20).filter(|n| *n != 1)?;
         Some(())
     }),
-    Control(33_554_463, "cond-fault-reset", "", |h, p| without(p, || h.reset_condensate())),
-    Control(33_554_441, "reservation-mode", "programReservationUse", |h, p| {
+    ControlAction(33_554_463, "cond-fault-reset", "", |h, p| without(p, || h.reset_condensate())),
+    ControlAction(33_554_441, "reservation-mode", "programReservationUse", |h, p| {
         without(p, || h.reservations.enabled = true)
     }),
 ];
 
-impl Heater {
+impl SimulatedHeater {
     /// Tells whether this control comes too soon after the last one that was obeyed.
     pub(super) fn too_soon(&self, command: i64, wall: SystemTime) -> bool {
         let since = self.last_dhw_control.and_then(|last| wall.duration_since(last).ok());
@@ -81,8 +81,9 @@ impl Heater {
     }
 
     /// Obeys a control and returns the status after it, or `None` if it is unknown, not fitted or out of range.
-    pub(super) fn control(&mut self, request: &Request, wall: SystemTime) -> Option<Value> {
-        let Control(code, mode, needs, act) = CONTROLS.iter().find(|Control(code, ..)| *code == request.command)?;
+    pub(super) fn control(&mut self, request: &HeaterRequest, wall: SystemTime) -> Option<Value> {
+        let ControlAction(code, mode, needs, act) =
+            CONTROLS.iter().find(|ControlAction(code, ..)| *code == request.command)?;
         let well_formed = request.body.get("mode")? == mode && request.body.get("paramStr")? == "";
         if !well_formed || !(needs.is_empty() || self.fitted(needs)) {
             return None;
@@ -104,7 +105,7 @@ impl Heater {
     }
 
     /// Takes over the reservations and returns them.
-    pub(super) fn write_reservations(&mut self, request: &Request) -> Option<Value> {
+    pub(super) fn write_reservations(&mut self, request: &HeaterRequest) -> Option<Value> {
         if request.command != RESERVATIONS || !self.fitted("programReservationUse") {
             return None;
         }
@@ -118,7 +119,7 @@ impl Heater {
     }
 
     /// Takes over the recirculation schedule and returns it.
-    pub(super) fn write_recirculation(&mut self, request: &Request) -> Option<Value> {
+    pub(super) fn write_recirculation(&mut self, request: &HeaterRequest) -> Option<Value> {
         if request.command != RECIRCULATION || !self.fitted("recircReservationUse") {
             return None;
         }
@@ -131,7 +132,7 @@ impl Heater {
     }
 
     /// Takes over the TOU schedule and returns it; without periods it is not answered.
-    pub(super) fn write_tou(&mut self, request: &Request) -> Option<Value> {
+    pub(super) fn write_tou(&mut self, request: &HeaterRequest) -> Option<Value> {
         let for_us = request.command == TOU
             && self.fitted("programReservationUse")
             && request.body.get("controllerSerialNumber")? == self.serial_number().as_str();
@@ -154,7 +155,7 @@ impl Heater {
     }
 
     /// Installs the firmware that waits, or returns `None` if the request names another.
-    pub(super) fn commit_firmware(&mut self, request: &Request) -> Option<Value> {
+    pub(super) fn commit_firmware(&mut self, request: &HeaterRequest) -> Option<Value> {
         let wanted = request.body.get("commitOta").filter(|_| request.command == COMMIT_FIRMWARE)?;
         let (code, version) = (wanted.get("swCode")?.as_i64()?, wanted.get("swVersion")?.as_i64()?);
         let waiting = |s: &&mut super::Software| s.kind == code && s.downloaded == version && s.version != version;
@@ -198,17 +199,17 @@ impl Heater {
 }
 
 /// Returns a schedule as the answers carry it, the entries in an array.
-pub(super) fn schedule_json(schedule: &Schedule) -> Value {
+pub(super) fn schedule_json(schedule: &StoredSchedule) -> Value {
     json!({ "reservationUse": schedule.reservation_use(), "reservation": schedule.array() })
 }
 
-fn read_schedule(request: &Request, modes: std::ops::RangeInclusive<i64>) -> Option<Schedule> {
+fn read_schedule(request: &HeaterRequest, modes: std::ops::RangeInclusive<i64>) -> Option<StoredSchedule> {
     let entries = request.body.get("reservation")?.as_array()?;
     let slots = entries.iter().map(|entry| Slot::read(entry, modes.clone())).collect::<Option<_>>()?;
-    Some(Schedule { enabled: read_use(request)?, slots })
+    Some(StoredSchedule { enabled: read_use(request)?, slots })
 }
 
-fn read_use(request: &Request) -> Option<bool> {
+fn read_use(request: &HeaterRequest) -> Option<bool> {
     match request.body.get("reservationUse")?.as_i64()? {
         1 => Some(false),
         2 => Some(true),

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::settings::{HIGHEST, LOWEST};
-use super::{Heater, HeaterFault, merge};
+use super::{HeaterFault, SimulatedHeater, merge};
 
-impl Heater {
+impl SimulatedHeater {
     /// Returns the heater as `/device/list` shows it.
     pub fn device_list_entry(&self) -> Value {
         let connected = if matches!(self.fault, HeaterFault::Offline) { 1 } else { 2 };

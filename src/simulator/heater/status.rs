@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::settings::Mode;
-use super::{Heater, merge};
+use super::{SimulatedHeater, merge};
 use crate::simulator::tank::Program;
 
-impl Heater {
+impl SimulatedHeater {
     /// Returns every key of a status, as the wire has it.
     pub(super) fn status(&self) -> Value {
         merge([
