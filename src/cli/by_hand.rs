@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{complain, on_runtime, say};
 use crate::config::Config;
 use crate::daemon;
-use crate::daemon::one_shot::{OneShotError, Way};
+use crate::daemon::one_shot::{OneShotClient, OneShotError};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::io::mqtt::{Link, LinkEvent};
@@ -23,7 +23,7 @@ use crate::navilink::topics;
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
     on_runtime(async {
-        let listed = async { Way::new(&config).await?.devices().await }.await;
+        let listed = async { OneShotClient::new(&config).await?.devices().await }.await;
         match listed {
             Err(error) => failed(&error),
             Ok(list) => {
@@ -97,7 +97,7 @@ struct Answers {
 }
 
 async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotError> {
-    let way = Way::new(config).await?;
+    let way = OneShotClient::new(config).await?;
     let list = way.devices().await?;
     let lack = list.in_place_of_heaters();
     let mut heaters = list.heaters;

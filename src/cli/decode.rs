@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{complain, say};
 use crate::exit::Exit;
-use crate::navilink::decode::{self, Found, Reading};
+use crate::navilink::decode::{self, DecodedMessage, Found};
 use crate::units::UnitsChoice;
 
 /// The cloud's messages end at 128 KB, and a diagnostics answer is not much longer; spaces may have been added.
@@ -42,7 +42,7 @@ pub fn decode(units: UnitsChoice) -> Exit {
     }
 }
 
-fn show(Reading { kind, decoded }: Reading) {
+fn show(DecodedMessage { kind, decoded }: DecodedMessage) {
     // Their fields say what these two are.
     if !matches!(kind, "status" | "info") {
         complain(format_args!("a message of the kind `{kind}`"));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
-use crate::config::{Config, LogLevel, Problem, Surroundings};
+use crate::config::{Config, ConfigProblem, LogLevel, Surroundings};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{descriptors, files, journal, tls};
@@ -38,7 +38,7 @@ struct Arguments {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// The daemon: bridges the cloud and the local broker until it is asked to stop
     Run,
     /// Reads the configuration and reports every problem in it; touches no network
@@ -146,20 +146,20 @@ fn execute(arguments: Arguments) -> Exit {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let global = arguments.global;
     match arguments.command {
-        Command::Run => {
+        CliCommand::Run => {
             let path = config_path(&global);
             with_config(&global, read, |config| run(config, path))
         }
-        Command::Check => check(&global),
-        Command::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
-        Command::Status { device, json } => {
+        CliCommand::Check => check(&global),
+        CliCommand::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
+        CliCommand::Status { device, json } => {
             with_config(&global, read_by_hand, |config| by_hand::status(config, device, json))
         }
-        Command::Decode { units } => decode::decode(units.into()),
+        CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
-        Command::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
+        CliCommand::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
         #[cfg(feature = "simulator")]
-        Command::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
+        CliCommand::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
     }
 }
 
@@ -223,7 +223,7 @@ fn check(global: &Global) -> Exit {
 /// Loads the configuration, starts the log and goes on with `command`.
 fn with_config(
     global: &Global,
-    read: fn(&Path) -> Result<Config, Vec<Problem>>,
+    read: fn(&Path) -> Result<Config, Vec<ConfigProblem>>,
     command: impl FnOnce(Config) -> Exit,
 ) -> Exit {
     let config = match load(&config_path(global), read) {
@@ -240,13 +240,13 @@ fn config_path(global: &Global) -> PathBuf {
 }
 
 /// Reads the configuration as the service does.
-fn read(path: &Path) -> Result<Config, Vec<Problem>> {
+fn read(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     read_with(path, None, false)
 }
 
 /// Reads the configuration for a command by hand: root, who set up the service's credentials, uses the same ones, and
 /// learns what the service could not read of the file that it is started with.
-fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
+fn read_by_hand(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     if !geteuid().is_root() {
         return read(path);
     }
@@ -254,7 +254,7 @@ fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
     read_with(path, Some(Path::new(CREDENTIAL_STORE)), for_unit)
 }
 
-fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<Problem>> {
+fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<ConfigProblem>> {
     let variable = |name: &str| std::env::var_os(name);
     let access = |path: &Path| files::access(path, for_unit);
     let surroundings = Surroundings {
@@ -267,7 +267,7 @@ fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Re
     Config::load(path, surroundings)
 }
 
-fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<Problem>>) -> Result<Config, Exit> {
+fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<ConfigProblem>>) -> Result<Config, Exit> {
     read(path).map_err(|problems| {
         for problem in &problems {
             complain(problem);

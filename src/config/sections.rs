@@ -12,11 +12,11 @@ use secrecy::SecretString;
 use toml::de::DeValue;
 use url::Url;
 
-use super::reader::{Problem, Reader, Section};
+use super::reader::{ConfigProblem, Reader, TableReader};
 use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
-    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, Pem,
-    Reachability, Recovery, Surroundings,
+    AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
+    HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig, Surroundings,
 };
 use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
@@ -45,7 +45,7 @@ pub const LEVELS: &[(&str, LogLevel)] = &[
 pub(super) const TARGETS: &[(&str, LogTarget)] =
     &[("auto", LogTarget::Auto), ("journal", LogTarget::Journal), ("stderr", LogTarget::Stderr)];
 
-pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<Problem>> {
+pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let (mut reader, mut root) = Reader::new(path.to_owned(), text);
     let r = &mut reader;
     if let Some(why) = (surroundings.access)(path).not_by_unit {
@@ -87,7 +87,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     }
 }
 
-fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Account> {
+fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<AccountConfig> {
     let mut s = root.section(r, "account");
     let email = s.take(r, "email", |value| {
         let email = text(value)?;
@@ -111,14 +111,14 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
         );
     }
     s.finish(r);
-    Some(Account { email: email?, password: password? })
+    Some(AccountConfig { email: email?, password: password? })
 }
 
 /// Finds a password: the systemd credential, the environment variable, the store of credentials, `password_file`,
 /// `password`.
 fn secret(
     r: &mut Reader<'_>,
-    s: &mut Section<'_>,
+    s: &mut TableReader<'_>,
     surroundings: Surroundings<'_>,
     (credential, variable): (&str, &str),
 ) -> Option<SecretString> {
@@ -161,7 +161,7 @@ fn secret(
 /// Warns of a file that the service cannot read.
 fn warn_if_hidden(
     r: &mut Reader<'_>,
-    s: &Section<'_>,
+    s: &TableReader<'_>,
     (key, path): (&'static str, &Path),
     surroundings: Surroundings<'_>,
 ) {
@@ -192,7 +192,7 @@ fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     }
 }
 
-fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Cloud> {
+fn cloud(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<CloudConfig> {
     let mut s = root.section(r, "cloud");
     let default = |url: &str| Url::parse(url).ok();
     let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
@@ -219,7 +219,7 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
         );
     }
     s.finish(r);
-    Some(Cloud {
+    Some(CloudConfig {
         api_url: api_url?,
         mqtt_url: mqtt_url?,
         region,
@@ -238,7 +238,7 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
 /// Takes the path of a file that must be there, and hold what it is for.
 fn file(
     r: &mut Reader<'_>,
-    s: &mut Section<'_>,
+    s: &mut TableReader<'_>,
     (key, pem): (&'static str, Pem<'_>),
     surroundings: Surroundings<'_>,
 ) -> Option<(PathBuf, Vec<u8>)> {
@@ -258,44 +258,44 @@ fn file(
     None
 }
 
-fn reconnect(r: &mut Reader<'_>, root: &mut Section<'_>) -> Attempts {
+fn reconnect(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> AttemptsConfig {
     let mut s = root.section(r, "reconnect");
     let attempts = line(r, &mut s, SECOND, 2 * MINUTE);
     s.finish(r);
     attempts
 }
 
-fn recovery(r: &mut Reader<'_>, root: &mut Section<'_>) -> Recovery {
+fn recovery(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> RecoveryConfig {
     let mut s = root.section(r, "recovery");
     let attempts = line(r, &mut s, MINUTE, 5 * MINUTE);
     let strategy = s.take(r, "strategy", choice(Strategy::WORDS)).unwrap_or(Strategy::ExponentialBackoff);
     let every = s.take(r, "refresh_tokens_every", whole(1, 1000)).unwrap_or(3);
     let on_failure = s.take(r, "on_failure", choice(OnFailure::WORDS)).unwrap_or(OnFailure::Exit);
     s.finish(r);
-    Recovery { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
+    RecoveryConfig { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
 }
 
-fn reachability(r: &mut Reader<'_>, root: &mut Section<'_>) -> Reachability {
+fn reachability(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> ReachabilityConfig {
     let mut s = root.section(r, "reachability");
     let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
     let probe_interval = s.take(r, "probe_interval", duration(SECOND, Some(5 * MINUTE))).unwrap_or(5 * SECOND);
     s.finish(r);
-    Reachability { enabled, probe_interval }
+    ReachabilityConfig { enabled, probe_interval }
 }
 
 /// A section without a command and a URL is none.
-fn alerts(r: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Alerts> {
+fn alerts(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Option<AlertsConfig> {
     let mut s = root.section(r, "alerts");
     let command = s.take(r, "command", command);
     let url = s.take(r, "url", secret_url);
     let timeout = s.take(r, "timeout", duration(SECOND, Some(5 * MINUTE))).unwrap_or(10 * SECOND);
     s.finish(r);
-    (command.is_some() || url.is_some()).then_some(Alerts { command, url, timeout })
+    (command.is_some() || url.is_some()).then_some(AlertsConfig { command, url, timeout })
 }
 
-fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {
+fn line(r: &mut Reader<'_>, s: &mut TableReader<'_>, initial: Duration, max: Duration) -> AttemptsConfig {
     let delay = duration(MILLISECOND, None);
-    let line = Attempts {
+    let line = AttemptsConfig {
         enabled: s.take(r, "enabled", boolean).unwrap_or(true),
         max_attempts: s.take(r, "max_attempts", attempts).unwrap_or(Some(10)),
         initial_delay: s.take(r, "initial_delay", &delay).unwrap_or(initial),
@@ -310,7 +310,7 @@ fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duratio
     line
 }
 
-fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Broker> {
+fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<BrokerConfig> {
     let mut s = root.section(r, "broker");
     let address = s.take(r, "url", |value| {
         let url = url(&["mqtt", "mqtts"])(value)?;
@@ -355,7 +355,7 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         r.warn(&s, "username", "is given without a password, which hardly any broker accepts");
     }
     s.finish(r);
-    Some(Broker {
+    Some(BrokerConfig {
         host,
         port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
@@ -381,24 +381,24 @@ fn own_name(surroundings: Surroundings<'_>) -> String {
     }
 }
 
-fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {
+fn home_assistant(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> HomeAssistantConfig {
     let mut s = root.section(r, "home_assistant");
     let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
     let discovery_prefix = s.take(r, "discovery_prefix", topic).unwrap_or_else(|| "homeassistant".to_owned());
     s.finish(r);
-    HomeAssistant { enabled, discovery_prefix }
+    HomeAssistantConfig { enabled, discovery_prefix }
 }
 
-fn commands(r: &mut Reader<'_>, root: &mut Section<'_>) -> Commands {
+fn commands(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> CommandsConfig {
     let mut s = root.section(r, "commands");
     let max_queued = s.take(r, "max_queued", whole(1, 10_000)).unwrap_or(100);
     let max_age = s.take(r, "max_age", duration(SECOND, None)).unwrap_or(5 * MINUTE);
     let allow_firmware_commit = s.take(r, "allow_firmware_commit", boolean).unwrap_or(false);
     s.finish(r);
-    Commands { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
+    CommandsConfig { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
 }
 
-fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> PathBuf {
+fn state_directory(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> PathBuf {
     let mut s = root.section(r, "state");
     let written = s.take(r, "directory", text);
     s.finish(r);
@@ -409,16 +409,16 @@ fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Sur
     first.or(written.map(PathBuf::from)).unwrap_or_else(|| "/var/lib/navien2mqtt".into())
 }
 
-fn log(r: &mut Reader<'_>, root: &mut Section<'_>) -> Log {
+fn log(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> LogConfig {
     let mut s = root.section(r, "log");
     let level = s.take(r, "level", choice(LEVELS)).unwrap_or(LogLevel::Info);
     let target = s.take(r, "target", choice(TARGETS)).unwrap_or(LogTarget::Auto);
     s.finish(r);
-    Log { level, target }
+    LogConfig { level, target }
 }
 
-fn devices(r: &mut Reader<'_>, root: &mut Section<'_>) -> Vec<Device> {
-    let mut devices: Vec<Device> = Vec::new();
+fn devices(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Vec<DeviceConfig> {
+    let mut devices: Vec<DeviceConfig> = Vec::new();
     for mut s in root.sections(r, "device") {
         let mac =
             s.take(r, "mac", |value: &DeValue<'_>| text(value)?.parse::<Mac>().map_err(|error| error.to_string()));
@@ -427,7 +427,7 @@ fn devices(r: &mut Reader<'_>, root: &mut Section<'_>) -> Vec<Device> {
             Some(mac) if devices.iter().any(|device| device.mac == mac) => {
                 r.complain(&mut s, "mac", "is the same as that of another [[device]]");
             }
-            Some(mac) => devices.push(Device { mac, name }),
+            Some(mac) => devices.push(DeviceConfig { mac, name }),
             None if r.knows(&s, &["mac"]) => r.complain(&mut s, "mac", "is missing: which heater this is about"),
             None => {}
         }

@@ -21,7 +21,7 @@ impl World {
         world
     }
 
-    fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
+    fn read(&self, text: &str) -> Result<Config, Vec<ConfigProblem>> {
         let variable = |name: &str| self.variables.get(name).map(OsString::from);
         let read = |path: &Path| {
             if path == Path::new("test.toml") {

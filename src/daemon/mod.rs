@@ -200,7 +200,7 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let (carried, alarm) = state.outage::<outage::Kept>().restore(Moment { now, wall });
+        let (carried, alarm) = state.outage::<outage::KeptOutage>().restore(Moment { now, wall });
         let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());

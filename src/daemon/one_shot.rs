@@ -58,14 +58,14 @@ pub fn exit(error: &OneShotError) -> Exit {
 }
 
 /// The way to the cloud.
-pub struct Way<'c> {
+pub struct OneShotClient<'c> {
     config: &'c Config,
     tls: Arc<ClientConfig>,
     account: Account,
     client_id: String,
 }
 
-impl<'c> Way<'c> {
+impl<'c> OneShotClient<'c> {
     /// Prepares the way.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::supervisor::Carried;
 /// What is kept; times are seconds since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct KeptOutage {
     outages: u64,
     last_outage: Option<f64>,
     outage_since: Option<f64>,
@@ -21,7 +21,7 @@ pub struct Kept {
     alarm: Alarm,
 }
 
-impl Kept {
+impl KeptOutage {
     /// Prepares what the supervisor carries and the alarm has told to be kept.
     pub fn new(carried: Carried, alarm: Alarm, moment: Moment) -> Self {
         let wall = |at: Instant| {
@@ -64,7 +64,7 @@ impl Daemon {
         if std::mem::replace(&mut self.kept_outage, now) == now {
             return;
         }
-        let (state, kept) = (self.state.clone(), Kept::new(now.0, now.1, self.moment()));
+        let (state, kept) = (self.state.clone(), KeptOutage::new(now.0, now.1, self.moment()));
         self.write(async move { state.keep_outage(kept).await });
     }
 }
@@ -84,16 +84,16 @@ mod tests {
             refused: true,
             refusals: 2,
         };
-        let kept = serde_json::to_string(&Kept::new(carried, Alarm::default(), moment)).unwrap();
+        let kept = serde_json::to_string(&KeptOutage::new(carried, Alarm::default(), moment)).unwrap();
         let hour = Duration::from_secs(3600);
         let later = Moment { now: moment.now + Duration::from_secs(5), wall: moment.wall + hour };
-        let (restored, _) = serde_json::from_str::<Kept>(&kept).unwrap().restore(later);
+        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(later);
         assert_eq!(restored, Carried { outage_since: Some(later.now - hour), ..carried });
         let earlier = Moment { wall: moment.wall - hour, ..later };
-        let (restored, _) = serde_json::from_str::<Kept>(&kept).unwrap().restore(earlier);
+        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(earlier);
         assert_eq!(restored.outage_since, Some(later.now), "the clock was set back");
         let (nothing, _) =
-            serde_json::from_str::<Kept>(r#"{"outage_since":1e300,"last_outage":-1}"#).unwrap().restore(later);
+            serde_json::from_str::<KeptOutage>(r#"{"outage_since":1e300,"last_outage":-1}"#).unwrap().restore(later);
         assert_eq!(nothing, Carried::default());
     }
 }

@@ -16,12 +16,12 @@ const LONGEST: usize = 300;
 /// The newest steps, in their order, and how often each kind of step was made since the start.
 #[derive(Debug, Default)]
 pub struct Steps {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<RecentStep>,
     counts: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RecentStep {
     at: SystemTime,
     last_at: SystemTime,
     times: u64,
@@ -44,7 +44,7 @@ impl Steps {
                 | Input::Probed(_, false)
                 | Input::NetworkChanged
         );
-        self.keep(Kept { at, last_at: at, times: 1, routine, side: "input", name, detail });
+        self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "input", name, detail });
     }
 
     /// Takes note of what the supervisor decided.
@@ -54,12 +54,12 @@ impl Steps {
         }
         let (name, detail) = effect_in_words(effect, at);
         let routine = matches!(effect, Effect::Probe(_));
-        self.keep(Kept { at, last_at: at, times: 1, routine, side: "effect", name, detail });
+        self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "effect", name, detail });
     }
 
-    fn keep(&mut self, new: Kept) {
+    fn keep(&mut self, new: RecentStep) {
         *self.counts.entry(new.name).or_default() += 1;
-        let same = |kept: &&mut Kept| (kept.name, &kept.detail) == (new.name, &new.detail);
+        let same = |kept: &&mut RecentStep| (kept.name, &kept.detail) == (new.name, &new.detail);
         if new.routine
             && let Some(kept) = self.kept.iter_mut().rev().take_while(|kept| kept.routine).find(same)
         {
@@ -70,7 +70,7 @@ impl Steps {
         if self.kept.len() == MOST {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept { detail: new.detail.chars().take(LONGEST).collect(), ..new });
+        self.kept.push_back(RecentStep { detail: new.detail.chars().take(LONGEST).collect(), ..new });
     }
 
     /// Returns how often each kind of step was made.
@@ -80,11 +80,11 @@ impl Steps {
 
     /// Returns the kept steps, the oldest first.
     pub fn show(&self) -> Value {
-        self.kept.iter().map(Kept::show).collect()
+        self.kept.iter().map(RecentStep::show).collect()
     }
 }
 
-impl Kept {
+impl RecentStep {
     fn show(&self) -> Value {
         let mut shown = json!({ "at": report::rfc3339_millis(self.at) });
         shown[self.side] = self.name.into();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::credentials::Credentials;
 use super::outages::Outages;
 use super::pauses::Pauses;
-use super::phase::{Phase, Session};
+use super::phase::{Phase, SessionTimers};
 use super::policy::Policy;
 use super::random::Random;
 use super::reachability::Reachability;
@@ -226,13 +226,15 @@ impl Supervisor {
             Phase::Proving { heard: false, .. } => {
                 self.attempt_failed(Failure::transient("no-answer", "connected, but nothing at all arrives"), now);
             }
-            Phase::Silent(Session { answer_by: Some(at), .. }) if now >= at => {
+            Phase::Silent(SessionTimers { answer_by: Some(at), .. }) if now >= at => {
                 self.attempt_failed(Failure::transient("no-answer", "nothing at all arrives any more"), now);
             }
-            Phase::Up(Session { answer_by: Some(at), .. }) if now >= at => {
+            Phase::Up(SessionTimers { answer_by: Some(at), .. }) if now >= at => {
                 self.interrupted(Failure::transient("no-answer", "a request was not answered in time"), now);
             }
-            Phase::Silent(Session { ends_at, .. }) | Phase::Up(Session { ends_at, .. }) if now >= ends_at => {
+            Phase::Silent(SessionTimers { ends_at, .. }) | Phase::Up(SessionTimers { ends_at, .. })
+                if now >= ends_at =>
+            {
                 self.renew_session(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
             }
             Phase::Silent(_) | Phase::Up(_) => {
@@ -334,7 +336,7 @@ impl Supervisor {
         self.short_sessions.up(now);
         self.last_heard = Some(now);
         let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
-        let session = Session { answer_by: None, settles_at: Some(now + SETTLED), ends_at };
+        let session = SessionTimers { answer_by: None, settles_at: Some(now + SETTLED), ends_at };
         self.phase = Phase::Proving { deadline: now + self.policy.operation_timeout, heard: false, session };
         if self.outages.in_gap() {
             self.announce(Event::SubscriptionsRestored);
@@ -352,7 +354,7 @@ impl Supervisor {
         }
         self.last_heard = Some(now);
         self.credentials.accepted();
-        self.phase = Phase::Up(Session { answer_by: None, ..session });
+        self.phase = Phase::Up(SessionTimers { answer_by: None, ..session });
         self.reason = None;
         self.effects.push_back(Effect::ViewChanged);
         let attempts = self.tries.succeeded();
@@ -363,7 +365,7 @@ impl Supervisor {
         self.announce(Event::Connected { outage });
     }
 
-    fn heaters_are_silent(&mut self, session: Session) {
+    fn heaters_are_silent(&mut self, session: SessionTimers) {
         self.phase = Phase::Silent(session);
         self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
         self.announce(Event::HeatersSilent);

@@ -46,12 +46,12 @@ pub enum Phase {
         /// Whether anything has arrived.
         heard: bool,
         /// What is due in it.
-        session: Session,
+        session: SessionTimers,
     },
     /// Subscribed, and the session carries messages, but no heater answers.
-    Silent(Session),
+    Silent(SessionTimers),
     /// A heater has answered.
-    Up(Session),
+    Up(SessionTimers),
     /// Given up, until somebody asks for another attempt.
     Held,
     /// Given up; the process ends.
@@ -62,7 +62,7 @@ pub enum Phase {
 
 /// What is due in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Session {
+pub struct SessionTimers {
     /// Set while nothing at all has come since a request.
     pub answer_by: Option<Instant>,
     /// When the session will have lived long enough for the counters to go back; `None` once it has.
@@ -71,7 +71,7 @@ pub struct Session {
     pub ends_at: Instant,
 }
 
-impl Session {
+impl SessionTimers {
     /// Returns what is due first; `renew_at` is when the credentials expire.
     fn due(&self, renew_at: Option<Instant>) -> (Instant, Wait) {
         let answer = self.answer_by.map(|at| (at, Wait::Answer));
@@ -106,7 +106,7 @@ impl Phase {
     }
 
     /// Returns the session, if one is subscribed.
-    pub fn session(&self) -> Option<Session> {
+    pub fn session(&self) -> Option<SessionTimers> {
         match *self {
             Phase::Proving { session, .. } | Phase::Silent(session) | Phase::Up(session) => Some(session),
             Phase::Idle

@@ -12,7 +12,7 @@ use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
-use navien2mqtt::simulator::heater::{SimulatedHeater, HeaterFault};
+use navien2mqtt::simulator::heater::{HeaterFault, SimulatedHeater};
 use navien2mqtt::supervisor::*;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Drain, EngineStream, Fence, Gate, Loss, READ_SIZE, Source, Wire};
+use super::{Drain, EngineStream, InboundSanitizer, Loss, READ_SIZE, Source, StalePacketFilter, Wire};
 use crate::io::{clock, task};
 
 /// How long one piece may take to leave; then the far side is not there any more.
@@ -42,9 +42,9 @@ pub struct Pump {
 
 impl Pump {
     /// Starts to carry bytes; nothing received for `deaf_after` is a loss.
-    pub fn start(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence) -> Self {
+    pub fn start(wire: Wire, engine: EngineStream, deaf_after: Duration, filter: StalePacketFilter) -> Self {
         let cut = Arc::new(Notify::new());
-        Self { task: task::spawn(carry(wire, engine, deaf_after, fence, Arc::clone(&cut))), cut }
+        Self { task: task::spawn(carry(wire, engine, deaf_after, filter, Arc::clone(&cut))), cut }
     }
 
     /// Waits for the end; may be called again and again until it returned.
@@ -64,16 +64,22 @@ impl Drop for Pump {
     }
 }
 
-async fn carry(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
+async fn carry(
+    wire: Wire,
+    engine: EngineStream,
+    deaf_after: Duration,
+    filter: StalePacketFilter,
+    cut: Arc<Notify>,
+) -> End {
     let EngineStream { from: mut from_engine, to: mut to_engine } = engine;
     let (answer, answers) = mpsc::channel(WAITING);
-    let gate = Gate::new(fence.asked());
+    let sanitizer = InboundSanitizer::new(filter.asked());
     let end = {
-        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, gate, answers));
+        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, sanitizer, answers));
         tokio::select! {
             () = cut.notified() => End::Cut,
             loss = &mut inbound => End::Lost(loss),
-            end = outbound(&mut from_engine, wire.drain, fence, answer) => {
+            end = outbound(&mut from_engine, wire.drain, filter, answer) => {
                 if matches!(end, End::Lost(_)) {
                     // What the far side said before it went, such as a refusal, may still be on its way to the engine.
                     let _ = clock::within(LAST_WORDS, inbound).await;
@@ -98,7 +104,7 @@ async fn inbound(
     mut source: Source,
     engine: &mut (impl AsyncWrite + Unpin),
     deaf_after: Duration,
-    mut gate: Gate,
+    mut sanitizer: InboundSanitizer,
     mut answers: mpsc::Receiver<Vec<u8>>,
 ) -> Loss {
     let mut passed = Vec::new();
@@ -106,9 +112,9 @@ async fn inbound(
         let mut outcome = Ok(());
         passed.clear();
         tokio::select! {
-            Some(answer) = answers.recv(), if gate.is_between_packets() => passed = answer,
+            Some(answer) = answers.recv(), if sanitizer.is_between_packets() => passed = answer,
             received = clock::within(deaf_after, source.next()) => match received {
-                Ok(Ok(bytes)) => outcome = gate.pass(&bytes, &mut passed),
+                Ok(Ok(bytes)) => outcome = sanitizer.pass(&bytes, &mut passed),
                 Ok(Err(loss)) => return loss,
                 Err(_) => return Loss::Deaf(deaf_after),
             },
@@ -128,7 +134,7 @@ async fn inbound(
 async fn outbound(
     engine: &mut (impl AsyncRead + Unpin),
     mut drain: Drain,
-    mut fence: Fence,
+    mut filter: StalePacketFilter,
     answer: mpsc::Sender<Vec<u8>>,
 ) -> End {
     let (queue, mut queued) = mpsc::channel::<Bytes>(WAITING);
@@ -138,7 +144,7 @@ async fn outbound(
             let (mut out, mut answers) = (Vec::new(), Vec::new());
             match engine.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
-                Ok(_) => fence.pass(&buffer, &mut out, &mut answers),
+                Ok(_) => filter.pass(&buffer, &mut out, &mut answers),
             }
             if !answers.is_empty() {
                 answer.try_send(answers).map_err(|_| Loss::Stuck)?;

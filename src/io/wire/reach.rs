@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{Step, WireError};
+use super::{ConnectStep, WireError};
 use crate::io::clock;
 
 /// Pause between the addresses of one name, so that a broken IPv6 costs a moment and not the attempt.
@@ -33,7 +33,7 @@ pub async fn reach(host: &str, port: u16, limit: Duration) -> Result<TcpStream, 
     let lookup = |_| async { Ok(lookup_host((host, port)).await?.collect::<Vec<_>>()) };
     let found = clock::within(limit, again_and_again(LOOKUPS, lookup))
         .await
-        .map_err(|_| WireError::TimedOut { step: Step::Lookup, limit })?
+        .map_err(|_| WireError::TimedOut { step: ConnectStep::Lookup, limit })?
         .map_err(unknown)?;
     let addresses = interleave(&found);
     if addresses.is_empty() {
@@ -42,7 +42,7 @@ pub async fn reach(host: &str, port: u16, limit: Duration) -> Result<TcpStream, 
     let connect = |_| first_of(&addresses);
     let stream = clock::within(limit, again_and_again(u32::MAX, connect))
         .await
-        .map_err(|_| WireError::TimedOut { step: Step::Connect, limit })?
+        .map_err(|_| WireError::TimedOut { step: ConnectStep::Connect, limit })?
         .map_err(|error| WireError::Connect { host: host.to_owned(), port, error })?;
     // Small messages must not wait for acknowledgements; a system that refuses the option still works.
     let _ = stream.set_nodelay(true);

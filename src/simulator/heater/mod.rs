@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use self::energy::EnergyCounter;
-use self::settings::{HeaterSettings, Mode, StoredSchedule};
+use self::settings::{Mode, StoredSchedule, StoredSettings};
 use super::tank::{HeatDemand, Tank};
 use crate::supervisor::Random;
 
@@ -88,7 +88,7 @@ pub struct SimulatedHeater {
     random: Random,
     tank: Tank,
     meter: EnergyCounter,
-    settings: HeaterSettings,
+    settings: StoredSettings,
     reservations: StoredSchedule,
     recirculations: StoredSchedule,
     tou_periods: Vec<Map<String, Value>>,
@@ -121,7 +121,7 @@ impl SimulatedHeater {
             random,
             tank,
             meter,
-            settings: HeaterSettings::new(),
+            settings: StoredSettings::new(),
             reservations: StoredSchedule::default(),
             recirculations: StoredSchedule::default(),
             tou_periods: Vec::new(),

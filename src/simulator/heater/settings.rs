@@ -32,7 +32,7 @@ impl Mode {
 
 /// The settings that controls change and the status shows.
 #[derive(Debug, Clone)]
-pub(super) struct HeaterSettings {
+pub(super) struct StoredSettings {
     pub powered: bool,
     pub mode: Mode,
     /// The mode to return to when the vacation ends.
@@ -51,7 +51,7 @@ pub(super) struct HeaterSettings {
     pub filter_period_hours: i64,
 }
 
-impl HeaterSettings {
+impl StoredSettings {
     pub(super) fn new() -> Self {
         Self {
             powered: true,
