@@ -200,7 +200,7 @@ async fn a_wire_on_which_nothing_comes_is_given_up() {
     let (engine, _engine_side) = UnixStream::pair().unwrap();
     let limit = Duration::from_millis(100);
     let mut pump = Pump::start(wire, engine.into(), limit, StalePacketFilter::new("mark"));
-    assert_eq!(within(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::Deaf(limit)));
+    assert_eq!(within(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::KeepAliveTimeout(limit)));
 }
 
 /// Speaks just enough MQTT to let a client in, then sends `packets`.

@@ -1,9 +1,9 @@
 //! The commands (contract, section 1).
 
-mod by_hand;
 mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
+mod one_shot;
 #[cfg(feature = "simulator")]
 mod simulate;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
-use crate::config::{Config, ConfigProblem, LogLevel, Surroundings};
+use crate::config::{Config, ConfigProblem, Environment, LogLevel};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{descriptors, files, journal, tls};
@@ -151,9 +151,11 @@ fn execute(arguments: Arguments) -> Exit {
             with_config(&global, read, |config| run(config, path))
         }
         CliCommand::Check => check(&global),
-        CliCommand::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
+        CliCommand::Devices { json } => {
+            with_config(&global, read_for_one_shot, |config| one_shot::devices(config, json))
+        }
         CliCommand::Status { device, json } => {
-            with_config(&global, read_by_hand, |config| by_hand::status(config, device, json))
+            with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, json))
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
@@ -206,9 +208,9 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
 
 fn check(global: &Global) -> Exit {
     let path = config_path(global);
-    match load(&path, read_by_hand) {
+    match load(&path, read_for_one_shot) {
         Ok(config) => {
-            config.warnings.iter().for_each(complain);
+            config.warnings.iter().for_each(print_error);
             say(match config.warnings.len() {
                 0 => format!("{}: good", path.display()),
                 1 => format!("{}: good, with 1 warning", path.display()),
@@ -244,9 +246,9 @@ fn read(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     read_with(path, None, false)
 }
 
-/// Reads the configuration for a command by hand: root, who set up the service's credentials, uses the same ones, and
+/// Reads the configuration for a one-shot command: root, who set up the service's credentials, uses the same ones, and
 /// learns what the service could not read of the file that it is started with.
-fn read_by_hand(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
+fn read_for_one_shot(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     if !geteuid().is_root() {
         return read(path);
     }
@@ -257,23 +259,23 @@ fn read_by_hand(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
 fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<ConfigProblem>> {
     let variable = |name: &str| std::env::var_os(name);
     let access = |path: &Path| files::access(path, for_unit);
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &variable,
         read: &files::read,
         check_pem: &tls::check,
         credential_store,
         access: &access,
     };
-    Config::load(path, surroundings)
+    Config::load(path, environment)
 }
 
 fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<ConfigProblem>>) -> Result<Config, Exit> {
     read(path).map_err(|problems| {
         for problem in &problems {
-            complain(problem);
+            print_error(problem);
         }
         let count = problems.len();
-        complain(format_args!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" }));
+        print_error(format_args!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" }));
         Exit::Configuration
     })
 }
@@ -289,7 +291,7 @@ fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(format_args!("the runtime cannot be started: {error}"));
+            print_error(format_args!("the runtime cannot be started: {error}"));
             return Exit::Internal;
         }
     };
@@ -320,11 +322,11 @@ fn note_unwritten(outcome: io::Result<()>) {
 fn written(exit: Exit) -> Exit {
     note_unwritten(io::stdout().flush());
     let Some(error) = UNWRITTEN.get() else { return exit };
-    complain(format_args!("standard output cannot be written: {error}"));
+    print_error(format_args!("standard output cannot be written: {error}"));
     if exit == Exit::Success { Exit::Internal } else { exit }
 }
 
 /// Writes a line to standard error.
-fn complain(line: impl Display) {
+fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -230,7 +230,7 @@ pub struct DeviceConfig {
 
 /// What the configuration depends on besides its file.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'s> {
+pub struct Environment<'s> {
     /// Reads an environment variable.
     pub variable: &'s dyn Fn(&str) -> Option<OsString>,
     /// Reads a file.
@@ -275,14 +275,14 @@ impl Config {
     /// # Errors
     ///
     /// Every problem, in the order of their places.
-    pub fn load(path: &Path, surroundings: Surroundings<'_>) -> Result<Self, Vec<ConfigProblem>> {
+    pub fn load(path: &Path, environment: Environment<'_>) -> Result<Self, Vec<ConfigProblem>> {
         let whole = |message: String| {
             vec![ConfigProblem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }]
         };
-        let bytes = (surroundings.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+        let bytes = (environment.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}")))?;
         // Some editors put a byte-order mark before the text.
-        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), surroundings)
+        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), environment)
     }
 }
 

@@ -77,7 +77,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Adds a problem with a key of a section, which is refused by it.
-    pub fn complain(&mut self, section: &mut TableReader<'_>, key: &'static str, message: impl Into<String>) {
+    pub fn report(&mut self, section: &mut TableReader<'_>, key: &'static str, message: impl Into<String>) {
         section.refused.push(key);
         self.add(section.place_of(key), section.name_of(key), message.into());
     }
@@ -174,7 +174,7 @@ impl<'t> TableReader<'t> {
         match parse(&value) {
             Ok(value) => Some(value),
             Err(message) => {
-                reader.complain(self, key, message);
+                reader.report(self, key, message);
                 None
             }
         }

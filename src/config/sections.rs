@@ -16,7 +16,7 @@ use super::reader::{ConfigProblem, Reader, TableReader};
 use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
     AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
-    HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig, Surroundings,
+    Environment, HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig,
 };
 use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
@@ -45,23 +45,23 @@ pub const LEVELS: &[(&str, LogLevel)] = &[
 pub(super) const TARGETS: &[(&str, LogTarget)] =
     &[("auto", LogTarget::Auto), ("journal", LogTarget::Journal), ("stderr", LogTarget::Stderr)];
 
-pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<ConfigProblem>> {
+pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let (mut reader, mut root) = Reader::new(path.to_owned(), text);
     let r = &mut reader;
-    if let Some(why) = (surroundings.access)(path).not_by_unit {
+    if let Some(why) = (environment.access)(path).not_by_unit {
         r.warn(&root, "", not_by_unit(path, &why));
     }
     let units = root.take(r, "units", choice(UNITS)).unwrap_or_default();
-    let account = account(r, &mut root, surroundings);
-    let cloud = cloud(r, &mut root, surroundings);
+    let account = account(r, &mut root, environment);
+    let cloud = cloud(r, &mut root, environment);
     let reconnect = reconnect(r, &mut root);
     let recovery = recovery(r, &mut root);
     let reachability = reachability(r, &mut root);
     let alerts = alerts(r, &mut root);
-    let broker = broker(r, &mut root, surroundings);
+    let broker = broker(r, &mut root, environment);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
-    let state_directory = state_directory(r, &mut root, surroundings);
+    let state_directory = state_directory(r, &mut root, environment);
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
     root.finish(r);
@@ -87,7 +87,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     }
 }
 
-fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<AccountConfig> {
+fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<AccountConfig> {
     let mut s = root.section(r, "account");
     let email = s.take(r, "email", |value| {
         let email = text(value)?;
@@ -96,14 +96,14 @@ fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroun
         if good { Ok(email) } else { Err("expected an email address such as \"you@example.com\"".to_owned()) }
     });
     if email.is_none() && r.knows(&s, &["email"]) {
-        r.complain(&mut s, "email", "is missing: the email address of the NaviLink account");
+        r.report(&mut s, "email", "is missing: the email address of the NaviLink account");
     }
     if email.as_deref() == Some(SAMPLE_EMAIL) {
         r.warn(&s, "email", "is that of the sample; put in the address of your NaviLink account");
     }
-    let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
+    let password = secret(r, &mut s, environment, ("navien-password", "NAVIEN_PASSWORD"));
     if password.is_none() && r.knows(&s, &["password_file", "password"]) {
-        r.complain(
+        r.report(
             &mut s,
             "password",
             "is missing: give it as the systemd credential navien-password, in $NAVIEN_PASSWORD, in the file that \
@@ -119,15 +119,15 @@ fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroun
 fn secret(
     r: &mut Reader<'_>,
     s: &mut TableReader<'_>,
-    surroundings: Surroundings<'_>,
+    environment: Environment<'_>,
     (credential, variable): (&str, &str),
 ) -> Option<SecretString> {
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
-    let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
+    let lookup = |name| (environment.variable)(name).filter(|value: &OsString| !value.is_empty());
     let in_folder = |folder: &Path| {
         let path = folder.join(credential);
-        match (surroundings.read)(&path) {
+        match (environment.read)(&path) {
             // The unit has other credentials.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some((path, read)),
@@ -138,24 +138,24 @@ fn secret(
             ("password", path, read)
         } else if let Some(value) = lookup(variable) {
             let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
-            return password.map_err(|message| r.complain(s, "password", message)).ok();
-        } else if let Some((path, read)) = surroundings.credential_store.and_then(in_folder) {
+            return password.map_err(|message| r.report(s, "password", message)).ok();
+        } else if let Some((path, read)) = environment.credential_store.and_then(in_folder) {
             ("password", path, read)
         } else if let Some(path) = file.map(PathBuf::from) {
-            warn_if_hidden(r, s, ("password_file", &path), surroundings);
-            let read = (surroundings.read)(&path);
+            warn_if_hidden(r, s, ("password_file", &path), environment);
+            let read = (environment.read)(&path);
             ("password_file", path, read)
         } else {
-            if inline.is_some() && (surroundings.access)(r.file()).by_everybody {
+            if inline.is_some() && (environment.access)(r.file()).by_everybody {
                 r.warn(s, "password", "is in a file that every user of this machine can read");
             }
             return inline.map(Into::into);
         };
-    if (surroundings.access)(&path).by_everybody {
+    if (environment.access)(&path).by_everybody {
         let path = path.display();
         r.warn(s, key, format_args!("every user of this machine can read {path}; give it as a systemd credential"));
     }
-    password_of(path.display(), read).map_err(|message| r.complain(s, key, message)).ok()
+    password_of(path.display(), read).map_err(|message| r.report(s, key, message)).ok()
 }
 
 /// Warns of a file that the service cannot read.
@@ -163,9 +163,9 @@ fn warn_if_hidden(
     r: &mut Reader<'_>,
     s: &TableReader<'_>,
     (key, path): (&'static str, &Path),
-    surroundings: Surroundings<'_>,
+    environment: Environment<'_>,
 ) {
-    if let Some(why) = (surroundings.access)(path).not_by_unit {
+    if let Some(why) = (environment.access)(path).not_by_unit {
         r.warn(s, key, not_by_unit(path, &why));
     }
 }
@@ -192,13 +192,13 @@ fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     }
 }
 
-fn cloud(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<CloudConfig> {
+fn cloud(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<CloudConfig> {
     let mut s = root.section(r, "cloud");
     let default = |url: &str| Url::parse(url).ok();
     let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
     let mqtt_url = s.take(r, "mqtt_url", url(&["wss"])).or_else(|| default(MQTT_URL));
     let region = s.take(r, "region", text).unwrap_or_else(|| "us-east-1".to_owned());
-    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), environment).map(|(path, _)| path);
     let limit = duration(100 * MILLISECOND, Some(10 * MINUTE));
     let interval = duration(SECOND, None);
     let connect_timeout = s.take(r, "connect_timeout", &limit).unwrap_or(20 * SECOND);
@@ -212,11 +212,7 @@ fn cloud(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundi
     let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
     if stale_after <= status_interval && r.knows(&s, &["stale_after", "status_interval"]) {
         let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };
-        r.complain(
-            &mut s,
-            key,
-            "stale_after must be longer than status_interval, or every heater is always unavailable",
-        );
+        r.report(&mut s, key, "stale_after must be longer than status_interval, or every heater is always unavailable");
     }
     s.finish(r);
     Some(CloudConfig {
@@ -240,13 +236,13 @@ fn file(
     r: &mut Reader<'_>,
     s: &mut TableReader<'_>,
     (key, pem): (&'static str, Pem<'_>),
-    surroundings: Surroundings<'_>,
+    environment: Environment<'_>,
 ) -> Option<(PathBuf, Vec<u8>)> {
     let path = PathBuf::from(s.take(r, key, text)?);
-    let problem = match (surroundings.read)(&path) {
-        Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
+    let problem = match (environment.read)(&path) {
+        Ok(bytes) => match (environment.check_pem)(&bytes, pem) {
             Ok(()) => {
-                warn_if_hidden(r, s, (key, &path), surroundings);
+                warn_if_hidden(r, s, (key, &path), environment);
                 return Some((path, bytes));
             }
             Err(what) => format!("{} is of no use: {what}", path.display()),
@@ -254,7 +250,7 @@ fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         Err(error) => format!("{} cannot be read: {error}", path.display()),
     };
-    r.complain(s, key, problem);
+    r.report(s, key, problem);
     None
 }
 
@@ -305,12 +301,12 @@ fn line(r: &mut Reader<'_>, s: &mut TableReader<'_>, initial: Duration, max: Dur
     };
     if line.max_delay < line.initial_delay && r.knows(s, &["max_delay", "initial_delay"]) {
         let key = if s.wrote("max_delay") { "max_delay" } else { "initial_delay" };
-        r.complain(s, key, "max_delay must not be shorter than initial_delay");
+        r.report(s, key, "max_delay must not be shorter than initial_delay");
     }
     line
 }
 
-fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> Option<BrokerConfig> {
+fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<BrokerConfig> {
     let mut s = root.section(r, "broker");
     let address = s.take(r, "url", |value| {
         let url = url(&["mqtt", "mqtts"])(value)?;
@@ -322,29 +318,29 @@ fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surround
     let address = address.or_else(|| Url::parse("mqtt://127.0.0.1:1883").ok());
     let tls = address.as_ref().is_some_and(|url| url.scheme() == "mqtts");
     let username = s.take(r, "username", text);
-    let password = secret(r, &mut s, surroundings, ("broker-password", "BROKER_PASSWORD"));
-    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
-    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), surroundings);
+    let password = secret(r, &mut s, environment, ("broker-password", "BROKER_PASSWORD"));
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), environment).map(|(path, _)| path);
+    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), environment);
     let (certificate, shown) = certificate.unzip();
     let key = Pem::Key { certificate: shown.as_deref() };
-    let key = file(r, &mut s, ("client_key", key), surroundings).map(|(path, _)| path);
+    let key = file(r, &mut s, ("client_key", key), environment).map(|(path, _)| path);
     let client_id = s.take(r, "client_id", |value| {
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
     });
-    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(surroundings));
+    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(environment));
     if s.wrote("client_certificate") != s.wrote("client_key") && r.knows(&s, &[]) {
         let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
-        r.complain(&mut s, given, "client_certificate and client_key belong together");
+        r.report(&mut s, given, "client_certificate and client_key belong together");
     }
     for given in ["ca_file", "client_certificate"] {
         if s.wrote(given) && !tls && r.knows(&s, &["url"]) {
-            r.complain(&mut s, given, "is of no use without TLS: broker.url must begin with mqtts://");
+            r.report(&mut s, given, "is of no use without TLS: broker.url must begin with mqtts://");
         }
     }
     if username.is_none() && (s.wrote("password") || s.wrote("password_file")) && r.knows(&s, &["username"]) {
         let given = if s.wrote("password_file") { "password_file" } else { "password" };
-        r.complain(&mut s, given, "is of no use without broker.username");
+        r.report(&mut s, given, "is of no use without broker.username");
     }
     let address = address?;
     let host = address.host_str()?.trim_matches(['[', ']']).to_owned();
@@ -363,7 +359,7 @@ fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surround
         username,
         ca_file,
         client: certificate.zip(key),
-        client_id: client_id.unwrap_or_else(|| own_name(surroundings)),
+        client_id: client_id.unwrap_or_else(|| own_name(environment)),
         base_topic,
     })
 }
@@ -373,8 +369,8 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 /// Returns the default of what tells instances on one broker apart. The template unit names the instance.
-fn own_name(surroundings: Surroundings<'_>) -> String {
-    let instance = (surroundings.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
+fn own_name(environment: Environment<'_>) -> String {
+    let instance = (environment.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
     match instance.filter(|name| !name.is_empty() && !name.contains(['+', '#'])) {
         Some(instance) => format!("navien2mqtt-{instance}"),
         None => "navien2mqtt".to_owned(),
@@ -398,12 +394,12 @@ fn commands(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> CommandsConfig {
     CommandsConfig { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
 }
 
-fn state_directory(r: &mut Reader<'_>, root: &mut TableReader<'_>, surroundings: Surroundings<'_>) -> PathBuf {
+fn state_directory(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> PathBuf {
     let mut s = root.section(r, "state");
     let written = s.take(r, "directory", text);
     s.finish(r);
     // systemd gives a list when the unit names several.
-    let given = (surroundings.variable)("STATE_DIRECTORY");
+    let given = (environment.variable)("STATE_DIRECTORY");
     let first = given.as_deref().and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
     let first = first.filter(|first| !first.is_empty()).map(|first| PathBuf::from(OsStr::from_bytes(first)));
     first.or(written.map(PathBuf::from)).unwrap_or_else(|| "/var/lib/navien2mqtt".into())
@@ -425,10 +421,10 @@ fn devices(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Vec<DeviceConfig> 
         let name = s.take(r, "name", text);
         match mac {
             Some(mac) if devices.iter().any(|device| device.mac == mac) => {
-                r.complain(&mut s, "mac", "is the same as that of another [[device]]");
+                r.report(&mut s, "mac", "is the same as that of another [[device]]");
             }
             Some(mac) => devices.push(DeviceConfig { mac, name }),
-            None if r.knows(&s, &["mac"]) => r.complain(&mut s, "mac", "is missing: which heater this is about"),
+            None if r.knows(&s, &["mac"]) => r.report(&mut s, "mac", "is missing: which heater this is about"),
             None => {}
         }
         s.finish(r);

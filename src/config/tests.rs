@@ -36,14 +36,14 @@ impl World {
             _ => Ok(()),
         };
         let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
-        let surroundings = Surroundings {
+        let environment = Environment {
             variable: &variable,
             read: &read,
             check_pem: &check_pem,
             credential_store: self.store.map(Path::new),
             access: &access,
         };
-        Config::load(Path::new("test.toml"), surroundings)
+        Config::load(Path::new("test.toml"), environment)
     }
 
     fn warnings(&self, text: &str) -> Vec<String> {

@@ -100,7 +100,7 @@ impl Daemon {
 
     /// Takes the account's device list, and says what is odd about it, once.
     fn take_list(&mut self, list: &DeviceList) {
-        for complaint in &list.complaints {
+        for complaint in &list.problems {
             if self.is_news(complaint) {
                 warn!("In the account's device list, {complaint}");
             }

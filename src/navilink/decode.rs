@@ -1,4 +1,4 @@
-//! Decodes text by hand: what `navien2mqtt decode` does (contract, section 1).
+//! Decodes text for people: what `navien2mqtt decode` does (contract, section 1).
 
 use serde_json::{Value, json};
 
@@ -249,7 +249,7 @@ fn answer_of_rest(envelope: &Object) -> DecodedMessage {
                 "heaters": list.heaters.iter().map(heater).collect::<Value>(),
                 "others": others.collect::<Value>(),
             }));
-            decoded.problems = list.complaints.into_iter().map(|complaint| Problem::new("data", complaint)).collect();
+            decoded.problems = list.problems.into_iter().map(|complaint| Problem::new("data", complaint)).collect();
             DecodedMessage { kind: "device_list", decoded }
         }
         Some(Value::Object(data)) if data.contains_key("touInfo") => {

@@ -151,8 +151,8 @@ impl Actor {
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
         let (stream, mut connecting) = self.reach_engine(dial).await?;
-        let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
-        let mut pump = Pump::start(wire, stream, deaf_after, StalePacketFilter::new(marker(session)));
+        let silence_limit = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
+        let mut pump = Pump::start(wire, stream, silence_limit, StalePacketFilter::new(marker(session)));
         let given_up = tokio::select! {
             answer = &mut connecting => match answer {
                 Ok(()) => return Ok(pump),

@@ -182,10 +182,10 @@ pub enum Loss {
     Broken(String),
     /// Nothing came for so long that the far side cannot be there.
     #[error("nothing was received for {}", humantime::format_duration(*.0))]
-    Deaf(Duration),
+    KeepAliveTimeout(Duration),
     /// Bytes do not leave, or the engine does not take them.
     #[error("data got stuck on its way")]
-    Stuck,
+    WriteTimeout,
     /// What came is not MQTT.
     #[error("what was received is not MQTT: {0}")]
     NotMqtt(Malformed),

@@ -165,7 +165,7 @@ async fn all_pages_of_the_device_list_are_read() {
 async fn a_device_list_that_repeats_itself_ends() {
     let server = ApiServer::start(|_| Reply::good(&(0..20).map(entry).collect())).await;
     let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
-    assert_eq!((list.heaters.len(), list.complaints.len()), (20, 1), "it does not prove that another is missing");
+    assert_eq!((list.heaters.len(), list.problems.len()), (20, 1), "it does not prove that another is missing");
     assert!(server.calls().len() <= 50);
 }
 
@@ -177,7 +177,7 @@ async fn a_device_list_without_end_is_cut_and_known_to_be_incomplete() {
     })
     .await;
     let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
-    assert_eq!((list.heaters.len(), list.complaints.len()), (1000, 1), "{:?}", list.complaints);
+    assert_eq!((list.heaters.len(), list.problems.len()), (1000, 1), "{:?}", list.problems);
     assert_eq!(server.calls().len(), 1);
 }
 
