@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Daemon;
 use super::alarm::Alarm;
 use crate::model::Moment;
 use crate::supervisor::Carried;
@@ -57,15 +56,29 @@ impl KeptOutage {
     }
 }
 
-impl Daemon {
-    /// Keeps the outage when something about it has changed.
-    pub(super) fn keep_outage(&mut self) {
-        let now = (self.supervisor.carried(), self.alarm);
-        if std::mem::replace(&mut self.kept_outage, now) == now {
-            return;
-        }
-        let (state, kept) = (self.state.clone(), KeptOutage::new(now.0, now.1, self.moment()));
-        self.write(async move { state.keep_outage(kept).await });
+/// The outage that goes on, and what was told of it.
+#[derive(Debug)]
+pub struct OutageLog {
+    alarm: Alarm,
+    /// What was kept last.
+    kept: (Carried, Alarm),
+}
+
+impl OutageLog {
+    /// Goes on where an earlier run of the process ended.
+    pub fn new(carried: Carried, alarm: Alarm) -> Self {
+        Self { alarm, kept: (carried, alarm) }
+    }
+
+    /// Returns what was told of it.
+    pub fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    /// Returns what is to be kept, if something about it has changed.
+    pub fn changes(&mut self, carried: Carried, moment: Moment) -> Option<KeptOutage> {
+        let now = (carried, self.alarm);
+        (std::mem::replace(&mut self.kept, now) != now).then(|| KeptOutage::new(now.0, now.1, moment))
     }
 }
 

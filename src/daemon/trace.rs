@@ -1,17 +1,64 @@
 //! The last steps of the supervisor in words, for the diagnostics: what it was told, and what it decided.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::SystemTime;
+use std::ops::Deref;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::report;
-use crate::supervisor::{Effect, Failure, Input, seconds};
+use crate::model::Moment;
+use crate::supervisor::{Effect, Failure, Input, Supervisor, seconds};
 
 /// So many steps are kept.
 const MOST: usize = 200;
 /// A longer detail is cut, in characters.
 const LONGEST: usize = 300;
+
+/// The supervisor, whose steps are noted.
+#[derive(Debug)]
+pub struct TracedSupervisor {
+    supervisor: Supervisor,
+    steps: Steps,
+}
+
+impl TracedSupervisor {
+    /// Begins with no step.
+    pub fn new(supervisor: Supervisor) -> Self {
+        Self { supervisor, steps: Steps::default() }
+    }
+
+    /// Handles what happened.
+    pub fn handle_input(&mut self, input: Input, moment: Moment) {
+        self.steps.input(&input, moment.wall);
+        self.supervisor.handle_input(input, moment.now);
+    }
+
+    /// Fires expired timers.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.supervisor.handle_timeout(now);
+    }
+
+    /// Returns the next effect to execute.
+    pub fn poll_effect(&mut self, at: SystemTime) -> Option<Effect> {
+        let effect = self.supervisor.poll_effect()?;
+        self.steps.effect(&effect, at);
+        Some(effect)
+    }
+
+    /// Returns the steps.
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+}
+
+impl Deref for TracedSupervisor {
+    type Target = Supervisor;
+
+    fn deref(&self) -> &Supervisor {
+        &self.supervisor
+    }
+}
 
 /// The newest steps, in their order, and how often each kind of step was made since the start.
 #[derive(Debug, Default)]
