@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::account::SimulatedAccount;
 use super::counters::SharedCounters;
 use super::faults::{RestAnswer, RestFaults};
-use super::heater::SimulatedHeater;
+use super::heater::{SimulatedHeater, feature};
 use super::net::FreezableStream;
 use super::plant::Plant;
 use crate::io::clock;
@@ -140,11 +140,11 @@ impl Rest {
             (&Method::POST, "/auth/session/refresh") => Ok(self.account.issue_aws(clock::wall())),
             (&Method::POST, "/user/secured-sign-in") => Ok(self.session(false)),
             (&Method::POST, "/device/list") => self.list(&given),
-            (&Method::POST, "/device/info") => self.device(&given, SimulatedHeater::device_list_entry),
-            (&Method::POST, "/device/firmware/info") => self.device(&given, SimulatedHeater::firmware_info),
+            (&Method::POST, "/device/info") => self.device(&given, feature::device_list_entry),
+            (&Method::POST, "/device/firmware/info") => self.device(&given, feature::firmware_info),
             (&Method::GET, "/device/tou") => {
-                let named = |heater: &SimulatedHeater| heater.serial_number() == text(&given, "controllerId");
-                self.device(&given, |heater| named(heater).then(|| heater.tou()))?.ok_or(OTHER_CONTROLLER)
+                let named = |heater: &SimulatedHeater| feature::serial_number(heater) == text(&given, "controllerId");
+                self.device(&given, |heater| named(heater).then(|| feature::tou(heater)))?.ok_or(OTHER_CONTROLLER)
             }
             _ => Err(StatusCode::NOT_FOUND.into()),
         }
@@ -184,7 +184,7 @@ impl Rest {
         let (Some(offset), Some(count)) = (number("offset"), number("count")) else {
             return Err(StatusCode::BAD_REQUEST.into());
         };
-        let entries: Vec<Value> = self.plant.heaters().iter().map(SimulatedHeater::device_list_entry).collect();
+        let entries: Vec<Value> = self.plant.heaters().iter().map(feature::device_list_entry).collect();
         let entries = self.faults.change_list(entries);
         Ok(entries.into_iter().skip(offset).take(count.min(PAGE)).collect())
     }
@@ -193,7 +193,7 @@ impl Rest {
         let heaters = self.plant.heaters();
         let found = heaters.iter().find(|heater| {
             heater.mac() == text(given, "macAddress")
-                && heater.device_list_entry()["deviceInfo"]["additionalValue"] == given["additionalValue"]
+                && feature::device_list_entry(heater)["deviceInfo"]["additionalValue"] == given["additionalValue"]
         });
         found.map(show).ok_or(NO_DEVICE)
     }

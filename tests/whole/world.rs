@@ -12,7 +12,7 @@ use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
-use navien2mqtt::simulator::heater::{HeaterFault, SimulatedHeater};
+use navien2mqtt::simulator::heater::{HeaterFault, SimulatedHeater, feature};
 use navien2mqtt::supervisor::*;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};
@@ -282,7 +282,7 @@ impl World {
                 self.carry_out();
             }
             Coming::Tou(index) => {
-                let (mac, tou) = (self.house[index].mac().parse().unwrap(), self.house[index].tou());
+                let (mac, tou) = (self.house[index].mac().parse().unwrap(), feature::tou(&self.house[index]));
                 self.bridge.tou_fetched(&mac, &tou, self.moment());
                 self.carry_out();
             }
@@ -305,7 +305,7 @@ impl World {
     }
 
     fn device_list(&self) -> DeviceList {
-        let mut entries: Vec<Value> = self.house.iter().map(SimulatedHeater::device_list_entry).collect();
+        let mut entries: Vec<Value> = self.house.iter().map(feature::device_list_entry).collect();
         match self.list {
             List::Whole => {}
             List::Without => drop(entries.remove(0)),

@@ -68,16 +68,16 @@ impl HeaterRequest {
 impl SimulatedHeater {
     /// Returns the answers to a request, none if the heater has none.
     pub(super) fn answer(&mut self, request: &HeaterRequest, wall: SystemTime) -> Vec<Publish> {
-        if request.suffix == "ctrl" && self.too_soon(request.command, wall) {
+        if request.suffix == "ctrl" && super::controls::too_soon(self, request.command, wall) {
             let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res/ctrl-fail", self.mac);
             return vec![self.respond(request, topic, json!({ "failCode": 2 }))];
         }
         let data = match request.suffix.as_str() {
-            "ctrl" => self.control(request, wall),
-            "ctrl/rsv/rd" => self.write_reservations(request),
-            "ctrl/tou/rd" => self.write_tou(request),
-            "ctrl/recirc-rsv/rd" => self.write_recirculation(request),
-            "ctrl/commit-ota" => self.commit_firmware(request),
+            "ctrl" => super::controls::control(self, request, wall),
+            "ctrl/rsv/rd" => super::controls::write_reservations(self, request),
+            "ctrl/tou/rd" => super::controls::write_tou(self, request),
+            "ctrl/recirc-rsv/rd" => super::controls::write_recirculation(self, request),
+            "ctrl/commit-ota" => super::controls::commit_firmware(self, request),
             _ => self.query(request),
         };
         let Some(data) = data else { return Vec::new() };
@@ -105,7 +105,7 @@ impl SimulatedHeater {
             request_topic: format!("cmd/{DEVICE_TYPE}/navilink-{}/st", self.mac),
             response_topic: topic.clone(),
         };
-        self.respond(&own, topic, json!({ "status": self.status() }))
+        self.respond(&own, topic, json!({ "status": super::status::status(self) }))
     }
 
     fn respond(&self, request: &HeaterRequest, topic: String, data: Value) -> Publish {
@@ -135,14 +135,14 @@ impl SimulatedHeater {
 
     fn query(&self, request: &HeaterRequest) -> Option<Value> {
         match (request.suffix.as_str(), request.command) {
-            ("st", STATUS) => Some(json!({ "status": self.status() })),
-            ("st/did", INFORMATION) => Some(json!({ "feature": self.feature() })),
+            ("st", STATUS) => Some(json!({ "status": super::status::status(self) })),
+            ("st/did", INFORMATION) => Some(json!({ "feature": super::feature::feature(self) })),
             ("st/rsv/rd", RESERVATIONS) => Some(super::controls::schedule_json(&self.reservations)),
             ("st/energy-usage-daily-query/rd", ENERGY_DAILY) => self.energy_daily(request),
             ("st/energy-usage-monthly-query/rd", ENERGY_MONTHLY) => self.energy_monthly(request),
             ("st/dl-sw-info", DOWNLOADS) => Some(self.downloads()),
             ("st/td/rd", DIAGNOSTICS) => Some(self.diagnostics()),
-            ("st/recirc-rsv/rd", RECIRCULATION) if self.fitted("recirculationUse") => {
+            ("st/recirc-rsv/rd", RECIRCULATION) if super::feature::fitted(self, "recirculationUse") => {
                 Some(super::controls::schedule_json(&self.recirculations))
             }
             _ => None,

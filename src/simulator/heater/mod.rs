@@ -6,7 +6,7 @@ mod answers;
 mod calendar;
 mod controls;
 mod energy;
-mod feature;
+pub mod feature;
 mod settings;
 mod status;
 #[cfg(test)]
@@ -192,14 +192,14 @@ impl SimulatedHeater {
     /// Lets `elapsed` pass up to `wall`, and returns late answers and at most one status that the heater pushes: every
     /// 30 seconds, and when its mode, its heat source or its fault changes.
     pub fn advance(&mut self, elapsed: Duration, wall: SystemTime) -> Vec<Publish> {
-        let before = self.activity();
+        let before = status::activity(self);
         let mut left = elapsed;
         while !left.is_zero() {
             let step = left.min(LONGEST_STEP);
             self.step(step, wall.checked_sub(left).unwrap_or(wall));
             left -= step;
         }
-        self.changed |= self.activity() != before;
+        self.changed |= status::activity(self) != before;
         self.since_push = self.since_push.saturating_add(elapsed);
         if self.mute() {
             return Vec::new();
@@ -242,10 +242,10 @@ impl SimulatedHeater {
             return;
         }
         self.minute = minute;
-        if !self.in_tou_window(at)
+        if !controls::in_tou_window(self, at)
             && let Some(param) = self.held_mode.take()
         {
-            self.set_mode(&param);
+            controls::set_mode(self, &param);
         }
         let day = calendar::day_number(at);
         let of_day = minute.rem_euclid(24 * 60);

@@ -117,7 +117,7 @@ fn listed(names: &str) -> Vec<String> {
 fn a_heater_is_named_by_its_index() {
     let heater = SimulatedHeater::new(2, 1);
     assert_eq!((heater.mac(), heater.device_type()), ("04786332fca2", 52));
-    let info = heater.device_list_entry()["deviceInfo"].clone();
+    let info = feature::device_list_entry(&heater)["deviceInfo"].clone();
     assert_eq!(info["homeSeq"], 25_006);
     assert_eq!(info["deviceName"], "Simulated heater 3");
     assert_eq!(info["connected"], 2);
@@ -217,7 +217,7 @@ fn a_control_that_is_wrong_is_neither_obeyed_nor_answered() {
 #[test]
 fn a_set_point_reaches_exactly_to_the_limits_of_the_feature_object() {
     let mut heater = SimulatedHeater::new(0, 1);
-    let feature = heater.feature();
+    let feature = feature::feature(&heater);
     let limit = |key: &str| feature[key].as_i64().unwrap();
     for (number, obeyed) in [
         (limit("dhwTemperatureMin") - 1, false),
@@ -233,7 +233,7 @@ fn a_set_point_reaches_exactly_to_the_limits_of_the_feature_object() {
 #[test]
 fn a_heater_without_recirculation_ignores_its_controls() {
     let mut heater = SimulatedHeater::new(1, 1);
-    assert_eq!(heater.feature()["recirculationUse"], 0);
+    assert_eq!(feature::feature(&heater)["recirculationUse"], 0);
     assert_eq!(control(&mut heater, 33_554_445, "recirc-mode", json!([1])), None);
     assert_eq!(control(&mut heater, 33_554_444, "recirc-hotbtn", json!([1])), None);
     assert_eq!(ask(&mut heater, "st/recirc-rsv/rd", 16_777_231, json!({})), None);
@@ -334,15 +334,15 @@ fn the_hot_button_runs_the_pump_for_a_while() {
 #[test]
 fn a_tou_schedule_is_answered_and_shown_by_the_rest_api() {
     let mut heater = SimulatedHeater::new(0, 1);
-    assert_eq!(heater.tou()["touInfo"]["schedule"], json!([]));
+    assert_eq!(feature::tou(&heater)["touInfo"]["schedule"], json!([]));
     let period = |season: i64, hour: i64| json!({ "season": season, "week": 124, "startHour": hour, "priceMin": 5 });
     let periods = [period(15, 0), period(4080, 0), period(15, 12)];
-    let serial = heater.serial_number();
+    let serial = feature::serial_number(&heater);
     let write = json!({ "controllerSerialNumber": serial, "reservationUse": 2, "reservation": periods });
     let written = ask(&mut heater, "ctrl/tou/rd", 33_554_439, write).unwrap();
     assert_eq!(written["reservation"], json!(periods));
     assert_eq!(status(&mut heater)["touStatus"], 1);
-    let schedule = heater.tou()["touInfo"]["schedule"].clone();
+    let schedule = feature::tou(&heater)["touInfo"]["schedule"].clone();
     assert_eq!(schedule[0]["season"], 15);
     assert_eq!(schedule[0]["interval"][1], json!({ "week": 124, "startHour": 12, "priceMin": 5 }));
     assert_eq!(schedule[1]["season"], 4080);
@@ -357,8 +357,8 @@ fn a_firmware_that_waits_can_be_committed_once() {
     let waiting = ask(&mut heater, "st/dl-sw-info", 16_777_227, json!({})).unwrap()["downloadSwInfo"][0].clone();
     let commit = json!({ "commitOta": { "swCode": waiting["swCode"], "swVersion": waiting["swVersion"] } });
     assert!(ask(&mut heater, "ctrl/commit-ota", 33_554_442, commit.clone()).is_some());
-    assert_eq!(heater.feature()["controllerSwVersion"], waiting["swVersion"]);
-    assert_eq!(heater.firmware_info()["firmwares"][0]["curVersion"], waiting["swVersion"]);
+    assert_eq!(feature::feature(&heater)["controllerSwVersion"], waiting["swVersion"]);
+    assert_eq!(feature::firmware_info(&heater)["firmwares"][0]["curVersion"], waiting["swVersion"]);
     let left = ask(&mut heater, "st/dl-sw-info", 16_777_227, json!({})).unwrap();
     assert_eq!(left["downloadSwInfo"], json!([]));
     assert_eq!(ask(&mut heater, "ctrl/commit-ota", 33_554_442, commit), None);
@@ -448,7 +448,7 @@ fn a_mute_heater_neither_answers_nor_pushes() {
     for (fault, connected) in [(HeaterFault::Offline, 1), (HeaterFault::Silent, 2)] {
         let mut heater = SimulatedHeater::new(0, 1);
         heater.set_fault(fault);
-        assert_eq!(heater.device_list_entry()["deviceInfo"]["connected"], connected);
+        assert_eq!(feature::device_list_entry(&heater)["deviceInfo"]["connected"], connected);
         assert_eq!(ask(&mut heater, "st", answers::STATUS, json!({})), None);
         assert!(heater.advance(seconds(120), monday() + seconds(120)).is_empty());
         heater.set_fault(HeaterFault::Online);
@@ -474,7 +474,7 @@ fn an_error_is_shown_until_it_is_cleared() {
     heater.set_fault(HeaterFault::Error { code: 990, sub: 1 });
     let pushed = heater.advance(seconds(1), monday() + seconds(1));
     assert_eq!(read(&pushed[0])["response"]["status"]["errorCode"], 990);
-    let listed = &heater.device_list_entry()["error"];
+    let listed = &feature::device_list_entry(&heater)["error"];
     assert!(listed["errorCode"] == 990 && listed["errorOccuredTime"].is_string(), "{listed}");
     let status = control(&mut heater, 33_554_463, "cond-fault-reset", json!([])).unwrap();
     assert_eq!((&status["errorCode"], &status["subErrorCode"]), (&json!(0), &json!(0)));
@@ -511,7 +511,7 @@ fn a_mode_that_is_set_in_a_time_of_use_window_is_taken_and_held_until_the_window
         "season": 1, "week": 64, "startHour": 0, "startMinute": 0, "endHour": 1, "endMinute": 0,
         "priceMin": 1, "priceMax": 2, "decimalPoint": 5,
     });
-    let serial = heater.serial_number();
+    let serial = feature::serial_number(&heater);
     let write = json!({ "controllerSerialNumber": serial, "reservationUse": 2, "reservation": [period] });
     ask(&mut heater, "ctrl/tou/rd", 33_554_439, write).unwrap();
     let status = control(&mut heater, 33_554_437, "dhw-mode", json!([4])).expect("it is acknowledged");
