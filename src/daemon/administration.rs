@@ -1,7 +1,7 @@
 //! What is asked of the daemon itself on the local broker: its log level, diagnostics, a fresh start.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -12,13 +12,17 @@ use super::{Daemon, Step, report};
 use crate::bridge::administration::Order;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
+use crate::home::not_yet;
 use crate::io::{journal, notify};
 use crate::model::Moment;
 use crate::navilink::pseudonyms::{Class, Pseudonyms};
-use crate::supervisor::{Effect, Input, Reason, seconds};
+use crate::supervisor::{Effect, Input, Reason};
 
 /// The answer to `diagnostics` is not longer, in bytes, as far as it lies in the raw messages.
 const MAX_DIAGNOSTICS: usize = 128 << 10;
+
+/// Between two fresh starts that the local broker asks for.
+const RESTARTS_APART: Duration = Duration::from_secs(60);
 
 /// How the daemon has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +55,14 @@ pub struct Administration {
     pub may_restart: MayRestart,
     /// When the daemon started.
     pub started_at: String,
+    /// When the local broker asked for a fresh start last, or this one began.
+    pub restarted_at: Option<Instant>,
 }
 
 impl Administration {
     /// Begins with nothing asked for.
-    pub fn new(may_restart: MayRestart, started_at: String) -> Self {
-        Self { steps: Steps::default(), restarting: false, may_restart, started_at }
+    pub fn new(may_restart: MayRestart, started_at: String, restarted_at: Option<Instant>) -> Self {
+        Self { steps: Steps::default(), restarting: false, may_restart, started_at, restarted_at }
     }
 }
 
@@ -80,7 +86,10 @@ impl Daemon {
             Order::SetLogLevel(level) => self.set_log_level(&level),
             Order::Diagnostics => Ok(self.diagnostics()),
             Order::Reconnect => self.reconnect(),
-            Order::Restart => return self.ask_before_restart(RestartRequest::LocalBroker(id)),
+            Order::Restart => match self.restart_wait() {
+                Duration::ZERO => return self.ask_before_restart(RestartRequest::LocalBroker(id)),
+                wait => Err(not_yet(wait)),
+            },
         };
         self.bridge.respond(name, id, outcome);
     }
@@ -89,11 +98,21 @@ impl Daemon {
         let now = self.moment().now;
         let wait = self.supervisor.request_wait(now);
         if !wait.is_zero() {
-            return Err(format!("not yet: ask again in {}", seconds(wait)));
+            return Err(not_yet(wait));
         }
         info!("Reconnecting, as was asked for on the local broker");
         self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")), now);
         Ok(Value::Null)
+    }
+
+    /// Returns how long a request to start afresh must wait; when it need not, the next one will.
+    fn restart_wait(&mut self) -> Duration {
+        let now = self.moment().now;
+        let allowed = self.administration.restarted_at.map(|at| at + RESTARTS_APART).filter(|at| *at > now);
+        if allowed.is_none() {
+            self.administration.restarted_at = Some(now);
+        }
+        allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
     fn set_log_level(&mut self, wanted: &str) -> Result<Value, String> {

@@ -102,7 +102,7 @@ impl StartError {
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
 /// farewell short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
-/// for.
+/// for; `afresh` says that this is such a start, after which the local broker has to wait for the next one.
 ///
 /// # Errors
 ///
@@ -111,9 +111,10 @@ pub async fn run(
     config: Config,
     stops: mpsc::Receiver<&'static str>,
     may_restart: MayRestart,
+    afresh: bool,
 ) -> Result<Ended, StartError> {
     let hangups = signal(SignalKind::hangup())?;
-    let mut daemon = Daemon::new(config, may_restart).await?;
+    let mut daemon = Daemon::new(config, may_restart, afresh).await?;
     Ok(daemon.run(stops, hangups).await)
 }
 
@@ -173,7 +174,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn new(config: Config, may_restart: MayRestart) -> Result<Self, StartError> {
+    async fn new(config: Config, may_restart: MayRestart, afresh: bool) -> Result<Self, StartError> {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
@@ -188,7 +189,7 @@ impl Daemon {
         };
         let rest = RestClient::new(&cloud.api_url, &cloud_tls, cloud.connect_timeout, cloud.operation_timeout)?;
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
-        let administration = Administration::new(may_restart, report::rfc3339(wall));
+        let administration = Administration::new(may_restart, report::rfc3339(wall), afresh.then_some(now));
         let about = administration::about(&config, &administration.started_at);
         // One step of an attempt is in flight at a time, and few questions beside it.
         let (step_done, steps) = mpsc::channel(64);
