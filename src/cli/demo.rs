@@ -51,7 +51,7 @@ async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
     let mut messages = broker.broker.subscribe();
     let (stop, stops) = mpsc::channel(2);
     let may_restart = Arc::new(|| Err("the demo cannot start afresh".to_owned()));
-    let mut bridge = task::spawn(daemon::run(config, stops, may_restart));
+    let mut bridge = task::spawn(daemon::run(config, stops, may_restart, false));
     let mut show = Show::new(simulator.faults(), limit);
     let mut signals = daemon::signals()?;
     let interrupted = loop {

@@ -24,6 +24,8 @@ use crate::io::{descriptors, files, journal, tls};
 use crate::model::Mac;
 use crate::units::UnitsChoice;
 
+/// Set in the environment of a program that takes the place of the one before it.
+const AFRESH: &str = "NAVIEN2MQTT_AFRESH";
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
 /// Where the unit takes its credentials from.
 const CREDENTIAL_STORE: &str = "/etc/credstore";
@@ -176,7 +178,7 @@ fn run(config: Config, path: PathBuf) -> Exit {
     let mut afresh = false;
     let exit = on_runtime(async {
         let ended = match daemon::signals() {
-            Ok(signals) => daemon::run(config, signals, may_restart).await,
+            Ok(signals) => daemon::run(config, signals, may_restart, std::env::var_os(AFRESH).is_some()).await,
             Err(error) => Err(error.into()),
         };
         afresh = matches!(ended, Ok(Ended::ToRestart));
@@ -199,7 +201,7 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
     // Without a free descriptor it fails; the new program then inherits no more than it has to.
     let _ = descriptors::close_on_exec();
     let error = match program {
-        Ok(program) => std::process::Command::new(program).arg0(name).args(words).exec(),
+        Ok(program) => std::process::Command::new(program).arg0(name).args(words).env(AFRESH, "1").exec(),
         Err(error) => error,
     };
     tracing::error!("Cannot start afresh: {error}");

@@ -1,6 +1,7 @@
 //! What is asked of the daemon itself: its log level, a fresh start.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tracing::info;
@@ -8,6 +9,9 @@ use tracing::info;
 use crate::config::{Config, LOG_LEVELS};
 use crate::exit::Exit;
 use crate::io::journal;
+
+/// Between two fresh starts that the local broker asks for.
+const RESTARTS_APART: Duration = Duration::from_secs(60);
 
 /// How the daemon has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,32 @@ pub enum RestartRequest {
     LocalBroker(Option<Value>),
     /// SIGHUP.
     Signal,
+}
+
+/// What decides about a fresh start.
+pub struct Restarts {
+    /// Asked before it.
+    pub may_restart: MayRestart,
+    /// Whether it is due.
+    pub is_due: bool,
+    /// When the local broker asked for one last, or this process began with one.
+    asked_at: Option<Instant>,
+}
+
+impl Restarts {
+    /// Begins with none due; `asked_at` is now when this process began with one.
+    pub fn new(may_restart: MayRestart, asked_at: Option<Instant>) -> Self {
+        Self { may_restart, is_due: false, asked_at }
+    }
+
+    /// Returns how long a request of the local broker must wait; when it need not, the next one will.
+    pub fn request_wait(&mut self, now: Instant) -> Duration {
+        let allowed = self.asked_at.map(|at| at + RESTARTS_APART).filter(|at| *at > now);
+        if allowed.is_none() {
+            self.asked_at = Some(now);
+        }
+        allowed.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+    }
 }
 
 /// Logs at this level from now on; returns its name.

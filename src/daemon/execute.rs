@@ -11,10 +11,11 @@ use super::{Daemon, FINAL_EVENT_GRACE, report, settings};
 use crate::bridge;
 use crate::bridge::administration::Order;
 use crate::heater::polling::PERIODIC_TASKS;
+use crate::home::not_yet;
 use crate::io::alert::Alert;
 use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, notify};
-use crate::supervisor::{Effect, Ending, Event, Input, Reason, State, seconds};
+use crate::supervisor::{Effect, Ending, Event, Input, Reason, State};
 
 /// Both links disconnect within this time; the process is gone within five seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
@@ -160,9 +161,13 @@ impl Daemon {
             }),
             Order::Diagnostics => Ok(self.diagnostics()),
             Order::Reconnect => self.reconnect(),
-            Order::Restart => {
-                return self.tasks.ask_before_restart(&self.may_restart, RestartRequest::LocalBroker(id));
-            }
+            Order::Restart => match self.restarts.request_wait(clock::now()) {
+                Duration::ZERO => {
+                    let request = RestartRequest::LocalBroker(id);
+                    return self.tasks.ask_before_restart(&self.restarts.may_restart, request);
+                }
+                wait => Err(not_yet(wait)),
+            },
         };
         self.bridge.respond(name, id, outcome);
     }
@@ -170,7 +175,7 @@ impl Daemon {
     fn reconnect(&mut self) -> Result<Value, String> {
         let wait = self.supervisor.request_wait(clock::now());
         if !wait.is_zero() {
-            return Err(format!("not yet: ask again in {}", seconds(wait)));
+            return Err(not_yet(wait));
         }
         info!("Reconnecting, as was asked for on the local broker");
         self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")));
@@ -200,7 +205,7 @@ impl Daemon {
         match &answer {
             Ok(()) => {
                 info!("Starting afresh, as was asked for {by}");
-                self.restarting = true;
+                self.restarts.is_due = true;
             }
             Err(error) => {
                 warn!("Not starting afresh, though that was asked for {by}: {error}");
@@ -219,7 +224,7 @@ impl Daemon {
     /// Disconnects from the cloud and from the local broker, each as far as it is there, with the last messages. Tokens
     /// are kept at every change, so nothing is left to be saved but what is known of the heaters.
     pub(super) async fn stop(&mut self) {
-        if self.restarting {
+        if self.restarts.is_due {
             notify::reloading();
         } else {
             notify::stopping();

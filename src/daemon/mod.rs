@@ -27,8 +27,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, trace, warn};
 
-use administration::RestartRequest;
 pub use administration::{Ended, MayRestart};
+use administration::{RestartRequest, Restarts};
 use cloud_link::CloudLink;
 use list_notices::ListNotices;
 use local_link::LocalLink;
@@ -65,7 +65,7 @@ const FINAL_EVENT_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
 /// farewell short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
-/// for.
+/// for; `afresh` says that this is such a start, after which the local broker has to wait for the next one.
 ///
 /// # Errors
 ///
@@ -74,9 +74,10 @@ pub async fn run(
     config: Config,
     stops: mpsc::Receiver<&'static str>,
     may_restart: MayRestart,
+    afresh: bool,
 ) -> Result<Ended, StartError> {
     let hangups = signal(SignalKind::hangup())?;
-    let mut daemon = Daemon::new(config, may_restart).await?;
+    let mut daemon = Daemon::new(config, may_restart, afresh).await?;
     Ok(daemon.run(stops, hangups).await)
 }
 
@@ -93,10 +94,7 @@ struct Daemon {
     /// Told when a link or a route of this machine changes.
     network_changes: mpsc::Receiver<()>,
     alerter: Option<Alerter>,
-    /// Asked before a fresh start.
-    may_restart: MayRestart,
-    /// Whether a fresh start is due.
-    restarting: bool,
+    restarts: Restarts,
     /// When the daemon started, as RFC 3339.
     started_at: String,
     ending: Option<Ending>,
@@ -109,7 +107,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn new(config: Config, may_restart: MayRestart) -> Result<Self, StartError> {
+    async fn new(config: Config, may_restart: MayRestart, afresh: bool) -> Result<Self, StartError> {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
@@ -151,8 +149,7 @@ impl Daemon {
             list_notices: ListNotices::default(),
             network_changes,
             alerter,
-            may_restart,
-            restarting: false,
+            restarts: Restarts::new(may_restart, afresh.then_some(now)),
             started_at,
             ending: None,
             last_event_by: now,
@@ -177,7 +174,7 @@ impl Daemon {
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
                 });
             }
-            if self.restarting {
+            if self.restarts.is_due {
                 break Ended::ToRestart;
             }
             let due = self.due();
@@ -187,7 +184,7 @@ impl Daemon {
                     break Ended::Leaving(Exit::Success);
                 }
                 Some(()) = hangups.recv() => {
-                    self.tasks.ask_before_restart(&self.may_restart, RestartRequest::Signal);
+                    self.tasks.ask_before_restart(&self.restarts.may_restart, RestartRequest::Signal);
                 }
                 Some(event) = self.cloud.recv() => self.on_cloud(event),
                 Some(event) = self.local.recv() => self.on_local(event),

@@ -19,6 +19,7 @@ fn a_heater_that_a_list_leaves_out_stays_and_only_its_own_answer_keeps_it_availa
         world.status(1, json!({}));
         world.status(2, json!({}));
         let before = topics_of(&world, 1);
+        world.pass(Duration::from_secs(1));
         world.asked();
         for listed in [&[heater(2)][..], &[]] {
             world.lists(listed);
