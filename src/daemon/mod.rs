@@ -298,7 +298,7 @@ impl Daemon {
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         let session = || (self.bridge.will(), self.bridge.filters());
-        self.local.dial_on_time(&self.config, session, moment.now);
+        self.local.on_time(&self.config, session, moment.now);
         if let Some(every) = self.watchdog_every.filter(|_| moment.now >= self.watchdog_due) {
             self.watchdog_due = moment.now + every;
             if self.is_healthy(moment.now) {
