@@ -140,6 +140,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
                     }
                 }
                 Some(LinkEvent::Down { error, .. }) => return Err(error.into()),
+                Some(LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. }) => {}
                 None => return Ok(()),
             }
         }

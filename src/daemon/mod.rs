@@ -269,7 +269,9 @@ impl Daemon {
                     Verdict::Heard => Input::Heard(Generation(session)),
                 }
             }
-            LinkEvent::Down { session, error } => {
+            // Not told of a link that is not lenient.
+            LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => return,
+            LinkEvent::Down { session, error, .. } => {
                 if session == self.supervisor.generation().0 {
                     self.cloud.set_up(false);
                     self.bridge.session_ended(moment);
@@ -285,13 +287,26 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
+                self.show_status();
+            }
+            LinkEvent::Delivered { session } => {
+                if self.local.delivered(session, moment.now) {
+                    self.show_status();
+                }
+            }
+            LinkEvent::Subscribed { session, filter, granted } => {
+                self.local.subscribed(session, filter, granted, moment.now);
+                self.show_status();
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
                 trace!(topic, bytes = payload.len(), "From the local broker");
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
             LinkEvent::Message { .. } => self.local.count_unreadable(),
-            LinkEvent::Down { session, error } => self.local.down(session, &error, moment.now),
+            LinkEvent::Down { session, stage, error } => {
+                self.local.down(session, stage, &error, moment.now);
+                self.show_status();
+            }
         }
     }
 
