@@ -114,13 +114,13 @@ impl LocalLink {
         self.unreadable
     }
 
-    /// Returns when [`LocalLink::dial_on_time`] is wanted.
+    /// Returns when [`LocalLink::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
         self.redial.due()
     }
 
     /// Dials when that is due; `will` and `filters` are those of the session.
-    pub fn dial_on_time(&mut self, config: &Config, session: impl FnOnce() -> (Message, Vec<String>), now: Instant) {
+    pub fn handle_timeout(&mut self, config: &Config, session: impl FnOnce() -> (Message, Vec<String>), now: Instant) {
         if let Some(generation) = self.redial.handle_timeout(now) {
             let (will, filters) = session();
             trace!(session = generation.0, "Dialling the local broker");

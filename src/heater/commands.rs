@@ -264,7 +264,7 @@ impl Heater {
             match self.plan(&command, context) {
                 Ok(Plan::Control(control)) => self.send(command, control, context),
                 Ok(Plan::Edit(edit)) => {
-                    self.ask(&Query::Reservations, context);
+                    self.ask_for_command(&Query::Reservations, context);
                     self.set_in_flight(command, Step::Reading(edit), context);
                 }
                 Err(reason) => self.report(&command, Outcome::Rejected(reason), context),
@@ -274,7 +274,7 @@ impl Heater {
 
     fn send(&mut self, command: Command, control: Control, context: &Context<'_>) {
         let message = control.message(&self.device, context.identity);
-        self.effects.push_back(Effect::Send { message, answered: false });
+        self.effects.push_back(Effect::Send { message, answered: false, urgent: true });
         // The answer shows what changed besides, and that the session is alive.
         self.ask(&Query::Status, context);
         if !command.refused {

@@ -21,6 +21,7 @@ fn ready() -> World {
     world.begin_session();
     world.status(1, json!({ "dhwOperationSetting": 3, "dhwTemperatureSetting": 100 }));
     tell_abilities(&mut world);
+    world.pass(SECOND);
     world.asked();
     world
 }
@@ -326,6 +327,7 @@ fn a_reservation_is_added_to_what_the_heater_holds_now() {
     assert!(later(&mut world).is_empty(), "the old schedule does not confirm it");
     world.arrives("cmd/52/client/res/rsv/rd", &answer(&both));
     assert_eq!(later(&mut world), ["reservation_add confirmed"]);
+    world.pass(2 * SECOND);
     assert!(set(&mut world, "reservation_delete", "3").is_empty());
     world.arrives("cmd/52/client/res/rsv/rd", &answer(&both));
     assert_eq!(later(&mut world), ["reservation_delete rejected"], "there is no third one");

@@ -13,7 +13,7 @@ use tracing::{debug, error, info};
 use super::engine::{Connecting, Engine};
 use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, EngineStream, Fence, Loss, OneShot, Pump, Way, Wire};
+use crate::io::wire::{End, EngineStream, EngineTransport, Loss, OneShot, Pump, StalePacketFilter, Wire};
 use crate::model::Message;
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
@@ -38,7 +38,7 @@ pub struct Actor {
     waiting: mpsc::Receiver<(u64, Message)>,
     events: mpsc::Sender<LinkEvent>,
     /// How paho was reached last.
-    way: Way,
+    way: EngineTransport,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
     broken: bool,
 }
@@ -50,7 +50,14 @@ impl Actor {
         waiting: mpsc::Receiver<(u64, Message)>,
         events: mpsc::Sender<LinkEvent>,
     ) -> Self {
-        Self { engine, orders: Orders { controls, next: None }, waiting, events, way: Way::Ipv4, broken: false }
+        Self {
+            engine,
+            orders: Orders { controls, next: None },
+            waiting,
+            events,
+            way: EngineTransport::Ipv4,
+            broken: false,
+        }
     }
 
     /// Runs until the link's handle is dropped.
@@ -122,8 +129,8 @@ impl Actor {
         let begun = clock::now();
         let mut pump = self.connect(session, dial, wire, deadline).await?;
         let connack_after = clock::now().duration_since(begun);
-        let mark = [mark(session)];
-        for filters in std::iter::once(mark.as_slice()).chain(dial.filters.chunks(FILTERS_AT_ONCE)) {
+        let marker = [marker(session)];
+        for filters in std::iter::once(marker.as_slice()).chain(dial.filters.chunks(FILTERS_AT_ONCE)) {
             tokio::select! {
                 biased;
                 done = until(deadline, self.engine.subscribe(filters)) => match done {
@@ -144,8 +151,8 @@ impl Actor {
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
         let (stream, mut connecting) = self.reach_engine(dial).await?;
-        let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
-        let mut pump = Pump::start(wire, stream, deaf_after, Fence::new(mark(session)));
+        let silence_limit = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
+        let mut pump = Pump::start(wire, stream, silence_limit, StalePacketFilter::new(marker(session)));
         let given_up = tokio::select! {
             answer = &mut connecting => match answer {
                 Ok(()) => return Ok(pump),
@@ -176,7 +183,7 @@ impl Actor {
         Err(LinkError::Engine(format!("it cannot be reached over {}", failures.join("; over "))))
     }
 
-    async fn reach_over(&mut self, way: Way, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
+    async fn reach_over(&mut self, way: EngineTransport, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
         let local = |error: std::io::Error| LinkError::Engine(error.to_string());
         let socket = OneShot::open(way).await.map_err(local)?;
         self.way = way;
@@ -319,8 +326,8 @@ impl Orders {
     }
 }
 
-/// The subscription that never leaves the process and tells old from new ([`Fence`]).
-fn mark(session: u64) -> String {
+/// The subscription that never leaves the process and tells old from new ([`StalePacketFilter`]).
+fn marker(session: u64) -> String {
     format!("$navien2mqtt/session/{session}")
 }
 
