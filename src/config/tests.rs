@@ -21,7 +21,7 @@ impl World {
         world
     }
 
-    fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
+    fn read(&self, text: &str) -> Result<Config, Vec<ConfigProblem>> {
         let variable = |name: &str| self.variables.get(name).map(OsString::from);
         let read = |path: &Path| {
             if path == Path::new("test.toml") {
@@ -36,14 +36,14 @@ impl World {
             _ => Ok(()),
         };
         let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
-        let surroundings = Surroundings {
+        let environment = Environment {
             variable: &variable,
             read: &read,
             check_pem: &check_pem,
             credential_store: self.store.map(Path::new),
             access: &access,
         };
-        Config::load(Path::new("test.toml"), surroundings)
+        Config::load(Path::new("test.toml"), environment)
     }
 
     fn warnings(&self, text: &str) -> Vec<String> {

@@ -42,6 +42,14 @@ pub fn connection(view: &View, moment: Moment) -> Value {
     })
 }
 
+/// Returns the line that `systemctl status` shows: the connection to the cloud, and what is wrong with the local broker.
+pub fn status_line(cloud: String, local: Option<String>) -> String {
+    match local {
+        Some(trouble) => format!("{cloud}; local broker: {trouble}"),
+        None => cloud,
+    }
+}
+
 /// Returns the payload of `<base>/bridge/event`.
 pub fn event(event: &Event, wall: SystemTime) -> Value {
     let (name, more) = match event {
@@ -162,14 +170,9 @@ mod tests {
     use super::*;
     use crate::supervisor::{Reason, Strategy};
 
-    #[allow(clippy::disallowed_methods)]
-    fn moment() -> Moment {
-        Moment { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
-    }
-
     #[test]
     fn the_connection_topic_has_every_member_of_the_contract() {
-        let moment = moment();
+        let moment = Moment::start();
         let view = View {
             state: State::Recovering,
             since: moment.now - Duration::from_secs(10),
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn events_say_what_when_and_the_numbers() {
-        let failed = event(&Event::ReconnectionFailed { attempts: 10 }, moment().wall);
+        let failed = event(&Event::ReconnectionFailed { attempts: 10 }, Moment::start().wall);
         assert_eq!(failed, json!({ "event": "reconnection_failed", "at": "2027-01-15T08:00:00Z", "attempts": 10 }));
     }
 }

@@ -3,7 +3,9 @@
 //! All that is retained stands in a mirror first, so that [`Mqtt::replay`] can give everything to a broker that has
 //! forgotten it.
 
+pub mod outbox;
 mod retained;
+pub mod suspects;
 pub mod topics;
 
 use std::collections::VecDeque;

@@ -1,5 +1,6 @@
 //! The topics of the local broker (contract, section 4).
 
+use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
@@ -84,6 +85,19 @@ impl Topics {
             (mac, "get") => Some(Request::Get(mac.parse().ok()?, name)),
             (mac, "set") => Some(Request::Set(mac.parse().ok()?, name)),
             _ => None,
+        }
+    }
+
+    /// Returns how much others depend on what stands on a topic.
+    pub fn rank(&self, topic: &str) -> Rank {
+        let Some(rest) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+            return Rank::Discovery;
+        };
+        let (first, name) = rest.split_once('/').unwrap_or((rest, ""));
+        match (first, name) {
+            ("bridge", "state" | "connection" | "event") | (_, "availability" | "status" | "result") => Rank::Essential,
+            ("bridge", name) if name.starts_with("response/") => Rank::Essential,
+            _ => Rank::Ordinary,
         }
     }
 
