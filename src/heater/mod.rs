@@ -11,11 +11,13 @@ mod energy;
 pub mod events;
 mod freshness;
 pub mod meter;
+mod outcome;
 pub mod polling;
 mod queries;
 pub mod tally;
 mod types;
 mod verdict;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
