@@ -204,7 +204,9 @@ impl LocalLink {
     fn blame(&mut self, filter: &str, now: Instant) {
         match self.suspects.blame(filter, now) {
             1 => warn!(filter, "The local broker closed the connection at the subscription to {filter}"),
-            2 => warn!(filter, "The local broker closed the connection again at the subscription to {filter}; left out"),
+            2 => {
+                warn!(filter, "The local broker closed the connection again at the subscription to {filter}; left out")
+            }
             times => debug!(times, filter, "The local broker still closes the connection at this subscription"),
         }
     }

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt, StreamExt};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use paho_mqtt as paho;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
@@ -30,8 +30,7 @@ const PING_SLACK: Duration = Duration::from_secs(5);
 const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the link's handle sends: orders, messages, filters.
-type FromHandle =
-    (mpsc::UnboundedReceiver<Control>, mpsc::Receiver<(u64, Message)>, mpsc::Receiver<(u64, String)>);
+type FromHandle = (mpsc::UnboundedReceiver<Control>, mpsc::Receiver<(u64, Message)>, mpsc::Receiver<(u64, String)>);
 
 type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, TimedOut>> + Send>>;
 
