@@ -29,6 +29,15 @@ pub struct Moment {
     pub wall: SystemTime,
 }
 
+#[cfg(test)]
+impl Moment {
+    /// Returns a beginning for tests; only differences count.
+    #[allow(clippy::disallowed_methods)]
+    pub fn start() -> Self {
+        Self { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000) }
+    }
+}
+
 /// The MAC address that names a heater: twelve hexadecimal digits.
 ///
 /// It displays in lower case without separators, the form of the local topics; [`Mac::as_cloud`] is the spelling that

@@ -246,7 +246,7 @@ async fn a_rejected_password_is_not_shown_again_even_by_another_run_unless_someb
     assert!(error.rejected() && matches!(error.cloud(), RestError::RejectedBefore { .. }), "{error:?}");
     assert_eq!(cloud.calls(), [1, 0, 0, 0, 0]);
     cloud.let_an_hour_pass();
-    next_run.insist();
+    next_run.bypass_rejection_cache();
     assert_eq!(next_run.sign_in().await.unwrap_err().cloud().code(), Some(1001));
     assert!(
         matches!(next_run.sign_in().await.unwrap_err().cloud(), RestError::RejectedBefore { .. }),

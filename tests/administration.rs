@@ -253,6 +253,8 @@ async fn a_restart_leaves_in_order_and_comes_back_as_the_same_process() {
     let place = |words: &str| notices.iter().rposition(|notice| notice.contains(words));
     assert!(place("READY=1") > place("RELOADING=1\nMONOTONIC_USEC="), "{notices:?}");
     assert!(place("RELOADING=1").is_some() && place("STOPPING=1").is_none(), "{notices:?}");
+    let refused = ask(&observer, "restart", r#"{"id":6}"#).await;
+    assert!(refused["error"].as_str().is_some_and(|error| error.starts_with("not yet: ask again in ")), "{refused}");
     let counters = rig.cloud().counters();
     assert_eq!((counters.rest("/user/sign-in"), counters.connects), (1, 2), "the tokens were kept");
     daemon.signal("TERM");

@@ -1,5 +1,5 @@
 //! The MQTT engine on our own wires, against a real mosquitto and against servers that misbehave.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod support;
 
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Refusal};
-use navien2mqtt::io::wire::{End, Fence, Loss, Malformed, Pump, Target, Transport, UNREADABLE, Wire, WireError};
+use navien2mqtt::io::wire::{
+    End, Loss, Malformed, Pump, StalePacketFilter, Target, Transport, UNREADABLE, Wire, WireError,
+};
 use navien2mqtt::model::Message;
 use support::mosquitto::Mosquitto;
 use support::within;
@@ -197,8 +199,8 @@ async fn a_wire_on_which_nothing_comes_is_given_up() {
     let wire = Wire::open(&target, SECOND).await.unwrap();
     let (engine, _engine_side) = UnixStream::pair().unwrap();
     let limit = Duration::from_millis(100);
-    let mut pump = Pump::start(wire, engine.into(), limit, Fence::new("mark"));
-    assert_eq!(within(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::Deaf(limit)));
+    let mut pump = Pump::start(wire, engine.into(), limit, StalePacketFilter::new("mark"));
+    assert_eq!(within(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::KeepAliveTimeout(limit)));
 }
 
 /// Speaks just enough MQTT to let a client in, then sends `packets`.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use clap::Command;
 use clap_complete::Shell;
-use navien2mqtt::config::{Access, Config, Surroundings};
+use navien2mqtt::config::{Access, Config, Environment};
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
@@ -70,14 +70,14 @@ fn defaults() -> Value {
     let text = "[account]\nemail = \"you@example.com\"\n[alerts]\ncommand = [\"/bin/true\"]\n";
     let variable = |name: &str| (name == "NAVIEN_PASSWORD").then(|| "secret".into());
     let read = |_: &Path| Ok(text.as_bytes().to_vec());
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &variable,
         read: &read,
         check_pem: &|_, _| Ok(()),
         credential_store: None,
         access: &|_| Access::default(),
     };
-    Config::load(Path::new("test.toml"), surroundings).unwrap().dump()
+    Config::load(Path::new("test.toml"), environment).unwrap().dump()
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn heaters_that_are_off_do_not_end_the_session() {
         world.input(Input::Start);
         world.run_for(Duration::from_secs(2));
         let generation = world.supervisor.generation();
-        world.run_for(Duration::from_secs(24 * 3600));
+        world.run_for(Duration::from_secs(22 * 3600));
         assert_eq!(world.supervisor.generation(), generation, "asked every {polling} s");
         assert_eq!(world.state(), State::Starting);
         assert_eq!(world.supervisor.view().reason.map(|r| r.code), Some("heaters-silent"));
@@ -273,6 +273,28 @@ fn heaters_that_are_off_do_not_end_the_session() {
         world.run_for(Duration::from_secs(polling));
         assert_eq!(world.state(), State::Connected);
     }
+}
+
+#[test]
+fn a_session_with_silent_heaters_is_replaced_before_the_cloud_ends_it() {
+    let mut world = World::started(settings(), Cloud::HeatersOff);
+    world.run_for(Duration::from_secs(3 * 24 * 3600));
+    let renewals = world.times_of(|effect| matches!(effect, Effect::Announce(Event::SessionRenewing)));
+    assert!(renewals.len() == 3 && renewals[0] < 23.6 * 3600.0, "{renewals:?}");
+    assert_eq!(world.supervisor.view().outages, 0, "no heater has ever answered");
+    assert!(world.count(|effect| matches!(effect, Effect::EnsureCredentials(..))) > 24, "tokens are kept fresh");
+}
+
+#[test]
+fn sessions_with_silent_heaters_that_live_long_enough_are_no_failed_attempts() {
+    let mut policy = settings();
+    policy.reconnect.max_attempts = Some(2);
+    let mut world = World::started(policy, Cloud::HeatersOff);
+    for _ in 0..10 {
+        world.run_for(Duration::from_secs(80));
+        world.lose_link();
+    }
+    assert!(!world.events().iter().any(|event| matches!(event, Event::ReconnectionFailed { .. })));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Bridge {
         let outcome = match name {
             _ if payload.len() > MAX_PAYLOAD => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
             "forget" => self.home.forget_named(&named(payload), moment),
-            "refresh" => self.home.refresh(moment.now).map_err(str::to_owned),
+            "refresh" => self.home.refresh(moment.now),
             _ => Err(format!("there is no such request; there are: {}", REQUESTS.join(", "))),
         };
         self.respond(name, id, outcome.map(|()| Value::Null));

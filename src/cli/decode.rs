@@ -4,9 +4,9 @@ use std::io::{self, Read};
 
 use serde_json::Value;
 
-use super::{complain, say};
+use super::{print_error, say};
 use crate::exit::Exit;
-use crate::navilink::decode::{self, Found, Reading};
+use crate::navilink::decode::{self, DecodedMessage, Found};
 use crate::units::UnitsChoice;
 
 /// The cloud's messages end at 128 KB, and a diagnostics answer is not much longer; spaces may have been added.
@@ -17,11 +17,11 @@ const MAX_INPUT: u64 = 4 << 20;
 pub fn decode(units: UnitsChoice) -> Exit {
     let mut text = Vec::new();
     if let Err(error) = io::stdin().take(MAX_INPUT + 1).read_to_end(&mut text) {
-        complain(format_args!("standard input cannot be read: {error}"));
+        print_error(format_args!("standard input cannot be read: {error}"));
         return Exit::BadData;
     }
     if text.len() as u64 > MAX_INPUT {
-        complain("standard input is larger than 4 MiB");
+        print_error("standard input is larger than 4 MiB");
         return Exit::BadData;
     }
     // Some editors put a byte-order mark before the text.
@@ -36,22 +36,22 @@ pub fn decode(units: UnitsChoice) -> Exit {
             Exit::Success
         }
         Err(error) => {
-            complain(error);
+            print_error(error);
             Exit::BadData
         }
     }
 }
 
-fn show(Reading { kind, decoded }: Reading) {
+fn show(DecodedMessage { kind, decoded }: DecodedMessage) {
     // Their fields say what these two are.
     if !matches!(kind, "status" | "info") {
-        complain(format_args!("a message of the kind `{kind}`"));
+        print_error(format_args!("a message of the kind `{kind}`"));
     }
     for problem in decoded.problems {
-        complain(format_args!("{problem}; shown as null"));
+        print_error(format_args!("{problem}; shown as null"));
     }
     for key in decoded.unknown {
-        complain(format_args!("`{key}`: not known, and left out"));
+        print_error(format_args!("`{key}`: not known, and left out"));
     }
     // Objects of JSON values always serialise.
     say(serde_json::to_string_pretty(&decoded.object).unwrap_or_default());

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{complain, on_runtime, say};
-use crate::config::{Access, Config, LogLevel, LogTarget, Surroundings};
+use super::{on_runtime, print_error, say};
+use crate::config::{Access, Config, Environment, LogLevel, LogTarget};
 use crate::daemon;
 use crate::exit::Exit;
 use crate::io::{clock, journal, task, tls};
-use crate::simulator::broker::Message;
+use crate::simulator::broker::Publication;
 use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
 
 /// How much faster than a real one the heater lives: its values are to be seen moving.
@@ -32,7 +32,7 @@ pub fn demo(level: LogLevel, limit: Option<Duration>) -> Exit {
     on_runtime(async {
         let folder = std::env::temp_dir().join(format!("navien2mqtt-demo-{}", std::process::id()));
         let exit = run(&folder, limit).await.unwrap_or_else(|error| {
-            complain(format_args!("the demo cannot be started: {error}"));
+            print_error(format_args!("the demo cannot be started: {error}"));
             Exit::Internal
         });
         let _ = std::fs::remove_dir_all(&folder);
@@ -51,7 +51,7 @@ async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
     let mut messages = broker.broker.subscribe();
     let (stop, stops) = mpsc::channel(2);
     let may_restart = Arc::new(|| Err("the demo cannot start afresh".to_owned()));
-    let mut bridge = task::spawn(daemon::run(config, stops, may_restart));
+    let mut bridge = task::spawn(daemon::run(config, stops, may_restart, false));
     let mut show = Show::new(simulator.faults(), limit);
     let mut signals = daemon::signals()?;
     let interrupted = loop {
@@ -61,7 +61,7 @@ async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
             () = clock::sleep_until(show.end) => break false,
             _ = signals.recv() => break true,
             ended = &mut bridge => {
-                complain(format_args!("the bridge ended by itself: {ended:?}"));
+                print_error(format_args!("the bridge ended by itself: {ended:?}"));
                 return Ok(Exit::Internal);
             }
         }
@@ -91,14 +91,14 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> 
     let path = PathBuf::from("demo.toml");
     let read = |wanted: &Path| if wanted == path { Ok(text.clone().into_bytes()) } else { std::fs::read(wanted) };
     let nothing = |_: &str| None;
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &nothing,
         read: &read,
         check_pem: &tls::check,
         credential_store: None,
         access: &|_| Access::default(),
     };
-    Config::load(&path, surroundings)
+    Config::load(&path, environment)
         .map_err(|problems| io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 
@@ -161,7 +161,7 @@ impl Show {
         self.faults.set(Fault::Reset);
     }
 
-    fn message(&mut self, message: &Arc<Message>) {
+    fn message(&mut self, message: &Arc<Publication>) {
         let json: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
         match message.topic.rsplit('/').next() {
             Some("status") => self.status(&json),

@@ -1,9 +1,9 @@
 //! The commands (contract, section 1).
 
-mod by_hand;
 mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
+mod one_shot;
 #[cfg(feature = "simulator")]
 mod simulate;
 
@@ -17,13 +17,15 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
-use crate::config::{Config, LogLevel, Problem, Surroundings};
+use crate::config::{Config, ConfigProblem, Environment, LogLevel};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{descriptors, files, journal, tls};
 use crate::model::Mac;
 use crate::units::UnitsChoice;
 
+/// Set in the environment of a program that takes the place of the one before it.
+const AFRESH: &str = "NAVIEN2MQTT_AFRESH";
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
 /// Where the unit takes its credentials from.
 const CREDENTIAL_STORE: &str = "/etc/credstore";
@@ -38,7 +40,7 @@ struct Arguments {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Args)]
@@ -55,7 +57,7 @@ struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// The daemon: bridges the cloud and the local broker until it is asked to stop
     Run,
     /// Reads the configuration and reports every problem in it; touches no network
@@ -91,7 +93,7 @@ enum Command {
     },
     /// The simulated cloud and heaters alone
     #[cfg(feature = "simulator")]
-    Simulate(simulate::Options),
+    Simulate(simulate::SimulateArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,20 +148,22 @@ fn execute(arguments: Arguments) -> Exit {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let global = arguments.global;
     match arguments.command {
-        Command::Run => {
+        CliCommand::Run => {
             let path = config_path(&global);
             with_config(&global, read, |config| run(config, path))
         }
-        Command::Check => check(&global),
-        Command::Devices { json } => with_config(&global, read_by_hand, |config| by_hand::devices(config, json)),
-        Command::Status { device, json } => {
-            with_config(&global, read_by_hand, |config| by_hand::status(config, device, json))
+        CliCommand::Check => check(&global),
+        CliCommand::Devices { json } => {
+            with_config(&global, read_for_one_shot, |config| one_shot::devices(config, json))
         }
-        Command::Decode { units } => decode::decode(units.into()),
+        CliCommand::Status { device, json } => {
+            with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, json))
+        }
+        CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
-        Command::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
+        CliCommand::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
         #[cfg(feature = "simulator")]
-        Command::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
+        CliCommand::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
     }
 }
 
@@ -174,7 +178,7 @@ fn run(config: Config, path: PathBuf) -> Exit {
     let mut afresh = false;
     let exit = on_runtime(async {
         let ended = match daemon::signals() {
-            Ok(signals) => daemon::run(config, signals, may_restart).await,
+            Ok(signals) => daemon::run(config, signals, may_restart, std::env::var_os(AFRESH).is_some()).await,
             Err(error) => Err(error.into()),
         };
         afresh = matches!(ended, Ok(Ended::ToRestart));
@@ -197,7 +201,7 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
     // Without a free descriptor it fails; the new program then inherits no more than it has to.
     let _ = descriptors::close_on_exec();
     let error = match program {
-        Ok(program) => std::process::Command::new(program).arg0(name).args(words).exec(),
+        Ok(program) => std::process::Command::new(program).arg0(name).args(words).env(AFRESH, "1").exec(),
         Err(error) => error,
     };
     tracing::error!("Cannot start afresh: {error}");
@@ -206,9 +210,9 @@ fn start_afresh(program: io::Result<PathBuf>) -> Exit {
 
 fn check(global: &Global) -> Exit {
     let path = config_path(global);
-    match load(&path, read_by_hand) {
+    match load(&path, read_for_one_shot) {
         Ok(config) => {
-            config.warnings.iter().for_each(complain);
+            config.warnings.iter().for_each(print_error);
             say(match config.warnings.len() {
                 0 => format!("{}: good", path.display()),
                 1 => format!("{}: good, with 1 warning", path.display()),
@@ -223,7 +227,7 @@ fn check(global: &Global) -> Exit {
 /// Loads the configuration, starts the log and goes on with `command`.
 fn with_config(
     global: &Global,
-    read: fn(&Path) -> Result<Config, Vec<Problem>>,
+    read: fn(&Path) -> Result<Config, Vec<ConfigProblem>>,
     command: impl FnOnce(Config) -> Exit,
 ) -> Exit {
     let config = match load(&config_path(global), read) {
@@ -240,13 +244,13 @@ fn config_path(global: &Global) -> PathBuf {
 }
 
 /// Reads the configuration as the service does.
-fn read(path: &Path) -> Result<Config, Vec<Problem>> {
+fn read(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     read_with(path, None, false)
 }
 
-/// Reads the configuration for a command by hand: root, who set up the service's credentials, uses the same ones, and
+/// Reads the configuration for a one-shot command: root, who set up the service's credentials, uses the same ones, and
 /// learns what the service could not read of the file that it is started with.
-fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
+fn read_for_one_shot(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     if !geteuid().is_root() {
         return read(path);
     }
@@ -254,26 +258,26 @@ fn read_by_hand(path: &Path) -> Result<Config, Vec<Problem>> {
     read_with(path, Some(Path::new(CREDENTIAL_STORE)), for_unit)
 }
 
-fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<Problem>> {
+fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<ConfigProblem>> {
     let variable = |name: &str| std::env::var_os(name);
     let access = |path: &Path| files::access(path, for_unit);
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &variable,
         read: &files::read,
         check_pem: &tls::check,
         credential_store,
         access: &access,
     };
-    Config::load(path, surroundings)
+    Config::load(path, environment)
 }
 
-fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<Problem>>) -> Result<Config, Exit> {
+fn load(path: &Path, read: fn(&Path) -> Result<Config, Vec<ConfigProblem>>) -> Result<Config, Exit> {
     read(path).map_err(|problems| {
         for problem in &problems {
-            complain(problem);
+            print_error(problem);
         }
         let count = problems.len();
-        complain(format_args!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" }));
+        print_error(format_args!("{}: {count} problem{}", path.display(), if count == 1 { "" } else { "s" }));
         Exit::Configuration
     })
 }
@@ -289,7 +293,7 @@ fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(format_args!("the runtime cannot be started: {error}"));
+            print_error(format_args!("the runtime cannot be started: {error}"));
             return Exit::Internal;
         }
     };
@@ -320,11 +324,11 @@ fn note_unwritten(outcome: io::Result<()>) {
 fn written(exit: Exit) -> Exit {
     note_unwritten(io::stdout().flush());
     let Some(error) = UNWRITTEN.get() else { return exit };
-    complain(format_args!("standard output cannot be written: {error}"));
+    print_error(format_args!("standard output cannot be written: {error}"));
     if exit == Exit::Success { Exit::Internal } else { exit }
 }
 
 /// Writes a line to standard error.
-fn complain(line: impl Display) {
+fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{complain, on_runtime, say};
+use super::{on_runtime, print_error, say};
 use crate::config::{LogLevel, LogTarget};
 use crate::daemon;
 use crate::exit::Exit;
@@ -15,7 +15,7 @@ use crate::simulator::{self, Simulator};
 /// How the simulated cloud is set up. It prints one line of JSON with its addresses, its certificate authority and
 /// its account when it is ready; `POST /faults` on the control port makes it misbehave.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct SimulateArgs {
     /// How many heaters the account has
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=100))]
     heaters: u16,
@@ -46,9 +46,9 @@ pub struct Options {
 }
 
 /// Runs the simulated cloud until it is asked to stop.
-pub fn simulate(options: Options, level: LogLevel) -> Exit {
+pub fn simulate(options: SimulateArgs, level: LogLevel) -> Exit {
     if !(options.speed.is_finite() && (0.0..=10_000.0).contains(&options.speed)) {
-        complain("--speed: expected a number from 0 to 10000");
+        print_error("--speed: expected a number from 0 to 10000");
         return Exit::Usage;
     }
     journal::start(LogTarget::Stderr, level);
@@ -69,14 +69,14 @@ pub fn simulate(options: Options, level: LogLevel) -> Exit {
         let simulator = match started {
             Ok(simulator) => simulator,
             Err(error) => {
-                complain(format_args!("the simulator cannot be started: {error}"));
+                print_error(format_args!("the simulator cannot be started: {error}"));
                 return Exit::Internal;
             }
         };
         let mut signals = match daemon::signals() {
             Ok(signals) => signals,
             Err(error) => {
-                complain(format_args!("signals cannot be received: {error}"));
+                print_error(format_args!("signals cannot be received: {error}"));
                 return Exit::Internal;
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sections::{LEVELS, TARGETS};
-use super::{Alerts, Attempts, Config};
+use super::{AlertsConfig, AttemptsConfig, Config};
 use crate::supervisor::OnFailure;
 use crate::units::UnitsChoice;
 
@@ -80,7 +80,7 @@ fn units(units: UnitsChoice) -> &'static str {
     }
 }
 
-fn alerts(alerts: &Alerts) -> Value {
+fn alerts(alerts: &AlertsConfig) -> Value {
     json!({
         "command": alerts.command.as_deref().map(program_only),
         "url": alerts.url.as_ref().map(|_| "***"),
@@ -88,7 +88,7 @@ fn alerts(alerts: &Alerts) -> Value {
     })
 }
 
-fn line(attempts: &Attempts) -> Value {
+fn line(attempts: &AttemptsConfig) -> Value {
     json!({
         "enabled": attempts.enabled,
         "max_attempts": attempts.max_attempts.map_or(-1, i64::from),

@@ -17,7 +17,7 @@ use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
-pub use reader::Problem;
+pub use reader::ConfigProblem;
 pub use sections::LEVELS as LOG_LEVELS;
 
 /// The whole configuration, checked.
@@ -26,36 +26,36 @@ pub struct Config {
     /// The units of everything that is shown.
     pub units: UnitsChoice,
     /// `[account]`
-    pub account: Account,
+    pub account: AccountConfig,
     /// `[cloud]`
-    pub cloud: Cloud,
+    pub cloud: CloudConfig,
     /// `[reconnect]`
-    pub reconnect: Attempts,
+    pub reconnect: AttemptsConfig,
     /// `[recovery]`
-    pub recovery: Recovery,
+    pub recovery: RecoveryConfig,
     /// `[reachability]`
-    pub reachability: Reachability,
+    pub reachability: ReachabilityConfig,
     /// `[alerts]`, if there are any
-    pub alerts: Option<Alerts>,
+    pub alerts: Option<AlertsConfig>,
     /// `[broker]`
-    pub broker: Broker,
+    pub broker: BrokerConfig,
     /// `[home_assistant]`
-    pub home_assistant: HomeAssistant,
+    pub home_assistant: HomeAssistantConfig,
     /// `[commands]`
-    pub commands: Commands,
+    pub commands: CommandsConfig,
     /// `[state] directory`, or `$STATE_DIRECTORY`
     pub state_directory: PathBuf,
     /// `[log]`
-    pub log: Log,
+    pub log: LogConfig,
     /// `[[device]]`
-    pub devices: Vec<Device>,
+    pub devices: Vec<DeviceConfig>,
     /// What is odd, though it can be meant so.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigProblem>,
 }
 
 /// `[account]`
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct AccountConfig {
     /// The address that signs in.
     pub email: String,
     /// The password, from wherever it came first.
@@ -64,7 +64,7 @@ pub struct Account {
 
 /// `[cloud]`
 #[derive(Debug, Clone)]
-pub struct Cloud {
+pub struct CloudConfig {
     /// The base of the REST API.
     pub api_url: Url,
     /// The endpoint of the MQTT session.
@@ -93,7 +93,7 @@ pub struct Cloud {
 
 /// `[reconnect]`, and what `[recovery]` has in common with it.
 #[derive(Debug, Clone)]
-pub struct Attempts {
+pub struct AttemptsConfig {
     /// Whether this line of attempts is used.
     pub enabled: bool,
     /// `None` is without limit.
@@ -110,9 +110,9 @@ pub struct Attempts {
 
 /// `[recovery]`
 #[derive(Debug, Clone)]
-pub struct Recovery {
+pub struct RecoveryConfig {
     /// The delays and their number.
-    pub attempts: Attempts,
+    pub attempts: AttemptsConfig,
     /// What an attempt does.
     pub strategy: Strategy,
     /// With `exponential-backoff`: the tokens are renewed before every so-many-th attempt.
@@ -123,7 +123,7 @@ pub struct Recovery {
 
 /// `[reachability]`
 #[derive(Debug, Clone)]
-pub struct Reachability {
+pub struct ReachabilityConfig {
     /// Whether the return of the network ends a wait.
     pub enabled: bool,
     /// Between two probes, at most.
@@ -132,7 +132,7 @@ pub struct Reachability {
 
 /// `[alerts]`
 #[derive(Debug, Clone)]
-pub struct Alerts {
+pub struct AlertsConfig {
     /// A program, by its absolute path, and its arguments.
     pub command: Option<Vec<String>>,
     /// Where alerts are posted to; webhooks have their secret in it.
@@ -143,7 +143,7 @@ pub struct Alerts {
 
 /// `[broker]`
 #[derive(Debug, Clone)]
-pub struct Broker {
+pub struct BrokerConfig {
     /// Name or address.
     pub host: String,
     /// 1883, or 8883 with TLS, when the URL has none.
@@ -166,7 +166,7 @@ pub struct Broker {
 
 /// `[home_assistant]`
 #[derive(Debug, Clone)]
-pub struct HomeAssistant {
+pub struct HomeAssistantConfig {
     /// Whether discovery is published.
     pub enabled: bool,
     /// The beginning of its topics.
@@ -175,7 +175,7 @@ pub struct HomeAssistant {
 
 /// `[commands]`
 #[derive(Debug, Clone)]
-pub struct Commands {
+pub struct CommandsConfig {
     /// Commands that arrive while the cloud is away.
     pub max_queued: usize,
     /// Older ones are dropped.
@@ -186,7 +186,7 @@ pub struct Commands {
 
 /// `[log]`
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogConfig {
     /// What is said.
     pub level: LogLevel,
     /// Where.
@@ -221,7 +221,7 @@ pub enum LogTarget {
 
 /// `[[device]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
+pub struct DeviceConfig {
     /// Which heater.
     pub mac: Mac,
     /// Its name, instead of the account's.
@@ -230,7 +230,7 @@ pub struct Device {
 
 /// What the configuration depends on besides its file.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'s> {
+pub struct Environment<'s> {
     /// Reads an environment variable.
     pub variable: &'s dyn Fn(&str) -> Option<OsString>,
     /// Reads a file.
@@ -275,13 +275,14 @@ impl Config {
     /// # Errors
     ///
     /// Every problem, in the order of their places.
-    pub fn load(path: &Path, surroundings: Surroundings<'_>) -> Result<Self, Vec<Problem>> {
-        let whole =
-            |message: String| vec![Problem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }];
-        let bytes = (surroundings.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    pub fn load(path: &Path, environment: Environment<'_>) -> Result<Self, Vec<ConfigProblem>> {
+        let whole = |message: String| {
+            vec![ConfigProblem { file: path.to_owned(), line: 0, column: 0, key: String::new(), message }]
+        };
+        let bytes = (environment.read)(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(bytes).map_err(|error| whole(format!("is not UTF-8: {error}")))?;
         // Some editors put a byte-order mark before the text.
-        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), surroundings)
+        sections::read(path, text.strip_prefix('\u{feff}').unwrap_or(&text), environment)
     }
 }
 

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 /// What is wrong in a configuration, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The file.
     pub file: PathBuf,
     /// Counted from 1; 0 when it is about the file as a whole.
@@ -22,7 +22,7 @@ pub struct Problem {
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;
         if self.line > 0 {
@@ -40,15 +40,15 @@ impl fmt::Display for Problem {
 pub struct Reader<'t> {
     file: PathBuf,
     text: &'t str,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
+    warnings: Vec<ConfigProblem>,
     /// Lines whose syntax is broken: what was made of them says nothing.
     broken: Vec<usize>,
 }
 
 /// One table of the document, from which keys are taken until none is left.
 #[derive(Debug)]
-pub struct Section<'t> {
+pub struct TableReader<'t> {
     path: String,
     span: Option<Range<usize>>,
     table: DeTable<'t>,
@@ -59,7 +59,7 @@ pub struct Section<'t> {
 
 impl<'t> Reader<'t> {
     /// Parses `text`; the mistakes of its syntax are the first problems.
-    pub fn new(file: PathBuf, text: &'t str) -> (Self, Section<'t>) {
+    pub fn new(file: PathBuf, text: &'t str) -> (Self, TableReader<'t>) {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut reader = Self { file, text, problems: Vec::new(), warnings: Vec::new(), broken: Vec::new() };
         for error in errors {
@@ -67,7 +67,7 @@ impl<'t> Reader<'t> {
             reader.add(Some(place.clone()), String::new(), error.message().to_owned());
             reader.broken.push(reader.position(place.start).0);
         }
-        let section = Section::new(String::new(), None, root.into_inner());
+        let section = TableReader::new(String::new(), None, root.into_inner());
         (reader, section)
     }
 
@@ -77,26 +77,26 @@ impl<'t> Reader<'t> {
     }
 
     /// Adds a problem with a key of a section, which is refused by it.
-    pub fn complain(&mut self, section: &mut Section<'_>, key: &'static str, message: impl Into<String>) {
+    pub fn report(&mut self, section: &mut TableReader<'_>, key: &'static str, message: impl Into<String>) {
         section.refused.push(key);
         self.add(section.place_of(key), section.name_of(key), message.into());
     }
 
     /// Adds a warning about a key of a section.
-    pub fn warn(&mut self, section: &Section<'_>, key: &str, message: impl fmt::Display) {
+    pub fn warn(&mut self, section: &TableReader<'_>, key: &str, message: impl fmt::Display) {
         let (line, column) = section.place_of(key).map_or((0, 0), |place| self.position(place.start));
         let message = format!("warning: {message}");
-        self.warnings.push(Problem { file: self.file.clone(), line, column, key: section.name_of(key), message });
+        self.warnings.push(ConfigProblem { file: self.file.clone(), line, column, key: section.name_of(key), message });
     }
 
     /// Returns whether what is known of these keys is what was meant: none was refused, and no broken syntax hides one.
     /// Only then do their values, or their absence, say anything about others.
-    pub fn knows(&self, section: &Section<'_>, keys: &[&str]) -> bool {
+    pub fn knows(&self, section: &TableReader<'_>, keys: &[&str]) -> bool {
         self.broken.is_empty() && !keys.iter().any(|key| section.refused.contains(key))
     }
 
     /// Returns the problems and the warnings, each in the order of their places.
-    pub fn finish(mut self) -> (Vec<Problem>, Vec<Problem>) {
+    pub fn finish(mut self) -> (Vec<ConfigProblem>, Vec<ConfigProblem>) {
         for found in [&mut self.problems, &mut self.warnings] {
             found.sort_by_key(|problem| (problem.line, problem.column));
         }
@@ -110,7 +110,7 @@ impl<'t> Reader<'t> {
         if !self.broken.is_empty() && (made_up || self.broken.contains(&line)) {
             return;
         }
-        self.problems.push(Problem { file: self.file.clone(), line, column, key, message });
+        self.problems.push(ConfigProblem { file: self.file.clone(), line, column, key, message });
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
@@ -120,27 +120,27 @@ impl<'t> Reader<'t> {
     }
 }
 
-impl<'t> Section<'t> {
+impl<'t> TableReader<'t> {
     fn new(path: String, span: Option<Range<usize>>, table: DeTable<'t>) -> Self {
         Self { path, span, table, known: Vec::new(), places: Vec::new(), refused: Vec::new() }
     }
 
     /// Takes a sub-table; one that is missing is empty.
-    pub fn section(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Section<'t> {
+    pub fn section(&mut self, reader: &mut Reader<'_>, key: &'static str) -> TableReader<'t> {
         let path = self.name_of(key);
         match self.remove(key) {
-            None => Section::new(path, None, DeTable::default()),
-            Some((span, DeValue::Table(table))) => Section::new(path, Some(span), table),
+            None => TableReader::new(path, None, DeTable::default()),
+            Some((span, DeValue::Table(table))) => TableReader::new(path, Some(span), table),
             Some((span, other)) => {
                 let message = format!("a section is expected, written as `[{path}]`, not {}", describe(&other));
                 reader.add(Some(span), path.clone(), message);
-                Section::new(path, None, DeTable::default())
+                TableReader::new(path, None, DeTable::default())
             }
         }
     }
 
     /// Takes an array of tables.
-    pub fn sections(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<Section<'t>> {
+    pub fn sections(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<TableReader<'t>> {
         let path = self.name_of(key);
         let expected = format!("sections are expected, each written as `[[{path}]]`, not ");
         let entries = match self.remove(key) {
@@ -155,7 +155,7 @@ impl<'t> Section<'t> {
         for entry in entries {
             let span = entry.span();
             match entry.into_inner() {
-                DeValue::Table(table) => found.push(Section::new(path.clone(), Some(span), table)),
+                DeValue::Table(table) => found.push(TableReader::new(path.clone(), Some(span), table)),
                 other => reader.add(Some(span), path.clone(), expected.clone() + describe(&other)),
             }
         }
@@ -174,7 +174,7 @@ impl<'t> Section<'t> {
         match parse(&value) {
             Ok(value) => Some(value),
             Err(message) => {
-                reader.complain(self, key, message);
+                reader.report(self, key, message);
                 None
             }
         }

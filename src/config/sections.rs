@@ -12,11 +12,11 @@ use secrecy::SecretString;
 use toml::de::DeValue;
 use url::Url;
 
-use super::reader::{Problem, Reader, Section};
+use super::reader::{ConfigProblem, Reader, TableReader};
 use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
 use super::{
-    Account, Alerts, Attempts, Broker, Cloud, Commands, Config, Device, HomeAssistant, Log, LogLevel, LogTarget, Pem,
-    Reachability, Recovery, Surroundings,
+    AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
+    Environment, HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig,
 };
 use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
@@ -45,23 +45,23 @@ pub const LEVELS: &[(&str, LogLevel)] = &[
 pub(super) const TARGETS: &[(&str, LogTarget)] =
     &[("auto", LogTarget::Auto), ("journal", LogTarget::Journal), ("stderr", LogTarget::Stderr)];
 
-pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<Config, Vec<Problem>> {
+pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let (mut reader, mut root) = Reader::new(path.to_owned(), text);
     let r = &mut reader;
-    if let Some(why) = (surroundings.access)(path).not_by_unit {
+    if let Some(why) = (environment.access)(path).not_by_unit {
         r.warn(&root, "", not_by_unit(path, &why));
     }
     let units = root.take(r, "units", choice(UNITS)).unwrap_or_default();
-    let account = account(r, &mut root, surroundings);
-    let cloud = cloud(r, &mut root, surroundings);
+    let account = account(r, &mut root, environment);
+    let cloud = cloud(r, &mut root, environment);
     let reconnect = reconnect(r, &mut root);
     let recovery = recovery(r, &mut root);
     let reachability = reachability(r, &mut root);
     let alerts = alerts(r, &mut root);
-    let broker = broker(r, &mut root, surroundings);
+    let broker = broker(r, &mut root, environment);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
-    let state_directory = state_directory(r, &mut root, surroundings);
+    let state_directory = state_directory(r, &mut root, environment);
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
     root.finish(r);
@@ -87,7 +87,7 @@ pub fn read(path: &Path, text: &str, surroundings: Surroundings<'_>) -> Result<C
     }
 }
 
-fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Account> {
+fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<AccountConfig> {
     let mut s = root.section(r, "account");
     let email = s.take(r, "email", |value| {
         let email = text(value)?;
@@ -96,14 +96,14 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
         if good { Ok(email) } else { Err("expected an email address such as \"you@example.com\"".to_owned()) }
     });
     if email.is_none() && r.knows(&s, &["email"]) {
-        r.complain(&mut s, "email", "is missing: the email address of the NaviLink account");
+        r.report(&mut s, "email", "is missing: the email address of the NaviLink account");
     }
     if email.as_deref() == Some(SAMPLE_EMAIL) {
         r.warn(&s, "email", "is that of the sample; put in the address of your NaviLink account");
     }
-    let password = secret(r, &mut s, surroundings, ("navien-password", "NAVIEN_PASSWORD"));
+    let password = secret(r, &mut s, environment, ("navien-password", "NAVIEN_PASSWORD"));
     if password.is_none() && r.knows(&s, &["password_file", "password"]) {
-        r.complain(
+        r.report(
             &mut s,
             "password",
             "is missing: give it as the systemd credential navien-password, in $NAVIEN_PASSWORD, in the file that \
@@ -111,23 +111,23 @@ fn account(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surrounding
         );
     }
     s.finish(r);
-    Some(Account { email: email?, password: password? })
+    Some(AccountConfig { email: email?, password: password? })
 }
 
 /// Finds a password: the systemd credential, the environment variable, the store of credentials, `password_file`,
 /// `password`.
 fn secret(
     r: &mut Reader<'_>,
-    s: &mut Section<'_>,
-    surroundings: Surroundings<'_>,
+    s: &mut TableReader<'_>,
+    environment: Environment<'_>,
     (credential, variable): (&str, &str),
 ) -> Option<SecretString> {
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
-    let lookup = |name| (surroundings.variable)(name).filter(|value: &OsString| !value.is_empty());
+    let lookup = |name| (environment.variable)(name).filter(|value: &OsString| !value.is_empty());
     let in_folder = |folder: &Path| {
         let path = folder.join(credential);
-        match (surroundings.read)(&path) {
+        match (environment.read)(&path) {
             // The unit has other credentials.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some((path, read)),
@@ -138,34 +138,34 @@ fn secret(
             ("password", path, read)
         } else if let Some(value) = lookup(variable) {
             let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
-            return password.map_err(|message| r.complain(s, "password", message)).ok();
-        } else if let Some((path, read)) = surroundings.credential_store.and_then(in_folder) {
+            return password.map_err(|message| r.report(s, "password", message)).ok();
+        } else if let Some((path, read)) = environment.credential_store.and_then(in_folder) {
             ("password", path, read)
         } else if let Some(path) = file.map(PathBuf::from) {
-            warn_if_hidden(r, s, ("password_file", &path), surroundings);
-            let read = (surroundings.read)(&path);
+            warn_if_hidden(r, s, ("password_file", &path), environment);
+            let read = (environment.read)(&path);
             ("password_file", path, read)
         } else {
-            if inline.is_some() && (surroundings.access)(r.file()).by_everybody {
+            if inline.is_some() && (environment.access)(r.file()).by_everybody {
                 r.warn(s, "password", "is in a file that every user of this machine can read");
             }
             return inline.map(Into::into);
         };
-    if (surroundings.access)(&path).by_everybody {
+    if (environment.access)(&path).by_everybody {
         let path = path.display();
         r.warn(s, key, format_args!("every user of this machine can read {path}; give it as a systemd credential"));
     }
-    password_of(path.display(), read).map_err(|message| r.complain(s, key, message)).ok()
+    password_of(path.display(), read).map_err(|message| r.report(s, key, message)).ok()
 }
 
 /// Warns of a file that the service cannot read.
 fn warn_if_hidden(
     r: &mut Reader<'_>,
-    s: &Section<'_>,
+    s: &TableReader<'_>,
     (key, path): (&'static str, &Path),
-    surroundings: Surroundings<'_>,
+    environment: Environment<'_>,
 ) {
-    if let Some(why) = (surroundings.access)(path).not_by_unit {
+    if let Some(why) = (environment.access)(path).not_by_unit {
         r.warn(s, key, not_by_unit(path, &why));
     }
 }
@@ -192,13 +192,13 @@ fn first_line(bytes: Vec<u8>) -> Result<String, &'static str> {
     }
 }
 
-fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Cloud> {
+fn cloud(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<CloudConfig> {
     let mut s = root.section(r, "cloud");
     let default = |url: &str| Url::parse(url).ok();
     let api_url = s.take(r, "api_url", url(&["https"])).or_else(|| default(API_URL));
     let mqtt_url = s.take(r, "mqtt_url", url(&["wss"])).or_else(|| default(MQTT_URL));
     let region = s.take(r, "region", text).unwrap_or_else(|| "us-east-1".to_owned());
-    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), environment).map(|(path, _)| path);
     let limit = duration(100 * MILLISECOND, Some(10 * MINUTE));
     let interval = duration(SECOND, None);
     let connect_timeout = s.take(r, "connect_timeout", &limit).unwrap_or(20 * SECOND);
@@ -212,14 +212,10 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
     let stale_after = s.take(r, "stale_after", &interval).unwrap_or(5 * MINUTE);
     if stale_after <= status_interval && r.knows(&s, &["stale_after", "status_interval"]) {
         let key = if s.wrote("stale_after") { "stale_after" } else { "status_interval" };
-        r.complain(
-            &mut s,
-            key,
-            "stale_after must be longer than status_interval, or every heater is always unavailable",
-        );
+        r.report(&mut s, key, "stale_after must be longer than status_interval, or every heater is always unavailable");
     }
     s.finish(r);
-    Some(Cloud {
+    Some(CloudConfig {
         api_url: api_url?,
         mqtt_url: mqtt_url?,
         region,
@@ -238,15 +234,15 @@ fn cloud(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<
 /// Takes the path of a file that must be there, and hold what it is for.
 fn file(
     r: &mut Reader<'_>,
-    s: &mut Section<'_>,
+    s: &mut TableReader<'_>,
     (key, pem): (&'static str, Pem<'_>),
-    surroundings: Surroundings<'_>,
+    environment: Environment<'_>,
 ) -> Option<(PathBuf, Vec<u8>)> {
     let path = PathBuf::from(s.take(r, key, text)?);
-    let problem = match (surroundings.read)(&path) {
-        Ok(bytes) => match (surroundings.check_pem)(&bytes, pem) {
+    let problem = match (environment.read)(&path) {
+        Ok(bytes) => match (environment.check_pem)(&bytes, pem) {
             Ok(()) => {
-                warn_if_hidden(r, s, (key, &path), surroundings);
+                warn_if_hidden(r, s, (key, &path), environment);
                 return Some((path, bytes));
             }
             Err(what) => format!("{} is of no use: {what}", path.display()),
@@ -254,48 +250,48 @@ fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound => format!("{} does not exist", path.display()),
         Err(error) => format!("{} cannot be read: {error}", path.display()),
     };
-    r.complain(s, key, problem);
+    r.report(s, key, problem);
     None
 }
 
-fn reconnect(r: &mut Reader<'_>, root: &mut Section<'_>) -> Attempts {
+fn reconnect(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> AttemptsConfig {
     let mut s = root.section(r, "reconnect");
     let attempts = line(r, &mut s, SECOND, 2 * MINUTE);
     s.finish(r);
     attempts
 }
 
-fn recovery(r: &mut Reader<'_>, root: &mut Section<'_>) -> Recovery {
+fn recovery(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> RecoveryConfig {
     let mut s = root.section(r, "recovery");
     let attempts = line(r, &mut s, MINUTE, 5 * MINUTE);
     let strategy = s.take(r, "strategy", choice(Strategy::WORDS)).unwrap_or(Strategy::ExponentialBackoff);
     let every = s.take(r, "refresh_tokens_every", whole(1, 1000)).unwrap_or(3);
     let on_failure = s.take(r, "on_failure", choice(OnFailure::WORDS)).unwrap_or(OnFailure::Exit);
     s.finish(r);
-    Recovery { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
+    RecoveryConfig { attempts, strategy, refresh_tokens_every: u32::try_from(every).unwrap_or(3), on_failure }
 }
 
-fn reachability(r: &mut Reader<'_>, root: &mut Section<'_>) -> Reachability {
+fn reachability(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> ReachabilityConfig {
     let mut s = root.section(r, "reachability");
     let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
     let probe_interval = s.take(r, "probe_interval", duration(SECOND, Some(5 * MINUTE))).unwrap_or(5 * SECOND);
     s.finish(r);
-    Reachability { enabled, probe_interval }
+    ReachabilityConfig { enabled, probe_interval }
 }
 
 /// A section without a command and a URL is none.
-fn alerts(r: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Alerts> {
+fn alerts(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Option<AlertsConfig> {
     let mut s = root.section(r, "alerts");
     let command = s.take(r, "command", command);
     let url = s.take(r, "url", secret_url);
     let timeout = s.take(r, "timeout", duration(SECOND, Some(5 * MINUTE))).unwrap_or(10 * SECOND);
     s.finish(r);
-    (command.is_some() || url.is_some()).then_some(Alerts { command, url, timeout })
+    (command.is_some() || url.is_some()).then_some(AlertsConfig { command, url, timeout })
 }
 
-fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duration) -> Attempts {
+fn line(r: &mut Reader<'_>, s: &mut TableReader<'_>, initial: Duration, max: Duration) -> AttemptsConfig {
     let delay = duration(MILLISECOND, None);
-    let line = Attempts {
+    let line = AttemptsConfig {
         enabled: s.take(r, "enabled", boolean).unwrap_or(true),
         max_attempts: s.take(r, "max_attempts", attempts).unwrap_or(Some(10)),
         initial_delay: s.take(r, "initial_delay", &delay).unwrap_or(initial),
@@ -305,12 +301,12 @@ fn line(r: &mut Reader<'_>, s: &mut Section<'_>, initial: Duration, max: Duratio
     };
     if line.max_delay < line.initial_delay && r.knows(s, &["max_delay", "initial_delay"]) {
         let key = if s.wrote("max_delay") { "max_delay" } else { "initial_delay" };
-        r.complain(s, key, "max_delay must not be shorter than initial_delay");
+        r.report(s, key, "max_delay must not be shorter than initial_delay");
     }
     line
 }
 
-fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> Option<Broker> {
+fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> Option<BrokerConfig> {
     let mut s = root.section(r, "broker");
     let address = s.take(r, "url", |value| {
         let url = url(&["mqtt", "mqtts"])(value)?;
@@ -322,29 +318,29 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
     let address = address.or_else(|| Url::parse("mqtt://127.0.0.1:1883").ok());
     let tls = address.as_ref().is_some_and(|url| url.scheme() == "mqtts");
     let username = s.take(r, "username", text);
-    let password = secret(r, &mut s, surroundings, ("broker-password", "BROKER_PASSWORD"));
-    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), surroundings).map(|(path, _)| path);
-    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), surroundings);
+    let password = secret(r, &mut s, environment, ("broker-password", "BROKER_PASSWORD"));
+    let ca_file = file(r, &mut s, ("ca_file", Pem::Roots), environment).map(|(path, _)| path);
+    let certificate = file(r, &mut s, ("client_certificate", Pem::Certificate), environment);
     let (certificate, shown) = certificate.unzip();
     let key = Pem::Key { certificate: shown.as_deref() };
-    let key = file(r, &mut s, ("client_key", key), surroundings).map(|(path, _)| path);
+    let key = file(r, &mut s, ("client_key", key), environment).map(|(path, _)| path);
     let client_id = s.take(r, "client_id", |value| {
         let id = text(value)?;
         if id.len() <= 64 { Ok(id) } else { Err("must be at most 64 bytes long".to_owned()) }
     });
-    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(surroundings));
+    let base_topic = s.take(r, "base_topic", topic).unwrap_or_else(|| own_name(environment));
     if s.wrote("client_certificate") != s.wrote("client_key") && r.knows(&s, &[]) {
         let given = if s.wrote("client_key") { "client_key" } else { "client_certificate" };
-        r.complain(&mut s, given, "client_certificate and client_key belong together");
+        r.report(&mut s, given, "client_certificate and client_key belong together");
     }
     for given in ["ca_file", "client_certificate"] {
         if s.wrote(given) && !tls && r.knows(&s, &["url"]) {
-            r.complain(&mut s, given, "is of no use without TLS: broker.url must begin with mqtts://");
+            r.report(&mut s, given, "is of no use without TLS: broker.url must begin with mqtts://");
         }
     }
     if username.is_none() && (s.wrote("password") || s.wrote("password_file")) && r.knows(&s, &["username"]) {
         let given = if s.wrote("password_file") { "password_file" } else { "password" };
-        r.complain(&mut s, given, "is of no use without broker.username");
+        r.report(&mut s, given, "is of no use without broker.username");
     }
     let address = address?;
     let host = address.host_str()?.trim_matches(['[', ']']).to_owned();
@@ -354,8 +350,11 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
     if username.is_some() && password.is_none() && r.knows(&s, &["password", "password_file"]) {
         r.warn(&s, "username", "is given without a password, which hardly any broker accepts");
     }
+    if base_topic.contains('.') {
+        r.warn(&s, "base_topic", "has a `.`, which RabbitMQ takes for a `/`");
+    }
     s.finish(r);
-    Some(Broker {
+    Some(BrokerConfig {
         host,
         port: address.port().unwrap_or(if tls { 8883 } else { 1883 }),
         tls,
@@ -363,7 +362,7 @@ fn broker(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings
         username,
         ca_file,
         client: certificate.zip(key),
-        client_id: client_id.unwrap_or_else(|| own_name(surroundings)),
+        client_id: client_id.unwrap_or_else(|| own_name(environment)),
         base_topic,
     })
 }
@@ -373,62 +372,62 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 /// Returns the default of what tells instances on one broker apart. The template unit names the instance.
-fn own_name(surroundings: Surroundings<'_>) -> String {
-    let instance = (surroundings.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
+fn own_name(environment: Environment<'_>) -> String {
+    let instance = (environment.variable)("NAVIEN2MQTT_INSTANCE").and_then(|name| name.into_string().ok());
     match instance.filter(|name| !name.is_empty() && !name.contains(['+', '#'])) {
         Some(instance) => format!("navien2mqtt-{instance}"),
         None => "navien2mqtt".to_owned(),
     }
 }
 
-fn home_assistant(r: &mut Reader<'_>, root: &mut Section<'_>) -> HomeAssistant {
+fn home_assistant(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> HomeAssistantConfig {
     let mut s = root.section(r, "home_assistant");
     let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
     let discovery_prefix = s.take(r, "discovery_prefix", topic).unwrap_or_else(|| "homeassistant".to_owned());
     s.finish(r);
-    HomeAssistant { enabled, discovery_prefix }
+    HomeAssistantConfig { enabled, discovery_prefix }
 }
 
-fn commands(r: &mut Reader<'_>, root: &mut Section<'_>) -> Commands {
+fn commands(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> CommandsConfig {
     let mut s = root.section(r, "commands");
     let max_queued = s.take(r, "max_queued", whole(1, 10_000)).unwrap_or(100);
     let max_age = s.take(r, "max_age", duration(SECOND, None)).unwrap_or(5 * MINUTE);
     let allow_firmware_commit = s.take(r, "allow_firmware_commit", boolean).unwrap_or(false);
     s.finish(r);
-    Commands { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
+    CommandsConfig { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
 }
 
-fn state_directory(r: &mut Reader<'_>, root: &mut Section<'_>, surroundings: Surroundings<'_>) -> PathBuf {
+fn state_directory(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> PathBuf {
     let mut s = root.section(r, "state");
     let written = s.take(r, "directory", text);
     s.finish(r);
     // systemd gives a list when the unit names several.
-    let given = (surroundings.variable)("STATE_DIRECTORY");
+    let given = (environment.variable)("STATE_DIRECTORY");
     let first = given.as_deref().and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
     let first = first.filter(|first| !first.is_empty()).map(|first| PathBuf::from(OsStr::from_bytes(first)));
     first.or(written.map(PathBuf::from)).unwrap_or_else(|| "/var/lib/navien2mqtt".into())
 }
 
-fn log(r: &mut Reader<'_>, root: &mut Section<'_>) -> Log {
+fn log(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> LogConfig {
     let mut s = root.section(r, "log");
     let level = s.take(r, "level", choice(LEVELS)).unwrap_or(LogLevel::Info);
     let target = s.take(r, "target", choice(TARGETS)).unwrap_or(LogTarget::Auto);
     s.finish(r);
-    Log { level, target }
+    LogConfig { level, target }
 }
 
-fn devices(r: &mut Reader<'_>, root: &mut Section<'_>) -> Vec<Device> {
-    let mut devices: Vec<Device> = Vec::new();
+fn devices(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Vec<DeviceConfig> {
+    let mut devices: Vec<DeviceConfig> = Vec::new();
     for mut s in root.sections(r, "device") {
         let mac =
             s.take(r, "mac", |value: &DeValue<'_>| text(value)?.parse::<Mac>().map_err(|error| error.to_string()));
         let name = s.take(r, "name", text);
         match mac {
             Some(mac) if devices.iter().any(|device| device.mac == mac) => {
-                r.complain(&mut s, "mac", "is the same as that of another [[device]]");
+                r.report(&mut s, "mac", "is the same as that of another [[device]]");
             }
-            Some(mac) => devices.push(Device { mac, name }),
-            None if r.knows(&s, &["mac"]) => r.complain(&mut s, "mac", "is missing: which heater this is about"),
+            Some(mac) => devices.push(DeviceConfig { mac, name }),
+            None if r.knows(&s, &["mac"]) => r.report(&mut s, "mac", "is missing: which heater this is about"),
             None => {}
         }
         s.finish(r);

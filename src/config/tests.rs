@@ -21,7 +21,7 @@ impl World {
         world
     }
 
-    fn read(&self, text: &str) -> Result<Config, Vec<Problem>> {
+    fn read(&self, text: &str) -> Result<Config, Vec<ConfigProblem>> {
         let variable = |name: &str| self.variables.get(name).map(OsString::from);
         let read = |path: &Path| {
             if path == Path::new("test.toml") {
@@ -36,14 +36,14 @@ impl World {
             _ => Ok(()),
         };
         let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
-        let surroundings = Surroundings {
+        let environment = Environment {
             variable: &variable,
             read: &read,
             check_pem: &check_pem,
             credential_store: self.store.map(Path::new),
             access: &access,
         };
-        Config::load(Path::new("test.toml"), surroundings)
+        Config::load(Path::new("test.toml"), environment)
     }
 
     fn warnings(&self, text: &str) -> Vec<String> {
@@ -281,6 +281,10 @@ fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
     assert_eq!(
         world.warnings(&format!("{account}[broker]\nusername = \"u\"\n")),
         ["test.toml:4:12: broker.username: warning: is given without a password, which hardly any broker accepts"]
+    );
+    assert_eq!(
+        world.warnings(&format!("{account}[broker]\nbase_topic = \"home.cellar/navien\"\n")),
+        ["test.toml:4:14: broker.base_topic: warning: has a `.`, which RabbitMQ takes for a `/`"]
     );
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use crate::io::mqtt::{LinkError, Refusal};
 use crate::io::rest::{RestError, SignInError};
 use crate::io::tls;
-use crate::io::wire::{Loss, Step, WireError};
+use crate::io::wire::{ConnectStep, Loss, WireError};
 use crate::navilink::account::ApiError;
 use crate::supervisor::{Decision, Failure, Reach, Reason};
 
@@ -26,7 +26,7 @@ pub fn link(error: &LinkError, now: SystemTime) -> Failure {
         LinkError::Refused(_) => (Decision::Transient, "session-refused"),
         LinkError::SubscriptionRefused(_) => (Decision::Transient, "subscription-refused"),
         LinkError::Lost(Loss::Closed(_)) => (Decision::ClosedByCloud, "connection-closed"),
-        LinkError::Lost(Loss::Deaf(_)) => (Decision::Transient, "keep-alive"),
+        LinkError::Lost(Loss::KeepAliveTimeout(_)) => (Decision::Transient, "keep-alive"),
         LinkError::Lost(Loss::NotMqtt(_)) => (Decision::Transient, "not-mqtt"),
         LinkError::Lost(_) => (Decision::Transient, "connection-lost"),
         LinkError::Unacknowledged(_) => (Decision::Transient, "no-acknowledgement"),
@@ -49,7 +49,7 @@ fn wire(error: &WireError, now: SystemTime) -> (Decision, &'static str) {
         WireError::Certificate { .. } => (Decision::Transient, "certificate"),
         WireError::Tls { .. } => (Decision::Transient, "tls"),
         WireError::NotWebSocket(_) => (Decision::Transient, "not-websocket"),
-        WireError::TimedOut { step: Step::Lookup, .. } => (Decision::Transient, "dns"),
+        WireError::TimedOut { step: ConnectStep::Lookup, .. } => (Decision::Transient, "dns"),
         WireError::TimedOut { .. } => (Decision::Transient, "timeout"),
         WireError::Upgrade { status: 403, date: Some(date), .. } if skewed(*date, now) => {
             (Decision::ClockSkew, CLOCK_SKEW)
@@ -177,9 +177,9 @@ mod tests {
         let late = |step| WireError::TimedOut { step, limit: Duration::from_secs(20) };
         let nothing: [(WireError, &str); 4] = [
             (WireError::Lookup { host: host(), error: broken() }, "dns"),
-            (late(Step::Lookup), "dns"),
+            (late(ConnectStep::Lookup), "dns"),
             (WireError::Connect { host: host(), port: 443, error: broken() }, "unreachable"),
-            (late(Step::Connect), "timeout"),
+            (late(ConnectStep::Connect), "timeout"),
         ];
         for (error, code) in nothing {
             let failure = link(&error.into(), NOW);
@@ -187,8 +187,8 @@ mod tests {
         }
         let renew = Decision::RenewCredentials;
         let cloud: [(LinkError, &str, Decision); 22] = [
-            (late(Step::Handshake).into(), "timeout", TRANSIENT),
-            (late(Step::Upgrade).into(), "timeout", TRANSIENT),
+            (late(ConnectStep::Handshake).into(), "timeout", TRANSIENT),
+            (late(ConnectStep::Upgrade).into(), "timeout", TRANSIENT),
             (WireError::Tls { host: host(), error: broken() }.into(), "tls", TRANSIENT),
             (WireError::NotWebSocket("HTML".into()).into(), "not-websocket", TRANSIENT),
             (upgrade(401, None, None), "http-401", renew),
@@ -203,7 +203,7 @@ mod tests {
             (LinkError::Refused(Refusal::Unknown), "session-refused", TRANSIENT),
             (LinkError::SubscriptionRefused("#".into()), "subscription-refused", TRANSIENT),
             (Loss::Closed(String::new()).into(), "connection-closed", Decision::ClosedByCloud),
-            (Loss::Deaf(Duration::ZERO).into(), "keep-alive", TRANSIENT),
+            (Loss::KeepAliveTimeout(Duration::ZERO).into(), "keep-alive", TRANSIENT),
             (Loss::Broken("reset".into()).into(), "connection-lost", TRANSIENT),
             (LinkError::Unacknowledged(Duration::ZERO), "no-acknowledgement", TRANSIENT),
             (LinkError::Overflow, "overflow", TRANSIENT),

@@ -277,7 +277,7 @@ impl LocalLink {
         self.unreadable
     }
 
-    /// Returns when [`LocalLink::on_time`] is wanted.
+    /// Returns when [`LocalLink::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
         let up = [self.settles_at, self.outbox.due(), self.not_granted.values().min().copied()];
         let up = up.into_iter().flatten().filter(|_| self.is_up());
@@ -286,7 +286,7 @@ impl LocalLink {
 
     /// Dials when that is due, and tries again what the broker did not take; `will` and `filters` are those of the
     /// session.
-    pub fn on_time(&mut self, config: &Config, session: impl FnOnce() -> (Message, Vec<String>), now: Instant) {
+    pub fn handle_timeout(&mut self, config: &Config, session: impl FnOnce() -> (Message, Vec<String>), now: Instant) {
         if self.is_up() {
             return self.try_again(now);
         }

@@ -1,52 +1,57 @@
 //! The one loop: it feeds the supervisor and the bridge what happens, and carries out what they decide.
 //!
-//! Everything slow runs in a task of its own and comes back as a `Step`; the loop itself never waits for anything
+//! Everything slow runs in a task of its own and comes back as a `TaskResult`; the loop itself never waits for anything
 //! but the next event or the next due time. It feeds systemd's watchdog, and so vouches for itself by doing so.
 
 mod administration;
 mod alarm;
 mod classify;
 mod cloud_link;
-mod incoming;
+mod diagnostics;
+mod execute;
+mod list_notices;
 mod local_link;
 pub mod one_shot;
 mod outage;
-mod outgoing;
 mod report;
 mod settings;
-mod steps;
-mod stop;
+mod start;
+mod state_writer;
+mod tasks;
+mod trace;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
-use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
-use administration::{Administration, RestartRequest};
 pub use administration::{Ended, MayRestart};
-
+use administration::{RestartRequest, Restarts};
 use cloud_link::CloudLink;
+use list_notices::ListNotices;
 use local_link::LocalLink;
+use outage::{KeptOutage, OutageLog};
+pub use start::{StartError, signals};
+use state_writer::StateWriter;
+use tasks::{TaskResult, Tasks};
+use trace::TracedSupervisor;
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Verdict};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
-use crate::io::mqtt::LinkError;
-use crate::io::rest::{Account, EnsureError, RestClient, RestError, SignInError};
+use crate::io::mqtt::LinkEvent;
+use crate::io::rest::{Account, EnsureError, RestClient, SignInError};
 use crate::io::state::StateDirectory;
-use crate::io::{clock, descriptors, network, notify, task, tls};
-use crate::model::{Mac, Moment};
+use crate::io::wire::UNREADABLE;
+use crate::io::{clock, descriptors, network, notify, tls};
+use crate::model::Moment;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::supervisor::{Carried, Ending, Generation, Input, Supervisor};
+use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisor};
 
 /// How many events of one link may wait for the loop.
 const MAX_EVENTS: usize = 1024;
@@ -55,54 +60,12 @@ const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
 
-/// A probe takes no longer than this.
-const PROBE_LIMIT: Duration = Duration::from_secs(4);
-
 /// A process that gives up in its first moments waits so long for the local broker, to tell it why.
-const LAST_WORD: Duration = Duration::from_secs(2);
-
-/// What a task brings back.
-enum Step {
-    Credentials(Generation, Result<Duration, EnsureError>),
-    SignedIn(Generation, Result<Duration, SignInError>),
-    Listed(Generation, Result<DeviceList, RestError>),
-    Relisted(Result<DeviceList, RestError>),
-    Signed(Generation, Result<SecretString, PresignError>),
-    Tou(Mac, Result<Value, RestError>),
-    Probed(u64, bool),
-    MayRestart(RestartRequest, Result<(), String>),
-}
-
-/// Why the daemon cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// TLS, which the configuration's files decide.
-    #[error(transparent)]
-    Tls(#[from] tls::TlsSetupError),
-    /// The REST client.
-    #[error(transparent)]
-    Rest(#[from] RestError),
-    /// The MQTT engine.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The operating system.
-    #[error("{0}")]
-    System(#[from] std::io::Error),
-}
-
-impl StartError {
-    /// Returns the exit code.
-    pub fn exit(&self) -> Exit {
-        match self {
-            StartError::Tls(_) => Exit::Configuration,
-            _ => Exit::Internal,
-        }
-    }
-}
+const FINAL_EVENT_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
 /// farewell short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
-/// for.
+/// for; `afresh` says that this is such a start, after which the local broker has to wait for the next one.
 ///
 /// # Errors
 ///
@@ -111,61 +74,32 @@ pub async fn run(
     config: Config,
     stops: mpsc::Receiver<&'static str>,
     may_restart: MayRestart,
+    afresh: bool,
 ) -> Result<Ended, StartError> {
     let hangups = signal(SignalKind::hangup())?;
-    let mut daemon = Daemon::new(config, may_restart).await?;
+    let mut daemon = Daemon::new(config, may_restart, afresh).await?;
     Ok(daemon.run(stops, hangups).await)
-}
-
-/// Returns a receiver of SIGTERM and SIGINT.
-///
-/// # Errors
-///
-/// When the system refuses.
-pub fn signals() -> std::io::Result<mpsc::Receiver<&'static str>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let (sender, receiver) = mpsc::channel(2);
-    task::spawn(async move {
-        loop {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            if sender.send(name).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 struct Daemon {
     config: Config,
-    state: StateDirectory,
-    account: Arc<Account>,
     cloud: CloudLink,
     local: LocalLink,
-    steps: mpsc::Receiver<Step>,
-    step_done: mpsc::Sender<Step>,
-    supervisor: Supervisor,
+    tasks: Tasks,
+    supervisor: TracedSupervisor,
     bridge: Bridge,
-    /// The newest write to the state directory.
-    writing: Option<JoinHandle<()>>,
-    /// What is kept of the outage.
-    kept_outage: (Carried, alarm::Alarm),
-    /// What was said of device lists, so that it is said once.
-    said: BTreeSet<String>,
-    /// The probe in flight, or the last one.
-    probing: Option<JoinHandle<()>>,
+    state: StateWriter,
+    outage: OutageLog,
+    list_notices: ListNotices,
     /// Told when a link or a route of this machine changes.
     network_changes: mpsc::Receiver<()>,
-    alarm: alarm::Alarm,
     alerter: Option<Alerter>,
-    administration: Administration,
+    restarts: Restarts,
+    /// When the daemon started, as RFC 3339.
+    started_at: String,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
-    last_word_by: Instant,
+    last_event_by: Instant,
     /// The process does not end by itself before this.
     leave_after: Instant,
     watchdog_every: Option<Duration>,
@@ -173,7 +107,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn new(config: Config, may_restart: MayRestart) -> Result<Self, StartError> {
+    async fn new(config: Config, may_restart: MayRestart, afresh: bool) -> Result<Self, StartError> {
         let (now, wall) = (clock::now(), clock::wall());
         let cloud = &config.cloud;
         let cloud_tls = tls::client_config(cloud.ca_file.as_deref(), None)?;
@@ -188,10 +122,8 @@ impl Daemon {
         };
         let rest = RestClient::new(&cloud.api_url, &cloud_tls, cloud.connect_timeout, cloud.operation_timeout)?;
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
-        let administration = Administration::new(may_restart, report::rfc3339(wall));
-        let about = administration::about(&config, &administration.started_at);
-        // One step of an attempt is in flight at a time, and few questions beside it.
-        let (step_done, steps) = mpsc::channel(64);
+        let started_at = report::rfc3339(wall);
+        let about = administration::about(&config, &started_at);
         let alerter = match config.alerts.clone() {
             Some(alerts) => Some(Alerter::start(alerts, &cloud_tls).map_err(std::io::Error::other)?),
             None => None,
@@ -200,30 +132,27 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let (carried, alarm) = state.outage::<outage::Kept>().restore(Moment { now, wall });
+        let (carried, alarm) = state.outage::<KeptOutage>().restore(Moment { now, wall });
         let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
+        let supervisor = Supervisor::new(settings::supervisor(&config), carried, word(24), now);
         Ok(Self {
-            supervisor: Supervisor::new(settings::supervisor(&config), carried, word(24), now),
+            supervisor: TracedSupervisor::new(supervisor),
             bridge,
             cloud,
             local: LocalLink::new(&config, word(32), now)?,
-            account: Arc::new(account),
+            tasks: Tasks::new(account),
             config,
-            state,
-            steps,
-            step_done,
-            writing: None,
-            kept_outage: (carried, alarm),
-            said: BTreeSet::new(),
-            probing: None,
+            state: StateWriter::new(state),
+            outage: OutageLog::new(carried, alarm),
+            list_notices: ListNotices::default(),
             network_changes,
-            alarm,
             alerter,
-            administration,
+            restarts: Restarts::new(may_restart, afresh.then_some(now)),
+            started_at,
             ending: None,
-            last_word_by: now,
+            last_event_by: now,
             leave_after: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
             watchdog_due: now,
@@ -232,20 +161,20 @@ impl Daemon {
 
     async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>, mut hangups: Signal) -> Ended {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
-        self.tell(Input::Start, clock::now());
-        self.on_time();
-        self.carry_out();
+        self.tell(Input::Start);
+        self.handle_timeouts();
+        self.drain_effects();
         notify::ready();
         let ended = loop {
             let now = clock::now();
-            let told = self.local.is_up() || now >= self.last_word_by;
+            let told = self.local.is_up() || now >= self.last_event_by;
             if let Some(ending) = self.ending.filter(|_| told && now >= self.leave_after) {
                 break Ended::Leaving(match ending {
                     Ending::CloudUnavailable => Exit::CloudUnavailable,
                     Ending::CredentialsRejected => Exit::CredentialsRejected,
                 });
             }
-            if self.administration.restarting {
+            if self.restarts.is_due {
                 break Ended::ToRestart;
             }
             let due = self.due();
@@ -254,17 +183,17 @@ impl Daemon {
                     info!("{}: stopping", who.unwrap_or("nobody is left to stop us"));
                     break Ended::Leaving(Exit::Success);
                 }
-                Some(()) = hangups.recv() => self.ask_before_restart(RestartRequest::Signal),
+                Some(()) = hangups.recv() => {
+                    self.tasks.ask_before_restart(&self.restarts.may_restart, RestartRequest::Signal);
+                }
                 Some(event) = self.cloud.recv() => self.on_cloud(event),
                 Some(event) = self.local.recv() => self.on_local(event),
-                Some(step) = self.steps.recv() => self.on_step(step),
-                Some(()) = self.network_changes.recv() => {
-                    self.tell(Input::NetworkChanged, clock::now());
-                }
+                Some(result) = self.tasks.recv() => self.on_task(result),
+                Some(()) = self.network_changes.recv() => self.tell(Input::NetworkChanged),
                 () = clock::sleep_until(due) => {}
             }
-            self.on_time();
-            self.carry_out();
+            self.handle_timeouts();
+            self.drain_effects();
         };
         let asked_again = tokio::select! {
             () = self.stop() => stops.try_recv().ok(),
@@ -287,18 +216,18 @@ impl Daemon {
         let supervisor = self.supervisor.poll_timeout(clock::now()).at;
         let watchdog = self.watchdog_every.map(|_| self.watchdog_due);
         let now = clock::now();
-        let leaving = [self.last_word_by, self.leave_after].into_iter().filter(|at| *at > now).min();
+        let leaving = [self.last_event_by, self.leave_after].into_iter().filter(|at| *at > now).min();
         let leaving = self.ending.map(|_| leaving.unwrap_or(now));
         [self.bridge.due(), self.local.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
     }
 
-    /// Lets everything pass that is due.
-    fn on_time(&mut self) {
+    /// Fires the timers that are due.
+    fn handle_timeouts(&mut self) {
         let moment = self.moment();
         self.supervisor.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         let session = || (self.bridge.will(), self.bridge.filters());
-        self.local.on_time(&self.config, session, moment.now);
+        self.local.handle_timeout(&self.config, session, moment.now);
         if let Some(every) = self.watchdog_every.filter(|_| moment.now >= self.watchdog_due) {
             self.watchdog_due = moment.now + every;
             if self.is_healthy(moment.now) {
@@ -317,5 +246,130 @@ impl Daemon {
             error!(supervisor, links, descriptors, "Not healthy: the watchdog is not fed");
         }
         supervisor && links && descriptors && (self.ending.is_none() || now < self.leave_after)
+    }
+
+    /// Tells the supervisor what happened.
+    fn tell(&mut self, input: Input) {
+        self.supervisor.handle_input(input, self.moment());
+    }
+
+    fn on_cloud(&mut self, event: LinkEvent) {
+        let moment = self.moment();
+        let input = match event {
+            LinkEvent::Up { session, connack_after } => {
+                debug!(session, ?connack_after, "Session with the cloud is up");
+                self.cloud.set_up(session == self.supervisor.generation().0);
+                Input::LinkUp(Generation(session))
+            }
+            LinkEvent::Message { session, topic, payload, retained, .. } => {
+                trace!(session, topic, bytes = payload.len(), "From the cloud");
+                self.tasks.account().recorder().with(|last| last.message(&topic, &payload, retained, moment.wall));
+                match self.bridge.cloud_message(&topic, &payload, retained, moment) {
+                    Verdict::Answered => Input::Answered(Generation(session)),
+                    Verdict::Heard => Input::Heard(Generation(session)),
+                }
+            }
+            // Not told of a link that is not lenient.
+            LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => return,
+            LinkEvent::Down { session, error, .. } => {
+                if session == self.supervisor.generation().0 {
+                    self.cloud.set_up(false);
+                    self.bridge.session_ended(moment);
+                }
+                Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
+            }
+        };
+        self.tell(input);
+    }
+
+    fn on_local(&mut self, event: LinkEvent) {
+        let moment = self.moment();
+        match event {
+            LinkEvent::Up { session, connack_after } => {
+                self.local.up(session, connack_after, self.bridge.replay(), moment.now);
+                self.show_status();
+            }
+            LinkEvent::Delivered { session } => {
+                if self.local.delivered(session, moment.now) {
+                    self.show_status();
+                }
+            }
+            LinkEvent::Subscribed { session, filter, granted } => {
+                self.local.subscribed(session, filter, granted, moment.now);
+                self.show_status();
+            }
+            LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
+                trace!(topic, bytes = payload.len(), "From the local broker");
+                self.bridge.local_message(&topic, &payload, retained, moment);
+            }
+            LinkEvent::Message { .. } => self.local.count_unreadable(),
+            LinkEvent::Down { session, stage, error } => {
+                self.local.down(session, stage, &error, moment.now);
+                self.show_status();
+            }
+        }
+    }
+
+    fn on_task(&mut self, result: TaskResult) {
+        let input = match result {
+            TaskResult::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
+            TaskResult::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
+                Input::SignInNeeded(g, why.map(|why| Reason::new("sign-in", why)))
+            }
+            TaskResult::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
+            TaskResult::SignedIn(g, Ok(life)) => {
+                info!("Signed in to the cloud");
+                Input::CredentialsReady(g, life)
+            }
+            TaskResult::SignedIn(g, Err(SignInError::TooSoon(too_soon))) => Input::SignInPostponed(g, too_soon.wait()),
+            TaskResult::SignedIn(g, Err(error)) => Input::StepFailed(g, classify::sign_in(&error)),
+            TaskResult::Listed(None, Ok(list)) => return self.take_list(&list),
+            TaskResult::Listed(None, Err(error)) => {
+                warn!("The account's device list cannot be read: {error}");
+                return;
+            }
+            TaskResult::Listed(Some(g), Ok(list)) => {
+                info!(heaters = list.heaters.len(), "The account's heaters are listed");
+                self.take_list(&list);
+                // A heater that this list leaves out may be there all the same.
+                let known = self.bridge.heaters().next().map(|_| ());
+                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
+            }
+            TaskResult::Listed(Some(g), Err(error)) => Input::StepFailed(g, classify::rest(&error)),
+            TaskResult::Signed(g, signed) => return self.dial_cloud(g, signed),
+            TaskResult::Probed(probe, reached) => Input::Probed(probe, reached),
+            TaskResult::MayRestart(request, answer) => return self.on_may_restart(request, answer),
+            TaskResult::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data, self.moment()),
+            TaskResult::Tou(mac, Err(error)) => {
+                warn!(device = %mac, "The time-of-use schedule cannot be read: {error}");
+                return;
+            }
+        };
+        self.tell(input);
+    }
+
+    /// Takes the account's device list.
+    fn take_list(&mut self, list: &DeviceList) {
+        self.list_notices.log(list, &self.config.devices);
+        self.bridge.set_heaters(list, self.moment());
+    }
+
+    fn dial_cloud(&mut self, g: Generation, signed: Result<SecretString, PresignError>) {
+        if !self.supervisor.is_dialling(g) {
+            return;
+        }
+        let url = match signed {
+            Ok(url) => url,
+            Err(error) => {
+                let failure = supervisor::Failure {
+                    decision: supervisor::Decision::Bug,
+                    reason: Reason::new("presign", error.to_string()),
+                    reach: supervisor::Reach::Host,
+                };
+                return self.tell(Input::LinkDown(g, failure));
+            }
+        };
+        let session = (self.bridge.cloud_filters(), self.bridge.cloud_will());
+        self.cloud.dial(g, &self.config, url, session);
     }
 }

@@ -58,14 +58,14 @@ pub fn exit(error: &OneShotError) -> Exit {
 }
 
 /// The way to the cloud.
-pub struct Way<'c> {
+pub struct OneShotClient<'c> {
     config: &'c Config,
     tls: Arc<ClientConfig>,
     account: Account,
     client_id: String,
 }
 
-impl<'c> Way<'c> {
+impl<'c> OneShotClient<'c> {
     /// Prepares the way.
     ///
     /// # Errors
@@ -120,12 +120,12 @@ impl<'c> Way<'c> {
 
     async fn sign_in(&self) -> Result<(), OneShotError> {
         // Whoever types a command wants to know what the cloud says now.
-        self.account.insist();
+        self.account.bypass_rejection_cache();
         match self.account.sign_in().await {
             Err(SignInError::TooSoon(too_soon @ TooSoon::Uncounted(wait))) => {
                 warn!("{too_soon}");
                 clock::sleep(wait).await;
-                self.account.insist();
+                self.account.bypass_rejection_cache();
                 Ok(self.account.sign_in().await?)
             }
             outcome => Ok(outcome?),

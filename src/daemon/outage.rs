@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::Daemon;
 use super::alarm::Alarm;
 use crate::model::Moment;
 use crate::supervisor::Carried;
@@ -12,7 +11,7 @@ use crate::supervisor::Carried;
 /// What is kept; times are seconds since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct KeptOutage {
     outages: u64,
     last_outage: Option<f64>,
     outage_since: Option<f64>,
@@ -21,7 +20,7 @@ pub struct Kept {
     alarm: Alarm,
 }
 
-impl Kept {
+impl KeptOutage {
     /// Prepares what the supervisor carries and the alarm has told to be kept.
     pub fn new(carried: Carried, alarm: Alarm, moment: Moment) -> Self {
         let wall = |at: Instant| {
@@ -57,15 +56,29 @@ impl Kept {
     }
 }
 
-impl Daemon {
-    /// Keeps the outage when something about it has changed.
-    pub(super) fn keep_outage(&mut self) {
-        let now = (self.supervisor.carried(), self.alarm);
-        if std::mem::replace(&mut self.kept_outage, now) == now {
-            return;
-        }
-        let (state, kept) = (self.state.clone(), Kept::new(now.0, now.1, self.moment()));
-        self.write(async move { state.keep_outage(kept).await });
+/// The outage that goes on, and what was told of it.
+#[derive(Debug)]
+pub struct OutageLog {
+    alarm: Alarm,
+    /// What was kept last.
+    kept: (Carried, Alarm),
+}
+
+impl OutageLog {
+    /// Goes on where an earlier run of the process ended.
+    pub fn new(carried: Carried, alarm: Alarm) -> Self {
+        Self { alarm, kept: (carried, alarm) }
+    }
+
+    /// Returns what was told of it.
+    pub fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    /// Returns what is to be kept, if something about it has changed.
+    pub fn changes(&mut self, carried: Carried, moment: Moment) -> Option<KeptOutage> {
+        let now = (carried, self.alarm);
+        (std::mem::replace(&mut self.kept, now) != now).then(|| KeptOutage::new(now.0, now.1, moment))
     }
 }
 
@@ -84,16 +97,16 @@ mod tests {
             refused: true,
             refusals: 2,
         };
-        let kept = serde_json::to_string(&Kept::new(carried, Alarm::default(), moment)).unwrap();
+        let kept = serde_json::to_string(&KeptOutage::new(carried, Alarm::default(), moment)).unwrap();
         let hour = Duration::from_secs(3600);
         let later = Moment { now: moment.now + Duration::from_secs(5), wall: moment.wall + hour };
-        let (restored, _) = serde_json::from_str::<Kept>(&kept).unwrap().restore(later);
+        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(later);
         assert_eq!(restored, Carried { outage_since: Some(later.now - hour), ..carried });
         let earlier = Moment { wall: moment.wall - hour, ..later };
-        let (restored, _) = serde_json::from_str::<Kept>(&kept).unwrap().restore(earlier);
+        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(earlier);
         assert_eq!(restored.outage_since, Some(later.now), "the clock was set back");
         let (nothing, _) =
-            serde_json::from_str::<Kept>(r#"{"outage_since":1e300,"last_outage":-1}"#).unwrap().restore(later);
+            serde_json::from_str::<KeptOutage>(r#"{"outage_since":1e300,"last_outage":-1}"#).unwrap().restore(later);
         assert_eq!(nothing, Carried::default());
     }
 }

@@ -170,14 +170,9 @@ mod tests {
     use super::*;
     use crate::supervisor::{Reason, Strategy};
 
-    #[allow(clippy::disallowed_methods)]
-    fn moment() -> Moment {
-        Moment { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
-    }
-
     #[test]
     fn the_connection_topic_has_every_member_of_the_contract() {
-        let moment = moment();
+        let moment = Moment::start();
         let view = View {
             state: State::Recovering,
             since: moment.now - Duration::from_secs(10),
@@ -202,7 +197,7 @@ mod tests {
 
     #[test]
     fn events_say_what_when_and_the_numbers() {
-        let failed = event(&Event::ReconnectionFailed { attempts: 10 }, moment().wall);
+        let failed = event(&Event::ReconnectionFailed { attempts: 10 }, Moment::start().wall);
         assert_eq!(failed, json!({ "event": "reconnection_failed", "at": "2027-01-15T08:00:00Z", "attempts": 10 }));
     }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::bridge;
-use crate::config::{Attempts, Config};
+use crate::config::{AttemptsConfig, Config};
 use crate::foreign_text::Secrets;
 use crate::heater;
 use crate::heater::polling::Intervals;
@@ -48,7 +48,7 @@ fn host_and_port(url: &Url) -> (String, u16) {
     (host.to_owned(), url.port_or_known_default().unwrap_or(443))
 }
 
-fn line(attempts: &Attempts) -> Line {
+fn line(attempts: &AttemptsConfig) -> Line {
     Line {
         enabled: attempts.enabled,
         max_attempts: attempts.max_attempts,

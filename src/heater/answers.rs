@@ -28,6 +28,7 @@ const STATUS_METERS: [(&str, &Rule); 3] = [
 impl Heater {
     /// Takes a message of the heater.
     pub(super) fn hear(&mut self, topic: &str, message: Message, context: &Context<'_>) {
+        self.queries.answered(&message.body);
         self.judge(topic, &message, context);
         self.take(message.body, context);
         self.freshness.renew(context.moment.now);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const JITTER: f64 = 0.1;
 /// So many consistent answers in a row are believed against what is known.
 const ANSWERS: u32 = 2;
-/// The first and the last of them are so many seconds apart: one disturbance can spoil two answers that follow at once.
+/// The first and the last of a leap are so many seconds apart: one disturbance can spoil two answers that follow at once.
 const APART: u64 = 60;
 /// The most meters kept of one heater.
 const MOST: usize = 500;
@@ -35,7 +35,7 @@ pub const ENERGY: Rule = Rule { per_hour: 15_000.0, slack: 24_000.0, highest: 15
 /// Hours in operation.
 pub const HOURS: Rule = Rule { per_hour: 1.0, slack: 24.0, highest: YEARS, lower_for: DAY };
 /// Hours since the last maintenance, which a reset ends.
-pub const HOURS_SINCE_RESET: Rule = Rule { lower_for: Duration::ZERO, ..HOURS };
+pub const HOURS_SINCE_RESET: Rule = Rule { lower_for: Duration::from_secs(5), ..HOURS };
 /// Litres of hot water: a pipe of 3/4 inch gives less than 60 L/min.
 pub const LITRES: Rule = Rule { per_hour: 3600.0, slack: 2000.0, highest: 3600.0 * YEARS, lower_for: DAY };
 
@@ -83,7 +83,7 @@ impl Meter {
             Some(earlier) => Doubtful { value: told, at: now, answers: earlier.answers + 1, ..earlier },
             None => Doubtful { value: told, since: now, at: now, answers: 1 },
         };
-        let enough = if lower { rule.lower_for.as_secs().max(APART) } else { APART };
+        let enough = if lower { rule.lower_for.as_secs() } else { APART };
         let long_enough = now.saturating_sub(doubtful.since) >= enough;
         if doubtful.answers >= ANSWERS && long_enough {
             *self = Self { value: told, at: now, doubtful: None };

@@ -11,10 +11,13 @@ mod energy;
 pub mod events;
 mod freshness;
 pub mod meter;
+mod outcome;
 pub mod polling;
+mod queries;
 pub mod tally;
 mod types;
 mod verdict;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -37,6 +40,7 @@ use freshness::Freshness;
 pub use freshness::{Fetches, Missing};
 use meter::Meters;
 use polling::{Poll, Schedule};
+use queries::Queries;
 use tally::Tally;
 pub use types::{Change, Context, Effect, Input, Session, Settings};
 
@@ -76,6 +80,8 @@ pub struct Heater {
     missing: Missing,
     /// When it is asked for what; there is none without a session.
     schedule: Option<Schedule>,
+    /// What it was asked and is to be asked again.
+    queries: Queries,
     /// The units of its values, as its status said last.
     units: UnitSystem,
     /// The fetches of its time-of-use schedule.
@@ -114,6 +120,7 @@ impl Heater {
             freshness: Freshness::default(),
             missing: Missing::default(),
             schedule: None,
+            queries: Queries::default(),
             units: settings.units.system(None),
             tou: Fetches::default(),
             watch: Watch::default(),
@@ -143,6 +150,7 @@ impl Heater {
             Input::SessionOver => {
                 self.end_sent("the connection was lost before the heater acknowledged it", context);
                 self.schedule = None;
+                self.queries.forget();
                 // The next session asks for everything.
                 self.tou.forget();
             }
@@ -173,6 +181,11 @@ impl Heater {
         }
         self.commands_on_time(context);
         self.fetch_due_tou(now);
+        if context.session.is_some() {
+            for query in self.queries.take_due(now) {
+                self.send_query(&query, false, context);
+            }
+        }
         let Some(session) = context.session.filter(|session| session.periodic) else { return };
         let Some(schedule) = &mut self.schedule else { return };
         for poll in schedule.take_due(now, &context.settings.intervals, session.place) {
@@ -185,7 +198,8 @@ impl Heater {
         let requests = self.schedule.as_ref().filter(|_| session.is_some_and(|session| session.periodic));
         let stale = self.freshness.runs_out_at(settings.stale_after);
         let commands = self.commands.due(settings.commands.max_age);
-        [requests.map(Schedule::due), self.tou.due(), stale, commands].into_iter().flatten().min()
+        let queries = self.queries.due().filter(|_| session.is_some());
+        [requests.map(Schedule::due), self.tou.due(), queries, stale, commands].into_iter().flatten().min()
     }
 
     /// Returns the next thing to do.
@@ -326,10 +340,23 @@ impl Heater {
         }
     }
 
+    /// Asks as soon as the last query for the same has been answered and is a second old.
     fn ask(&mut self, query: &Query, context: &Context<'_>) {
+        if self.queries.wish(query, context.moment.now) {
+            self.send_query(query, false, context);
+        }
+    }
+
+    /// Asks at once: a command waits for the answer.
+    fn ask_for_command(&mut self, query: &Query, context: &Context<'_>) {
+        self.queries.sent(query, context.moment.now);
+        self.send_query(query, true, context);
+    }
+
+    fn send_query(&mut self, query: &Query, urgent: bool, context: &Context<'_>) {
         let message = query.message(&self.device, context.identity);
         // Only the status is sure to be answered; the others depend on the heater and its firmware.
-        self.effects.push_back(Effect::Send { message, answered: *query == Query::Status });
+        self.effects.push_back(Effect::Send { message, answered: *query == Query::Status, urgent });
     }
 
     /// Fetches the time-of-use schedule as soon as the REST API may be asked again.

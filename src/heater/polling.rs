@@ -117,6 +117,7 @@ impl Intervals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Moment;
 
     const INTERVALS: Intervals = Intervals {
         status: Duration::from_secs(60),
@@ -125,14 +126,9 @@ mod tests {
         schedules: Duration::from_secs(3600),
     };
 
-    #[allow(clippy::disallowed_methods)]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
     /// The seconds at which heater `index` of `count` is asked for its status.
     fn statuses(index: usize, count: usize) -> Vec<f64> {
-        let epoch = start();
+        let epoch = Moment::start().now;
         let place = Place { index, count, epoch };
         let mut schedule = Schedule::begin(epoch, index);
         let mut times = Vec::new();
@@ -158,7 +154,7 @@ mod tests {
 
     #[test]
     fn everything_is_asked_for_within_three_seconds_of_the_beginning() {
-        let epoch = start();
+        let epoch = Moment::start().now;
         let mut schedule = Schedule::begin(epoch, 0);
         let place = Place { index: 0, count: 1, epoch };
         let asked = schedule.take_due(epoch + Duration::from_secs(3), &INTERVALS, place);
@@ -168,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_late_call_asks_once_and_not_for_every_missed_turn() {
-        let epoch = start();
+        let epoch = Moment::start().now;
         let mut schedule = Schedule::begin(epoch, 0);
         let place = Place { index: 0, count: 1, epoch };
         let late = epoch + Duration::from_secs(3605);

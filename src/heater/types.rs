@@ -94,6 +94,8 @@ pub enum Effect {
         message: Message,
         /// Whether an answer is due.
         answered: bool,
+        /// Whether it goes before what others wait for.
+        urgent: bool,
     },
     /// Ask the REST API for its time-of-use schedule.
     FetchTou {

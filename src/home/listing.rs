@@ -1,6 +1,6 @@
 //! The account's device list: which heaters there are, and when one that it leaves out is gone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Effect, Home};
 use crate::heater::{Heater, Input};
@@ -8,7 +8,38 @@ use crate::model::{Mac, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::topics as cloud_topics;
 
+/// Between two requests to ask every heater for everything.
+const REFRESHES_APART: Duration = Duration::from_secs(5);
+
+/// Says how long a request to the bridge has to wait.
+pub fn not_yet(wait: Duration) -> String {
+    format!("not yet: ask again in {} s", wait.as_millis().div_ceil(1000))
+}
+
 impl Home {
+    /// Asks every heater for everything, and the account for its heaters.
+    ///
+    /// # Errors
+    ///
+    /// When there is no session, or within five seconds of another request.
+    pub fn refresh(&mut self, now: Instant) -> Result<(), String> {
+        if self.session.is_none() {
+            return Err("there is no session with the cloud; everything is asked for when there is one".to_owned());
+        }
+        if let Some(at) = self.refreshed_at.map(|at| at + REFRESHES_APART).filter(|at| *at > now) {
+            return Err(not_yet(at.saturating_duration_since(now)));
+        }
+        self.refreshed_at = Some(now);
+        self.relist(now);
+        self.heaters.values_mut().for_each(|heater| heater.poll_now(now));
+        Ok(())
+    }
+
+    /// Lets the device list be asked for as soon as that is allowed.
+    pub fn relist(&mut self, now: Instant) {
+        self.listing.wish(now);
+    }
+
     /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {

@@ -2,6 +2,7 @@
 //!
 //! A machine without clock, socket or task; what it decides is drained with [`Home::poll_effect`].
 
+mod bucket;
 mod keeping;
 mod listing;
 mod warn_once;
@@ -20,8 +21,10 @@ use crate::navilink::message::{self, Body};
 use crate::navilink::request::{Query, presence};
 use crate::navilink::session::Identity;
 
+use bucket::Bucket;
 use keeping::Keeping;
 pub use keeping::Memories;
+pub use listing::not_yet;
 pub use warn_once::WarnOnce;
 
 /// How the heaters are set up.
@@ -96,6 +99,10 @@ pub struct Home {
     subscribed: BTreeSet<Mac>,
     /// Whether requests repeat.
     periodic: bool,
+    /// What waits to be sent to the cloud's broker, and whether an answer is due.
+    to_cloud: Bucket<(Message, bool)>,
+    /// When every heater was asked for everything on request.
+    refreshed_at: Option<Instant>,
     keeping: Keeping,
     /// When the account's device list was asked for, and when it is due again.
     listing: Fetches,
@@ -114,6 +121,8 @@ impl Home {
             session: None,
             subscribed: BTreeSet::new(),
             periodic: false,
+            to_cloud: Bucket::default(),
+            refreshed_at: None,
             keeping: Keeping::default(),
             listing: Fetches::default(),
         };
@@ -221,25 +230,6 @@ impl Home {
         outcome.ok_or("names no heater of this account")?
     }
 
-    /// Asks every heater for everything, and the account for its heaters.
-    ///
-    /// # Errors
-    ///
-    /// When there is no session.
-    pub fn refresh(&mut self, now: Instant) -> Result<(), &'static str> {
-        if self.session.is_none() {
-            return Err("there is no session with the cloud; everything is asked for when there is one");
-        }
-        self.relist(now);
-        self.heaters.values_mut().for_each(|heater| heater.poll_now(now));
-        Ok(())
-    }
-
-    /// Lets the device list be asked for as soon as that is allowed.
-    pub fn relist(&mut self, now: Instant) {
-        self.listing.wish(now);
-    }
-
     /// Lets requests repeat from now on.
     pub fn start_periodic(&mut self) {
         self.periodic = true;
@@ -255,9 +245,8 @@ impl Home {
         self.session = Some(moment.now);
         self.tell_all(|| Input::SessionBegun, moment);
         let messages: Vec<Message> = self.heaters().map(|device| presence(device, &self.identity, true)).collect();
-        for message in messages {
-            self.effects.push_back(Effect::Request { message, answered: false });
-        }
+        messages.into_iter().for_each(|message| self.to_cloud.push_urgent((message, false)));
+        self.send(moment.now);
         self.renew_session_for_new_heaters();
     }
 
@@ -265,6 +254,7 @@ impl Home {
     pub fn session_ended(&mut self, moment: Moment) {
         self.session = None;
         self.tell_all(|| Input::SessionOver, moment);
+        self.to_cloud.clear();
     }
 
     /// Makes every heater unavailable at once: nothing will come any more.
@@ -296,7 +286,7 @@ impl Home {
         let heaters =
             self.heaters.iter().filter_map(|(mac, heater)| heater.poll_timeout(settings, self.session_of(mac)));
         let listing = self.listing.due().filter(|_| self.session.is_some());
-        heaters.chain(listing).chain(self.keeping.due()).min()
+        heaters.chain(listing).chain(self.keeping.due()).chain(self.to_cloud.due()).min()
     }
 
     /// Fires the timers that are due.
@@ -307,6 +297,7 @@ impl Home {
         for mac in self.macs() {
             self.with(&mac, moment, Heater::handle_timeout);
         }
+        self.send(moment.now);
         self.list_on_time(moment.now);
     }
 
@@ -357,7 +348,18 @@ impl Home {
         let (settings, identity) = (&self.settings.heater, &self.identity);
         let outcome = call(heater, &Context { settings, identity, moment, session, queued });
         self.drain(mac);
+        self.send(moment.now);
         Some(outcome)
+    }
+
+    /// Lets leave what may; without a session nothing can, and nothing is kept for the next one.
+    fn send(&mut self, now: Instant) {
+        if self.session.is_none() {
+            self.to_cloud.clear();
+        }
+        while let Some((message, answered)) = self.to_cloud.take(now) {
+            self.effects.push_back(Effect::Request { message, answered });
+        }
     }
 
     fn session_of(&self, mac: &Mac) -> Option<heater::Session> {
@@ -370,7 +372,13 @@ impl Home {
     fn drain(&mut self, mac: &Mac) {
         while let Some(effect) = self.heaters.get_mut(mac).and_then(Heater::poll_effect) {
             let effect = match effect {
-                heater::Effect::Send { message, answered } => Effect::Request { message, answered },
+                heater::Effect::Send { message, answered, urgent } => {
+                    match urgent {
+                        true => self.to_cloud.push_urgent((message, answered)),
+                        false => self.to_cloud.push((message, answered)),
+                    }
+                    continue;
+                }
                 heater::Effect::FetchTou { controller_serial } => {
                     Effect::FetchTou { mac: mac.clone(), controller_serial }
                 }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use super::{clock, descriptors, task};
-use crate::config::Alerts;
+use crate::config::AlertsConfig;
 
 /// How many alerts may wait while one is being told; more than ever happen in a row.
 const WAITING: usize = 16;
@@ -45,7 +45,7 @@ impl Alerter {
     /// # Errors
     ///
     /// When the HTTP library cannot be set up.
-    pub fn start(config: Alerts, tls: &ClientConfig) -> Result<Self, reqwest::Error> {
+    pub fn start(config: AlertsConfig, tls: &ClientConfig) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .no_proxy()
@@ -78,7 +78,7 @@ impl Alerter {
     }
 }
 
-async fn by_command(config: &Alerts, alert: &Alert) {
+async fn by_command(config: &AlertsConfig, alert: &Alert) {
     let Some((program, arguments)) = config.command.as_ref().and_then(|command| command.split_first()) else { return };
     match run(program, arguments, alert, config.timeout).await {
         Ok(()) => debug!(event = alert.event, "{program} was told"),
@@ -121,7 +121,7 @@ async fn run(program: &str, arguments: &[String], alert: &Alert, limit: Duration
     }
 }
 
-async fn by_http(config: &Alerts, http: &Client, alert: &Alert) {
+async fn by_http(config: &AlertsConfig, http: &Client, alert: &Alert) {
     let Some(url) = &config.url else { return };
     let post = http.post(url.expose_secret()).json(&alert.payload).send();
     // The address is a secret: it is in no message, and the errors are shown without it.

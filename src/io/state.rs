@@ -39,7 +39,7 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct StateDirectory {
     path: PathBuf,
-    complained: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
 }
 
 /// The tokens of an account, as they are kept; the times are seconds since 1970.
@@ -86,7 +86,7 @@ impl Rejection {
 impl StateDirectory {
     /// Takes the directory, which is made when it is written to for the first time.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), complained: Arc::default() }
+        Self { path: path.into(), failed: Arc::default() }
     }
 
     /// Removes the drafts of processes that were killed while they wrote.
@@ -135,7 +135,7 @@ impl StateDirectory {
 
     /// Returns whether the last attempt to write failed.
     pub fn is_failing(&self) -> bool {
-        self.complained.load(Ordering::Relaxed)
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Returns when the cloud rejected this email and password, and how long ago that is; a time in the future, which a
@@ -234,7 +234,7 @@ impl StateDirectory {
 
     /// Says once that the directory cannot be written, until it can.
     fn note(&self, error: Option<&io::Error>) {
-        let failed_before = self.complained.swap(error.is_some(), Ordering::Relaxed);
+        let failed_before = self.failed.swap(error.is_some(), Ordering::Relaxed);
         if let Some(error) = error.filter(|_| !failed_before) {
             let path = self.path.display();
             warn!("{path} cannot be written, so a restart will sign in afresh: {error}");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::encoding::{Context, Object, whole};
+use super::encoding::{DecodeContext, Object, whole};
 use super::feature::{FEATURE, decode_feature};
 use crate::units::{UnitSystem, UnitsChoice};
 
@@ -21,7 +21,7 @@ pub struct Capabilities {
 impl Capabilities {
     /// Merges device information as the heater sent it.
     pub fn learn(&mut self, feature: &Object) {
-        let context = Context { units: UnitSystem::Metric, formula: 0 };
+        let context = DecodeContext { units: UnitSystem::Metric, formula: 0 };
         for row in FEATURE {
             let told = feature.get(row.key).filter(|value| !value.is_null() && *value != "");
             if let Some(value) = told.filter(|value| row.encoding.decode(value, context).is_ok()) {

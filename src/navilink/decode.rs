@@ -1,11 +1,11 @@
-//! Decodes text by hand: what `navien2mqtt decode` does (contract, section 1).
+//! Decodes text for people: what `navien2mqtt decode` does (contract, section 1).
 
 use serde_json::{Value, json};
 
 use super::devices::{Device, DeviceList};
 use super::diagnostics::decode_diagnostics;
 use super::encoding::Encoding::{Text, ZeroOne};
-use super::encoding::{Context, Decoded, Object, Problem, Row, decode_entry, found, row};
+use super::encoding::{DecodeContext, Decoded, Object, Problem, Row, decode_entry, found, row};
 use super::energy::{decode_daily, decode_hourly, decode_monthly};
 use super::feature::{FEATURE, decode_feature};
 use super::firmware::decode_firmware;
@@ -32,7 +32,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     /// One message, or a bare object of one.
-    Message(Reading),
+    Message(DecodedMessage),
     /// The recorded messages of a diagnostics answer, each as `{"kind", …, "decoded", "problems"?, "unknown"?}` with
     /// all that the record says of it (`topic`, `at`, …) in place of the dots.
     Recorded(Vec<Object>),
@@ -40,7 +40,7 @@ pub enum Found {
 
 /// One message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
+pub struct DecodedMessage {
     /// What it is, as in the counters of the diagnostics: `status`, `info`, `energy_daily`, …
     pub kind: &'static str,
     /// What it says.
@@ -81,16 +81,16 @@ fn is_enveloped(object: &Object) -> bool {
     ENVELOPE.iter().any(|key| object.contains_key(*key)) || object.get("response").is_some_and(answers)
 }
 
-fn bare(object: Object, choice: UnitsChoice) -> Option<Reading> {
+fn bare(object: Object, choice: UnitsChoice) -> Option<DecodedMessage> {
     match (known(STATUS, &object), known(FEATURE, &object)) {
         (0, 0) => {
             let response = Object::from_iter([("response".to_owned(), Value::Object(object))]);
             Some(read("", response, choice, choice.system(None))).filter(|reading| reading.kind != "other")
         }
         (status, feature) if feature > status => {
-            Some(Reading { kind: "info", decoded: decode_feature(&object, choice) })
+            Some(DecodedMessage { kind: "info", decoded: decode_feature(&object, choice) })
         }
-        _ => Some(Reading { kind: "status", decoded: decode_status(&object, choice) }),
+        _ => Some(DecodedMessage { kind: "status", decoded: decode_status(&object, choice) }),
     }
 }
 
@@ -134,7 +134,7 @@ fn line(record: &Object, choice: UnitsChoice, units: UnitSystem) -> Object {
     let mut problems = Vec::new();
     let reading = payload.map(|payload| read(topic, payload, choice, units)).unwrap_or_else(|error| {
         problems.push(error.to_string());
-        Reading { kind: "unreadable", decoded: Decoded::default() }
+        DecodedMessage { kind: "unreadable", decoded: Decoded::default() }
     });
     problems.extend(reading.decoded.problems.iter().map(ToString::to_string));
     let mut line = Object::new();
@@ -151,7 +151,7 @@ fn line(record: &Object, choice: UnitsChoice, units: UnitSystem) -> Object {
 }
 
 /// Decodes a message; without its topic, what the envelope says of it has to do.
-fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -> Reading {
+fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -> DecodedMessage {
     if envelope.contains_key("msg") && envelope.contains_key("code") {
         return answer_of_rest(&envelope);
     }
@@ -173,7 +173,7 @@ fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -
         Body::Presence => ("presence", presence(&envelope)),
         Body::Other => ("other", other(&envelope)),
     };
-    Reading { kind, decoded }
+    DecodedMessage { kind, decoded }
 }
 
 /// What says whose heater a message is about.
@@ -192,7 +192,7 @@ const CONNECTION: &[Row] = &[row("status", "present", ZeroOne), row("os", "os", 
 fn presence(envelope: &Object) -> Decoded {
     let connection = envelope.get("event").and_then(|event| event.get("connection")?.as_object());
     let connection = connection.cloned().unwrap_or_default();
-    let context = Context { units: UnitSystem::Metric, formula: 0 };
+    let context = DecodeContext { units: UnitSystem::Metric, formula: 0 };
     let (object, problems) = decode_entry(CONNECTION, &connection, context, "event.connection.");
     Decoded { object, problems, unknown: unknown_keys(CONNECTION, &connection) }
 }
@@ -230,7 +230,7 @@ fn answered_on(envelope: &Object) -> String {
 }
 
 /// Decodes an answer of the REST API: the device list, a time-of-use schedule, or code and words alone.
-fn answer_of_rest(envelope: &Object) -> Reading {
+fn answer_of_rest(envelope: &Object) -> DecodedMessage {
     match envelope.get("data") {
         Some(data @ Value::Array(_)) => {
             let mut list = DeviceList::default();
@@ -249,14 +249,16 @@ fn answer_of_rest(envelope: &Object) -> Reading {
                 "heaters": list.heaters.iter().map(heater).collect::<Value>(),
                 "others": others.collect::<Value>(),
             }));
-            decoded.problems = list.complaints.into_iter().map(|complaint| Problem::new("data", complaint)).collect();
-            Reading { kind: "device_list", decoded }
+            decoded.problems = list.problems.into_iter().map(|complaint| Problem::new("data", complaint)).collect();
+            DecodedMessage { kind: "device_list", decoded }
         }
-        Some(Value::Object(data)) if data.contains_key("touInfo") => Reading { kind: "tou", decoded: decode_tou(data) },
+        Some(Value::Object(data)) if data.contains_key("touInfo") => {
+            DecodedMessage { kind: "tou", decoded: decode_tou(data) }
+        }
         data => {
             let mut decoded = just(json!({ "code": envelope["code"], "msg": envelope["msg"] }));
             decoded.unknown.extend(data.filter(|data| !data.is_null()).map(|_| "data".to_owned()));
-            Reading { kind: "rest", decoded }
+            DecodedMessage { kind: "rest", decoded }
         }
     }
 }
@@ -270,7 +272,7 @@ fn just(value: Value) -> Decoded {
 mod tests {
     use super::*;
 
-    fn reading(value: Value) -> Result<Reading, DecodeError> {
+    fn reading(value: Value) -> Result<DecodedMessage, DecodeError> {
         match decode(value.to_string().as_bytes(), UnitsChoice::Metric)? {
             Found::Message(reading) => Ok(reading),
             Found::Recorded(lines) => panic!("{lines:?}"),

@@ -103,18 +103,18 @@ pub struct DeviceList {
     pub others: Vec<OtherProduct>,
     /// What is wrong with the entries that cannot be read. A list with such entries does not prove that anything is
     /// missing from it.
-    pub complaints: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 impl DeviceList {
     /// Takes one page of `POST /device/list`; what exceeds [`MAX_ENTRIES`] is left out.
     pub fn take_page(&mut self, data: &Value) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
-            if self.heaters.len() + self.others.len() + self.complaints.len() >= MAX_ENTRIES {
+            if self.heaters.len() + self.others.len() + self.problems.len() >= MAX_ENTRIES {
                 return self.cut();
             }
             if let Err(what) = self.take(entry) {
-                self.complaints.push(format!("entry {place} of the device list is left out: {what}"));
+                self.problems.push(format!("entry {place} of the device list is left out: {what}"));
             }
         }
     }
@@ -122,8 +122,8 @@ impl DeviceList {
     /// Notes that the list goes on and is not read any further.
     pub fn cut(&mut self) {
         let complaint = format!("everything after {MAX_ENTRIES} entries is left out");
-        if !self.complaints.contains(&complaint) {
-            self.complaints.push(complaint);
+        if !self.problems.contains(&complaint) {
+            self.problems.push(complaint);
         }
     }
 
@@ -148,7 +148,7 @@ impl DeviceList {
 
     /// Says what an account without heaters has instead.
     pub fn in_place_of_heaters(&self) -> String {
-        let (others, unreadable) = (&self.others, self.complaints.len());
+        let (others, unreadable) = (&self.others, self.problems.len());
         match (others.is_empty(), unreadable) {
             (true, 0) => "the account has no heater".to_owned(),
             (true, _) => format!("the account has no heater, but {unreadable} devices that cannot be read"),
@@ -161,7 +161,7 @@ impl DeviceList {
 
     /// Returns whether every entry could be read.
     pub fn is_complete(&self) -> bool {
-        self.complaints.is_empty()
+        self.problems.is_empty()
     }
 }
 
@@ -276,8 +276,8 @@ mod tests {
         let mut whole = list(&json!([entry("04786332FCA0")]));
         assert!(whole.is_complete());
         whole.take_page(&json!([entry("04786332FCA0"), entry("nonsense"), 7, null]));
-        assert_eq!((whole.heaters.len(), whole.complaints.len()), (1, 3));
-        assert!(whole.complaints[0].contains("nonsense") && !whole.is_complete(), "{:?}", whole.complaints);
+        assert_eq!((whole.heaters.len(), whole.problems.len()), (1, 3));
+        assert!(whole.problems[0].contains("nonsense") && !whole.is_complete(), "{:?}", whole.problems);
         let heater = &whole.heaters[0];
         assert_eq!(heater.mac.as_cloud(), "04786332FCA0");
         assert_eq!((heater.device_type, heater.additional_value.as_str()), (52, "5322"));
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(list(&write_heaters(&whole.heaters)).heaters, whole.heaters);
         let broken = json!([{ "deviceInfo": null }, null, { "deviceInfo": { "macAddress": null, "deviceType": 52 } },
             { "location": {} }]);
-        assert_eq!(list(&broken).complaints.len(), 4);
+        assert_eq!(list(&broken).problems.len(), 4);
     }
 
     #[test]

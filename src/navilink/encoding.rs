@@ -108,7 +108,7 @@ pub enum Encoding {
 
 /// What the meaning of a field depends on besides its own value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context {
+pub(super) struct DecodeContext {
     pub units: UnitSystem,
     /// `tempFormulaType`.
     pub formula: i64,
@@ -131,7 +131,7 @@ const DAYS: [(u32, &str); 7] =
 
 impl Encoding {
     /// Decodes a value that is not `null`; the error says what was expected and what was found.
-    pub(super) fn decode(self, value: &Value, context: Context) -> Result<Value, String> {
+    pub(super) fn decode(self, value: &Value, context: DecodeContext) -> Result<Value, String> {
         let units = context.units;
         match self {
             Self::Text => text(value),
@@ -160,7 +160,7 @@ impl Encoding {
 }
 
 /// Decodes `map` by a table: one member for each row, in the table's order. `path` goes before the keys of problems.
-pub(super) fn decode_rows(rows: &[Row], map: &Object, context: Context, path: &str) -> (Object, Vec<Problem>) {
+pub(super) fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
     let mut object = Object::with_capacity(rows.len());
     let mut problems = Vec::new();
     for row in rows {
@@ -177,7 +177,7 @@ pub(super) fn decode_rows(rows: &[Row], map: &Object, context: Context, path: &s
 }
 
 /// Decodes an entry of a list as [`decode_rows`] does; an entry has all its members, so that a missing one is a problem.
-pub(super) fn decode_entry(rows: &[Row], map: &Object, context: Context, path: &str) -> (Object, Vec<Problem>) {
+pub(super) fn decode_entry(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
     let (object, mut problems) = decode_rows(rows, map, context, path);
     let missing = rows.iter().filter(|row| map.get(row.key).is_none_or(Value::is_null));
     problems.extend(missing.map(|row| Problem::new(format!("{path}{}", row.key), "missing")));
@@ -342,8 +342,8 @@ pub(super) mod tests {
         prop::collection::vec((key, any_json()), 0..60).prop_map(|members| members.into_iter().collect())
     }
 
-    const US: Context = Context { units: UnitSystem::Us, formula: 0 };
-    const METRIC: Context = Context { units: UnitSystem::Metric, formula: 0 };
+    const US: DecodeContext = DecodeContext { units: UnitSystem::Us, formula: 0 };
+    const METRIC: DecodeContext = DecodeContext { units: UnitSystem::Metric, formula: 0 };
 
     fn us(encoding: Encoding, value: Value) -> Result<Value, String> {
         encoding.decode(&value, US)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::Encoding::Integer;
-use super::encoding::{Context, Decoded, Object, Row, decode_entry, items, row};
+use super::encoding::{DecodeContext, Decoded, Object, Row, decode_entry, items, row};
 use crate::units::UnitSystem;
 
 const DOWNLOAD: &[Row] = &[
@@ -19,7 +19,7 @@ pub fn decode_firmware(response: &Object) -> Decoded {
     let mut problems = Vec::new();
     let mut downloads = Vec::new();
     for item in items(response, "downloadSwInfo", "", &mut problems) {
-        let context = Context { units: UnitSystem::Metric, formula: 0 };
+        let context = DecodeContext { units: UnitSystem::Metric, formula: 0 };
         let (download, malformed) = decode_entry(DOWNLOAD, item.object, context, &format!("{}.", item.path));
         problems.extend(malformed);
         downloads.push(Value::Object(download));

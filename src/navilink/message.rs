@@ -73,7 +73,7 @@ pub enum Unreadable {
 
 /// How an answer is told: by the end of its topic, or where that says nothing by its command; and always by a member
 /// that it must have, since two commands share a number and a topic can carry a plain status.
-struct Kind {
+struct AnswerKind {
     suffixes: &'static [&'static str],
     commands: &'static [u32],
     members: &'static [&'static str],
@@ -82,40 +82,40 @@ struct Kind {
 
 const SCHEDULE: &[&str] = &["reservation", "reservationUse"];
 
-const KINDS: &[Kind] = &[
-    Kind {
+const KINDS: &[AnswerKind] = &[
+    AnswerKind {
         suffixes: &["rsv/rd", "rsv"],
         commands: &[command::RESERVATIONS, command::WRITE_RESERVATIONS],
         members: SCHEDULE,
         body: Body::Reservations,
     },
-    Kind {
+    AnswerKind {
         suffixes: &["recirc-rsv/rd"],
         commands: &[command::RECIRCULATION, command::WRITE_RECIRCULATION],
         members: SCHEDULE,
         body: Body::Recirculation,
     },
-    Kind { suffixes: &["tou/rd"], commands: &[command::WRITE_TOU], members: SCHEDULE, body: Body::Tou },
-    Kind {
+    AnswerKind { suffixes: &["tou/rd"], commands: &[command::WRITE_TOU], members: SCHEDULE, body: Body::Tou },
+    AnswerKind {
         suffixes: &["energy-usage-hourly-query/rd"],
         commands: &[command::ENERGY_BY_HOUR],
         members: &["usage"],
         body: Body::EnergyHourly,
     },
-    Kind {
+    AnswerKind {
         suffixes: &["energy-usage-daily-query/rd"],
         commands: &[command::ENERGY_BY_DAY],
         members: &["usage"],
         body: Body::EnergyDaily,
     },
-    Kind {
+    AnswerKind {
         suffixes: &["energy-usage-monthly-query/rd"],
         commands: &[command::ENERGY_BY_MONTH],
         members: &["usage"],
         body: Body::EnergyMonthly,
     },
-    Kind { suffixes: &["td/rd"], commands: &[command::DIAGNOSTICS], members: &["data"], body: Body::Diagnostics },
-    Kind {
+    AnswerKind { suffixes: &["td/rd"], commands: &[command::DIAGNOSTICS], members: &["data"], body: Body::Diagnostics },
+    AnswerKind {
         suffixes: &["dl-sw-info"],
         commands: &[command::FIRMWARE],
         members: &["downloadSwInfo"],
@@ -194,7 +194,7 @@ pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
         return Body::Feature(feature);
     }
     let code = response.get("command").and_then(|code| whole(code).ok());
-    let said = |kind: &&Kind| kind.commands.iter().any(|command| Some(i64::from(*command)) == code);
+    let said = |kind: &&AnswerKind| kind.commands.iter().any(|command| Some(i64::from(*command)) == code);
     match KINDS.iter().filter(said).find(|kind| kind.fits(&response)) {
         Some(kind) => (kind.body)(response),
         None if code == Some(command::COMMIT_FIRMWARE.into()) => Body::FirmwareCommitted,
@@ -202,7 +202,7 @@ pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
     }
 }
 
-impl Kind {
+impl AnswerKind {
     fn fits(&self, response: &Object) -> bool {
         self.members.iter().any(|member| response.contains_key(*member))
     }

@@ -36,12 +36,12 @@ pub fn presign(
     credentials: &AwsCredentials,
     at: SystemTime,
 ) -> Result<SecretString, PresignError> {
-    let scope = Scope { region, service: SERVICE, body: SignableBody::empty() };
+    let scope = CredentialScope { region, service: SERVICE, body: SignableBody::empty() };
     presign_for(mqtt_url, scope, credentials, at)
 }
 
 /// What a signature is valid for.
-struct Scope<'a> {
+struct CredentialScope<'a> {
     region: &'a str,
     service: &'a str,
     body: SignableBody<'a>,
@@ -49,7 +49,7 @@ struct Scope<'a> {
 
 fn presign_for(
     url: &Url,
-    scope: Scope<'_>,
+    scope: CredentialScope<'_>,
     credentials: &AwsCredentials,
     at: SystemTime,
 ) -> Result<SecretString, PresignError> {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_signature_is_that_of_the_published_example() {
         let url = Url::parse("https://examplebucket.s3.amazonaws.com/test.txt").unwrap();
-        let scope = Scope { region: "us-east-1", service: "s3", body: SignableBody::UnsignedPayload };
+        let scope = CredentialScope { region: "us-east-1", service: "s3", body: SignableBody::UnsignedPayload };
         let signed = presign_for(&url, scope, &credentials(None), at("2013-05-24T00:00:00Z")).unwrap();
         let signature = query(&signed).into_iter().find(|(name, _)| name == "X-Amz-Signature").unwrap().1;
         assert_eq!(signature, "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404");

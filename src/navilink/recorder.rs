@@ -33,13 +33,13 @@ const MAX_PRIVATE_VALUE: usize = 128;
 /// that of the request's topic; or the path of a call.
 #[derive(Default)]
 pub struct Recorder {
-    kinds: BTreeMap<String, VecDeque<Record>>,
+    kinds: BTreeMap<String, VecDeque<RecordedMessage>>,
     recorded: u64,
     /// Names, ids and places that were said where they are not recorded, to know them elsewhere; the newest last.
     private: VecDeque<(Class, String)>,
 }
 
-struct Record {
+struct RecordedMessage {
     number: u64,
     at: SystemTime,
     origin: Origin,
@@ -114,7 +114,7 @@ impl Recorder {
         let payload = payload.to_string();
         let weight = payload.len() + topic + kind.len() + OVERHEAD;
         let records = self.kinds.entry(kind).or_default();
-        records.push_front(Record { number: self.recorded, at, origin, bytes, cut, payload, weight });
+        records.push_front(RecordedMessage { number: self.recorded, at, origin, bytes, cut, payload, weight });
         records.truncate(OF_ONE_KIND);
         while self.weight() > MAX_BYTES {
             self.drop_one();
@@ -151,7 +151,7 @@ impl Recorder {
     }
 }
 
-impl Record {
+impl RecordedMessage {
     fn show(&self, kind: &str) -> Value {
         let mut shown = match &self.origin {
             Origin::Topic { topic, retained: false } => json!({ "kind": kind, "topic": topic }),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::encoding::Encoding::{Flag, HalfCelsius, Named, Season, Text, Week};
 use super::encoding::{
-    Context, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_entry, decode_rows, items, number, row, whole,
-    within,
+    DecodeContext, Decoded, MOST_ENTRIES, Names, Object, Problem, Row, decode_entry, decode_rows, items, number, row,
+    whole, within,
 };
 use crate::units::UnitSystem;
 
@@ -219,8 +219,8 @@ fn member<T>(
     value.map_err(|detail| problems.push(Problem::new(format!("{path}.{key}"), detail))).ok()
 }
 
-fn context(units: UnitSystem) -> Context {
-    Context { units, formula: 0 }
+fn context(units: UnitSystem) -> DecodeContext {
+    DecodeContext { units, formula: 0 }
 }
 
 #[cfg(test)]

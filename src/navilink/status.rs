@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::encoding::Encoding::*;
-use super::encoding::{Context, Decoded, Names, Object, Row, decode_rows, number, plain, row, whole};
+use super::encoding::{DecodeContext, Decoded, Names, Object, Row, decode_rows, number, plain, row, whole};
 use super::error_codes::error_text;
 use crate::units::UnitsChoice;
 
@@ -169,9 +169,9 @@ pub fn decode_status(status: &Object, choice: UnitsChoice) -> Decoded {
 }
 
 /// Reads what the meaning of the other fields depends on.
-pub(super) fn context(map: &Object, choice: UnitsChoice) -> Context {
+pub(super) fn context(map: &Object, choice: UnitsChoice) -> DecodeContext {
     let read = |key| map.get(key).and_then(|value| whole(value).ok());
-    Context { units: choice.system(read("temperatureType")), formula: read("tempFormulaType").unwrap_or(0) }
+    DecodeContext { units: choice.system(read("temperatureType")), formula: read("tempFormulaType").unwrap_or(0) }
 }
 
 /// Returns the keys that a table does not know.

@@ -9,14 +9,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::sigv4::Credentials;
+use super::sigv4::SigningKeys;
 
 /// Session tokens of AWS are 800 to 1600 characters long (protocol reference, section 2).
 const SESSION_TOKEN_LENGTH: usize = 1000;
 
 /// The account.
 #[derive(Debug)]
-pub struct Account {
+pub struct SimulatedAccount {
     seed: u64,
     email: String,
     password: String,
@@ -27,7 +27,7 @@ pub struct Account {
     keys_from: AtomicU64,
 }
 
-impl Account {
+impl SimulatedAccount {
     /// Makes the account.
     pub fn new(seed: u64, (email, password): (&str, &str), jwt_life: Duration, aws_life: Duration) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl Account {
     }
 
     /// Finds the credentials that belong to an access key.
-    pub fn find(&self, access_key: &str) -> Option<Credentials> {
+    pub fn find(&self, access_key: &str) -> Option<SigningKeys> {
         let stamp = u64::from_str_radix(access_key.strip_prefix("ASIA")?.get(..11)?, 16).ok()?;
         let mut credentials = self.credentials(stamp);
         if stamp < self.keys_from.load(Ordering::SeqCst) {
@@ -126,10 +126,10 @@ impl Account {
         (self.token(kind, stamp) == token).then_some(stamp)
     }
 
-    fn credentials(&self, stamp: u64) -> Credentials {
+    fn credentials(&self, stamp: u64) -> SigningKeys {
         let mark = self.hash("key", stamp)[..5].to_uppercase();
         let session_token = self.hash("session/token+", stamp).repeat(SESSION_TOKEN_LENGTH / 64 + 1);
-        Credentials {
+        SigningKeys {
             access_key: format!("ASIA{stamp:011X}{mark}"),
             secret_key: self.hash("secret", stamp)[..40].to_owned(),
             // The characters that must be percent-encoded in a query are in every real one.
@@ -148,8 +148,8 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn account(seed: u64) -> Account {
-        Account::new(seed, ("a@example.com", "secret"), Duration::from_secs(60), Duration::from_secs(30))
+    fn account(seed: u64) -> SimulatedAccount {
+        SimulatedAccount::new(seed, ("a@example.com", "secret"), Duration::from_secs(60), Duration::from_secs(30))
     }
 
     fn at(seconds: u64) -> SystemTime {

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::account::Account;
+use super::account::SimulatedAccount;
 use super::broker::{Broker, Rules};
-use super::counters::{Counters, Tally};
+use super::counters::{Counters, SharedCounters};
 use super::faults::{Fault, HeaterState, RestFaults, UpgradeFaults};
-use super::heater::Heater;
+use super::heater::SimulatedHeater;
 use super::iot::Iot;
 use super::net::{Door, Server, bind};
 use super::plant::Plant;
@@ -141,7 +141,7 @@ impl Simulator {
             "email": self.email,
             "password": self.password,
             "control_url": self.control_url,
-            "heaters": heaters.iter().map(Heater::mac).collect::<Vec<_>>(),
+            "heaters": heaters.iter().map(SimulatedHeater::mac).collect::<Vec<_>>(),
         })
     }
 
@@ -187,29 +187,30 @@ fn host(listen: IpAddr) -> String {
 /// Sets faults and reads counters; clones work on the same cloud.
 #[derive(Clone)]
 pub struct Controls {
-    account: Arc<Account>,
+    account: Arc<SimulatedAccount>,
     broker: Broker,
     plant: Plant,
     door: Door,
     rest: Arc<RestFaults>,
     upgrade: Arc<UpgradeFaults>,
-    tally: Tally,
+    tally: SharedCounters,
 }
 
 impl Controls {
     fn new(options: &Options) -> Self {
-        let tally = Tally::default();
+        let tally = SharedCounters::default();
         let rules = Rules { keep_alive_floor: options.keep_alive_floor, ..Rules::aws() };
         let broker = Broker::new(rules, tally.clone());
-        let mut heaters: Vec<Heater> = (0..options.heaters).map(|index| Heater::new(index, options.seed)).collect();
+        let mut heaters: Vec<SimulatedHeater> =
+            (0..options.heaters).map(|index| SimulatedHeater::new(index, options.seed)).collect();
         if options.echo_ids {
-            heaters.iter_mut().for_each(Heater::echo_ids);
+            heaters.iter_mut().for_each(SimulatedHeater::echo_ids);
         }
         let user = (options.email.as_str(), options.password.as_str());
         let upgrade = UpgradeFaults::default();
         upgrade.set_lifetime(options.lifetime);
         Self {
-            account: Arc::new(Account::new(options.seed, user, options.jwt_life, options.aws_life)),
+            account: Arc::new(SimulatedAccount::new(options.seed, user, options.jwt_life, options.aws_life)),
             plant: Plant::new(heaters, broker.clone(), tally.clone()),
             broker,
             door: Door::default(),

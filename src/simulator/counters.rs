@@ -52,9 +52,9 @@ impl Counters {
 
 /// The counters as the parts of the simulator share them.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Mutex<Counters>>);
+pub struct SharedCounters(Arc<Mutex<Counters>>);
 
-impl Tally {
+impl SharedCounters {
     /// Locks the counters for a change.
     pub fn count(&self) -> MutexGuard<'_, Counters> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,11 +12,11 @@ use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse,
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::account::Account;
+use super::account::SimulatedAccount;
 use super::broker::Broker;
-use super::counters::Tally;
+use super::counters::SharedCounters;
 use super::faults::UpgradeFaults;
-use super::net::Gate;
+use super::net::FreezableStream;
 use super::sigv4::{self, Scope};
 use crate::io::clock;
 
@@ -34,18 +34,18 @@ pub struct Iot {
     /// The servers' TLS configuration.
     pub tls: TlsAcceptor,
     /// Whose keys sign the upgrade.
-    pub account: Arc<Account>,
+    pub account: Arc<SimulatedAccount>,
     /// The broker behind it.
     pub broker: Broker,
     /// The faults of the upgrade.
     pub faults: Arc<UpgradeFaults>,
     /// The counters.
-    pub tally: Tally,
+    pub tally: SharedCounters,
 }
 
 impl Iot {
     /// Serves one connection to its end.
-    pub async fn serve(self, gate: Gate) {
+    pub async fn serve(self, gate: FreezableStream) {
         self.tally.count().accepts += 1;
         let upgrade = async {
             let stream = self.tls.accept(gate).await.ok()?;

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::broker::{Broker, Rules};
-use super::counters::{Counters, Tally};
+use super::counters::{Counters, SharedCounters};
 use super::net::{Door, Server, bind};
 
 /// A running local broker; dropping it stops it.
@@ -15,7 +15,7 @@ pub struct LocalBroker {
     pub broker: Broker,
     /// Refuses, freezes and resets its connections.
     pub door: Door,
-    tally: Tally,
+    tally: SharedCounters,
     server: Server,
 }
 
@@ -28,7 +28,7 @@ impl LocalBroker {
     pub async fn start(address: SocketAddr) -> io::Result<Self> {
         let listener = bind(address).await?;
         let url = format!("mqtt://{}", listener.local_addr()?);
-        let (tally, door) = (Tally::default(), Door::default());
+        let (tally, door) = (SharedCounters::default(), Door::default());
         let broker = Broker::new(Rules::plain(), tally.clone());
         let serving = broker.clone();
         let server = Server::accept(listener, door.clone(), move |gate| {
@@ -60,7 +60,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::simulator::broker::Message;
+    use crate::simulator::broker::Publication;
 
     /// An address on which no other test takes ports.
     const ALONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 8);
@@ -75,7 +75,7 @@ mod tests {
         let mut answers = [0; 9];
         stream.read_exact(&mut answers).await.unwrap();
         assert_eq!(answers, *b"\x20\x02\x00\x00\x90\x03\x00\x01\x00");
-        local.broker.publish(Message::new("x", "hi"));
+        local.broker.publish(Publication::new("x", "hi"));
         let mut message = [0; 7];
         stream.read_exact(&mut message).await.unwrap();
         assert_eq!(message, *b"\x30\x05\x00\x01xhi");

@@ -68,14 +68,14 @@ impl Door {
 type Thaw = Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// A connection that stands still while its door is frozen.
-pub struct Gate {
+pub struct FreezableStream {
     stream: TcpStream,
     door: Door,
     reading: Thaw,
     writing: Thaw,
 }
 
-impl Gate {
+impl FreezableStream {
     fn poll_open(door: &Door, thaw: &mut Thaw, cx: &mut Context<'_>) -> Poll<()> {
         if thaw.is_none() && door.state.borrow().frozen {
             *thaw = Some(Box::pin(door.clone().thawed()));
@@ -88,7 +88,7 @@ impl Gate {
     }
 }
 
-impl AsyncRead for Gate {
+impl AsyncRead for FreezableStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Self::poll_open(&this.door, &mut this.reading, cx));
@@ -96,7 +96,7 @@ impl AsyncRead for Gate {
     }
 }
 
-impl AsyncWrite for Gate {
+impl AsyncWrite for FreezableStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(Self::poll_open(&this.door, &mut this.writing, cx));
@@ -137,7 +137,7 @@ impl Server {
     /// Starts handing every connection of `listener` to `handle`.
     pub fn accept<H, F>(listener: TcpListener, door: Door, handle: H) -> Self
     where
-        H: Fn(Gate) -> F + Send + 'static,
+        H: Fn(FreezableStream) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let (stop, stopped) = oneshot::channel();
@@ -177,7 +177,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 async fn accept_all<H, F>(listener: &TcpListener, door: &Door, connections: &mut JoinSet<()>, handle: H)
 where
-    H: Fn(Gate) -> F,
+    H: Fn(FreezableStream) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
@@ -195,7 +195,7 @@ where
             continue;
         }
         let resets = door.state.borrow().resets;
-        let work = handle(Gate { stream, door: door.clone(), reading: None, writing: None });
+        let work = handle(FreezableStream { stream, door: door.clone(), reading: None, writing: None });
         let door = door.clone();
         connections.spawn(async move {
             let served = async {

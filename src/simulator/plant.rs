@@ -6,10 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::broker::{Broker, Message};
-use super::counters::Tally;
+use super::broker::{Broker, Publication};
+use super::counters::SharedCounters;
 use super::faults::HeaterState;
-use super::heater::{Heater, HeaterFault, Publish};
+use super::heater::{HeaterFault, Publish, SimulatedHeater};
 use crate::io::clock;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -39,24 +39,24 @@ const NONSENSE: &[&[u8]] = &[
 /// The heaters; clones share them.
 #[derive(Clone)]
 pub struct Plant {
-    heaters: Arc<Mutex<Vec<Heater>>>,
+    heaters: Arc<Mutex<Vec<SimulatedHeater>>>,
     broker: Broker,
-    tally: Tally,
+    tally: SharedCounters,
 }
 
 impl Plant {
     /// Connects `heaters` to the broker.
-    pub fn new(heaters: Vec<Heater>, broker: Broker, tally: Tally) -> Self {
+    pub fn new(heaters: Vec<SimulatedHeater>, broker: Broker, tally: SharedCounters) -> Self {
         Self { heaters: Arc::new(Mutex::new(heaters)), broker, tally }
     }
 
     /// Locks the heaters.
-    pub fn heaters(&self) -> MutexGuard<'_, Vec<Heater>> {
+    pub fn heaters(&self) -> MutexGuard<'_, Vec<SimulatedHeater>> {
         self.heaters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the heaters answer and live, `time_scale` times as fast as real ones.
-    pub async fn run(self, mut messages: mpsc::Receiver<Arc<Message>>, time_scale: f64) {
+    pub async fn run(self, mut messages: mpsc::Receiver<Arc<Publication>>, time_scale: f64) {
         let mut last = clock::now();
         loop {
             tokio::select! {
@@ -93,7 +93,7 @@ impl Plant {
         let topics: Vec<String> = self.heaters().iter().map(|heater| format!("{}res", prefix(heater))).collect();
         for topic in &topics {
             for payload in &payloads {
-                self.broker.publish(Message::new(topic.as_str(), *payload));
+                self.broker.publish(Publication::new(topic.as_str(), *payload));
             }
         }
     }
@@ -112,7 +112,7 @@ impl Plant {
         }
     }
 
-    fn hand_over(&self, message: &Message) {
+    fn hand_over(&self, message: &Publication) {
         let mut heaters = self.heaters();
         let Some(heater) = heaters.iter_mut().find(|heater| message.topic.starts_with(&prefix(heater))) else { return };
         let request: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
@@ -126,12 +126,12 @@ impl Plant {
 
     fn publish(&self, said: Vec<Publish>) {
         for Publish { topic, payload } in said {
-            self.broker.publish(Message::new(topic, payload));
+            self.broker.publish(Publication::new(topic, payload));
         }
     }
 }
 
 /// The heater's topics (protocol reference, section 3).
-fn prefix(heater: &Heater) -> String {
+fn prefix(heater: &SimulatedHeater) -> String {
     format!("cmd/{}/navilink-{}/", heater.device_type(), heater.mac())
 }

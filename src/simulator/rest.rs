@@ -13,11 +13,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 
-use super::account::Account;
-use super::counters::Tally;
+use super::account::SimulatedAccount;
+use super::counters::SharedCounters;
 use super::faults::{RestAnswer, RestFaults};
-use super::heater::Heater;
-use super::net::Gate;
+use super::heater::{SimulatedHeater, feature};
+use super::net::FreezableStream;
 use super::plant::Plant;
 use crate::io::clock;
 
@@ -34,13 +34,13 @@ pub struct Rest {
     /// The servers' TLS configuration.
     pub tls: TlsAcceptor,
     /// Who may sign in.
-    pub account: Arc<Account>,
+    pub account: Arc<SimulatedAccount>,
     /// The heaters.
     pub plant: Plant,
     /// The armed faults.
     pub faults: Arc<RestFaults>,
     /// The counters.
-    pub tally: Tally,
+    pub tally: SharedCounters,
 }
 
 /// Ends a connection without an answer.
@@ -49,25 +49,25 @@ pub struct Rest {
 struct Dropped;
 
 /// A call that failed: the HTTP status, the number in the envelope and its message.
-struct Failure(StatusCode, u16, &'static str);
+struct ErrorAnswer(StatusCode, u16, &'static str);
 
-impl From<StatusCode> for Failure {
+impl From<StatusCode> for ErrorAnswer {
     fn from(status: StatusCode) -> Self {
         Self(status, status.as_u16(), status.canonical_reason().unwrap_or("ERROR"))
     }
 }
 
-const EXPIRED: Failure = Failure(StatusCode::UNAUTHORIZED, 401, "TOKEN_EXPIRED");
-const WRONG_PASSWORD: Failure = Failure(StatusCode::OK, 1001, "INVALID_USER_PASSWORD");
-const WRONG_EMAIL: Failure = Failure(StatusCode::OK, 1002, "USER_NOT_FOUND");
-const NO_DEVICE: Failure = Failure(StatusCode::OK, 404, "DEVICE_NOT_FOUND");
-const INSTALLERS_ONLY: Failure = Failure(StatusCode::NOT_FOUND, 404, "COMMON_NOT_AUTHORIZED");
-const OTHER_CONTROLLER: Failure = Failure(StatusCode::INTERNAL_SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR");
-const OTHER_USER: Failure = Failure(StatusCode::OK, 403, "USER_MISMATCH");
+const EXPIRED: ErrorAnswer = ErrorAnswer(StatusCode::UNAUTHORIZED, 401, "TOKEN_EXPIRED");
+const WRONG_PASSWORD: ErrorAnswer = ErrorAnswer(StatusCode::OK, 1001, "INVALID_USER_PASSWORD");
+const WRONG_EMAIL: ErrorAnswer = ErrorAnswer(StatusCode::OK, 1002, "USER_NOT_FOUND");
+const NO_DEVICE: ErrorAnswer = ErrorAnswer(StatusCode::OK, 404, "DEVICE_NOT_FOUND");
+const INSTALLERS_ONLY: ErrorAnswer = ErrorAnswer(StatusCode::NOT_FOUND, 404, "COMMON_NOT_AUTHORIZED");
+const OTHER_CONTROLLER: ErrorAnswer = ErrorAnswer(StatusCode::INTERNAL_SERVER_ERROR, 500, "INTERNAL_SERVER_ERROR");
+const OTHER_USER: ErrorAnswer = ErrorAnswer(StatusCode::OK, 403, "USER_MISMATCH");
 
 impl Rest {
     /// Serves one connection to its end.
-    pub async fn serve(self, gate: Gate) {
+    pub async fn serve(self, gate: FreezableStream) {
         let Ok(Ok(stream)) = clock::within(HANDSHAKE_LIMIT, self.tls.accept(gate)).await else { return };
         let service = service_fn(move |request: Request<Incoming>| {
             let rest = self.clone();
@@ -100,7 +100,7 @@ impl Rest {
         }
         Ok(match self.call(&path, request).await {
             Ok(data) => envelope(StatusCode::OK, 200, "SUCCESS", data),
-            Err(Failure(status, code, message)) => {
+            Err(ErrorAnswer(status, code, message)) => {
                 self.count_failure(&path);
                 envelope(status, code, message, Value::Null)
             }
@@ -111,7 +111,7 @@ impl Rest {
         *self.tally.count().rest_failures.entry(path.to_owned()).or_default() += 1;
     }
 
-    async fn call(&self, path: &str, request: Request<Body>) -> Result<Value, Failure> {
+    async fn call(&self, path: &str, request: Request<Body>) -> Result<Value, ErrorAnswer> {
         let (head, body) = request.into_parts();
         let given = if head.method == Method::GET {
             query(head.uri.query().unwrap_or_default())
@@ -140,24 +140,24 @@ impl Rest {
             (&Method::POST, "/auth/session/refresh") => Ok(self.account.issue_aws(clock::wall())),
             (&Method::POST, "/user/secured-sign-in") => Ok(self.session(false)),
             (&Method::POST, "/device/list") => self.list(&given),
-            (&Method::POST, "/device/info") => self.device(&given, Heater::device_list_entry),
-            (&Method::POST, "/device/firmware/info") => self.device(&given, Heater::firmware_info),
+            (&Method::POST, "/device/info") => self.device(&given, feature::device_list_entry),
+            (&Method::POST, "/device/firmware/info") => self.device(&given, feature::firmware_info),
             (&Method::GET, "/device/tou") => {
-                let named = |heater: &Heater| heater.serial_number() == text(&given, "controllerId");
-                self.device(&given, |heater| named(heater).then(|| heater.tou()))?.ok_or(OTHER_CONTROLLER)
+                let named = |heater: &SimulatedHeater| feature::serial_number(heater) == text(&given, "controllerId");
+                self.device(&given, |heater| named(heater).then(|| feature::tou(heater)))?.ok_or(OTHER_CONTROLLER)
             }
             _ => Err(StatusCode::NOT_FOUND.into()),
         }
     }
 
-    fn sign_in(&self, given: &Value) -> Result<Value, Failure> {
+    fn sign_in(&self, given: &Value) -> Result<Value, ErrorAnswer> {
         if self.account.accepts(text(given, "userId"), text(given, "password")) {
             return Ok(self.session(true));
         }
         Err(if text(given, "userId") == self.account.email() { WRONG_PASSWORD } else { WRONG_EMAIL })
     }
 
-    fn refresh(&self, given: &Value) -> Result<Value, Failure> {
+    fn refresh(&self, given: &Value) -> Result<Value, ErrorAnswer> {
         if self.account.refreshes(text(given, "refreshToken")) {
             return Ok(self.account.issue_tokens(clock::wall(), false));
         }
@@ -179,21 +179,21 @@ impl Rest {
         })
     }
 
-    fn list(&self, given: &Value) -> Result<Value, Failure> {
+    fn list(&self, given: &Value) -> Result<Value, ErrorAnswer> {
         let number = |name: &str| given[name].as_u64().and_then(|number| usize::try_from(number).ok());
         let (Some(offset), Some(count)) = (number("offset"), number("count")) else {
             return Err(StatusCode::BAD_REQUEST.into());
         };
-        let entries: Vec<Value> = self.plant.heaters().iter().map(Heater::device_list_entry).collect();
+        let entries: Vec<Value> = self.plant.heaters().iter().map(feature::device_list_entry).collect();
         let entries = self.faults.change_list(entries);
         Ok(entries.into_iter().skip(offset).take(count.min(PAGE)).collect())
     }
 
-    fn device<T>(&self, given: &Value, show: impl FnOnce(&Heater) -> T) -> Result<T, Failure> {
+    fn device<T>(&self, given: &Value, show: impl FnOnce(&SimulatedHeater) -> T) -> Result<T, ErrorAnswer> {
         let heaters = self.plant.heaters();
         let found = heaters.iter().find(|heater| {
             heater.mac() == text(given, "macAddress")
-                && heater.device_list_entry()["deviceInfo"]["additionalValue"] == given["additionalValue"]
+                && feature::device_list_entry(heater)["deviceInfo"]["additionalValue"] == given["additionalValue"]
         });
         found.map(show).ok_or(NO_DEVICE)
     }

@@ -13,7 +13,7 @@ const LONGEST_EXPIRY: u64 = 86_400;
 
 /// Why a presigned query is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum SignatureError {
     /// A parameter is missing, doubled or malformed.
     #[error("parameter {0} is missing, doubled or malformed")]
     Parameter(&'static str),
@@ -39,7 +39,7 @@ pub enum Refusal {
 
 /// The credentials that a query can be signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
+pub struct SigningKeys {
     /// The access key id.
     pub access_key: String,
     /// The secret key.
@@ -74,29 +74,29 @@ pub fn verify(
     query: &str,
     scope: Scope<'_>,
     now: SystemTime,
-    find: impl FnOnce(&str) -> Option<Credentials>,
-) -> Result<Credentials, Refusal> {
+    find: impl FnOnce(&str) -> Option<SigningKeys>,
+) -> Result<SigningKeys, SignatureError> {
     let given = Presigned::parse(query)?;
     let [access_key, date, region, service, end] = given.scope_parts()?;
     if region != scope.region || service != scope.service || end != "aws4_request" || !given.date.starts_with(date) {
-        return Err(Refusal::Scope);
+        return Err(SignatureError::Scope);
     }
-    let credentials = find(access_key).ok_or(Refusal::UnknownKey)?;
-    let signed_at = parse_date(&given.date).ok_or(Refusal::Parameter("X-Amz-Date"))?;
+    let credentials = find(access_key).ok_or(SignatureError::UnknownKey)?;
+    let signed_at = parse_date(&given.date).ok_or(SignatureError::Parameter("X-Amz-Date"))?;
     // The token stands outside the signature: a client that signs it computes another one, and fails below.
     let expected = sign(&given.signed, (scope, &given.headers), &given.date, &credentials.secret_key);
     if !same(&expected, &given.signature) {
-        return Err(Refusal::Signature);
+        return Err(SignatureError::Signature);
     }
     if given.token != credentials.session_token {
-        return Err(Refusal::Token);
+        return Err(SignatureError::Token);
     }
     let too_late = signed_at + Duration::from_secs(given.expires).max(SKEW);
     if signed_at > now + SKEW || now > too_late {
-        return Err(Refusal::Time);
+        return Err(SignatureError::Time);
     }
     if credentials.expires <= now {
-        return Err(Refusal::ExpiredCredentials);
+        return Err(SignatureError::ExpiredCredentials);
     }
     Ok(credentials)
 }
@@ -151,22 +151,22 @@ struct Presigned {
 }
 
 impl Presigned {
-    fn parse(query: &str) -> Result<Self, Refusal> {
+    fn parse(query: &str) -> Result<Self, SignatureError> {
         let pairs: Vec<(String, String)> =
             query.split('&').filter_map(|pair| pair.split_once('=')).map(decode).collect();
         let once = |name: &'static str| {
             let mut found = pairs.iter().filter(|(n, _)| n == name);
             match (found.next(), found.next()) {
                 (Some((_, value)), None) => Ok(value.clone()),
-                _ => Err(Refusal::Parameter(name)),
+                _ => Err(SignatureError::Parameter(name)),
             }
         };
         if once("X-Amz-Algorithm")? != ALGORITHM {
-            return Err(Refusal::Parameter("X-Amz-Algorithm"));
+            return Err(SignatureError::Parameter("X-Amz-Algorithm"));
         }
         let headers = once("X-Amz-SignedHeaders")?;
         if !headers.split(';').any(|name| name == "host") {
-            return Err(Refusal::Parameter("X-Amz-SignedHeaders"));
+            return Err(SignatureError::Parameter("X-Amz-SignedHeaders"));
         }
         // AWS's own client names no expiry.
         let expires = match pairs.iter().any(|(name, _)| name == "X-Amz-Expires") {
@@ -174,7 +174,7 @@ impl Presigned {
             false => LONGEST_EXPIRY,
         };
         if !(1..=LONGEST_EXPIRY).contains(&expires) {
-            return Err(Refusal::Parameter("X-Amz-Expires"));
+            return Err(SignatureError::Parameter("X-Amz-Expires"));
         }
         Ok(Self {
             credential: once("X-Amz-Credential")?,
@@ -196,9 +196,9 @@ impl Presigned {
         })
     }
 
-    fn scope_parts(&self) -> Result<[&str; 5], Refusal> {
+    fn scope_parts(&self) -> Result<[&str; 5], SignatureError> {
         let parts: Vec<&str> = self.credential.split('/').collect();
-        parts.try_into().map_err(|_| Refusal::Parameter("X-Amz-Credential"))
+        parts.try_into().map_err(|_| SignatureError::Parameter("X-Amz-Credential"))
     }
 }
 
@@ -271,8 +271,8 @@ mod tests {
             .to_owned()
     }
 
-    fn credentials(token: &str) -> Credentials {
-        Credentials {
+    fn credentials(token: &str) -> SigningKeys {
+        SigningKeys {
             access_key: "AKIAIOSFODNN7EXAMPLE".to_owned(),
             secret_key: SECRET.to_owned(),
             session_token: token.to_owned(),
@@ -284,7 +284,7 @@ mod tests {
         parse_date(DATE).unwrap() + Duration::from_secs(seconds)
     }
 
-    fn check(query: &str, now: SystemTime, token: &str) -> Result<Credentials, Refusal> {
+    fn check(query: &str, now: SystemTime, token: &str) -> Result<SigningKeys, SignatureError> {
         verify(query, s3(), now, |key| (key == "AKIAIOSFODNN7EXAMPLE").then(|| credentials(token)))
     }
 
@@ -296,35 +296,35 @@ mod tests {
     #[test]
     fn another_signature_host_key_or_scope_is_refused() {
         let query = example_query();
-        assert_eq!(check(&query.replace("d404", "d405"), at(10), ""), Err(Refusal::Signature));
-        assert_eq!(check(&query.replace("86400", "86399"), at(10), ""), Err(Refusal::Signature));
-        assert_eq!(check(&query.replace("AKIA", "AKIB"), at(10), ""), Err(Refusal::UnknownKey));
-        assert_eq!(check(&query.replace("%2Fs3%2F", "%2Fiot%2F"), at(10), ""), Err(Refusal::Scope));
+        assert_eq!(check(&query.replace("d404", "d405"), at(10), ""), Err(SignatureError::Signature));
+        assert_eq!(check(&query.replace("86400", "86399"), at(10), ""), Err(SignatureError::Signature));
+        assert_eq!(check(&query.replace("AKIA", "AKIB"), at(10), ""), Err(SignatureError::UnknownKey));
+        assert_eq!(check(&query.replace("%2Fs3%2F", "%2Fiot%2F"), at(10), ""), Err(SignatureError::Scope));
         let other = Scope { header: &|_| Some("examplebucket.s3.amazonaws.com:443".to_owned()), ..s3() };
-        assert_eq!(verify(&query, other, at(10), |_| Some(credentials(""))), Err(Refusal::Signature));
+        assert_eq!(verify(&query, other, at(10), |_| Some(credentials(""))), Err(SignatureError::Signature));
     }
 
     #[test]
     fn a_clock_five_minutes_off_or_an_expired_query_is_refused() {
         let query = example_query();
         assert!(check(&query, at(0) - Duration::from_secs(299), "").is_ok());
-        assert_eq!(check(&query, at(0) - Duration::from_secs(301), ""), Err(Refusal::Time));
+        assert_eq!(check(&query, at(0) - Duration::from_secs(301), ""), Err(SignatureError::Time));
         assert!(check(&query, at(86_400), "").is_ok());
-        assert_eq!(check(&query, at(86_401), ""), Err(Refusal::Time));
+        assert_eq!(check(&query, at(86_401), ""), Err(SignatureError::Time));
     }
 
     #[test]
     fn expired_credentials_are_refused() {
-        let gone = |_: &str| Some(Credentials { expires: at(5), ..credentials("") });
-        assert_eq!(verify(&example_query(), s3(), at(10), gone), Err(Refusal::ExpiredCredentials));
+        let gone = |_: &str| Some(SigningKeys { expires: at(5), ..credentials("") });
+        assert_eq!(verify(&example_query(), s3(), at(10), gone), Err(SignatureError::ExpiredCredentials));
     }
 
     #[test]
     fn the_token_is_appended_unsigned() {
         let appended = format!("{}&X-Amz-Security-Token=to%2Fken%3D", example_query());
         assert!(check(&appended, at(10), "to/ken=").is_ok());
-        assert_eq!(check(&appended, at(10), "another"), Err(Refusal::Token));
-        assert_eq!(check(&example_query(), at(10), "to/ken="), Err(Refusal::Token));
+        assert_eq!(check(&appended, at(10), "another"), Err(SignatureError::Token));
+        assert_eq!(check(&example_query(), at(10), "to/ken="), Err(SignatureError::Token));
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let signature = sign(&pairs, (s3(), "host"), DATE, SECRET);
         let query = pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&");
         let query = format!("{query}&X-Amz-Signature={signature}");
-        assert_eq!(check(&query, at(10), "to/ken="), Err(Refusal::Signature));
+        assert_eq!(check(&query, at(10), "to/ken="), Err(SignatureError::Signature));
     }
 
     #[test]
@@ -361,14 +361,14 @@ mod tests {
         let query = format!("{query}&X-Amz-Signature={signature}");
         let find = |_: &str| Some(credentials(""));
         assert!(verify(&query, scope, at(10), find).is_ok());
-        assert_eq!(verify(&query, s3(), at(10), find), Err(Refusal::Signature), "without that header");
+        assert_eq!(verify(&query, s3(), at(10), find), Err(SignatureError::Signature), "without that header");
     }
 
     #[test]
     fn a_missing_or_doubled_parameter_is_refused() {
         let query = example_query();
-        assert_eq!(check("", at(10), ""), Err(Refusal::Parameter("X-Amz-Algorithm")));
+        assert_eq!(check("", at(10), ""), Err(SignatureError::Parameter("X-Amz-Algorithm")));
         let doubled = format!("{query}&X-Amz-Date=20130524T000000Z");
-        assert_eq!(check(&doubled, at(10), ""), Err(Refusal::Parameter("X-Amz-Date")));
+        assert_eq!(check(&doubled, at(10), ""), Err(SignatureError::Parameter("X-Amz-Date")));
     }
 }

@@ -45,7 +45,7 @@ pub enum Program {
 
 /// What the controller wants of the tank.
 #[derive(Debug, Clone, Copy)]
-pub struct Orders {
+pub struct HeatDemand {
     /// How the heat sources share the work.
     pub program: Program,
     /// The temperature to reach, °C.
@@ -138,7 +138,7 @@ impl Tank {
     }
 
     /// Lets `seconds` pass, at `hour` of the day (0 up to 24), and returns what was consumed.
-    pub fn advance(&mut self, seconds: f64, hour: f64, orders: &Orders) -> Consumption {
+    pub fn advance(&mut self, seconds: f64, hour: f64, orders: &HeatDemand) -> Consumption {
         let mut sum = Consumption::default();
         let mut left = seconds.max(0.0);
         while left > 0.0 {
@@ -211,7 +211,7 @@ impl Tank {
         self.ambient += (20.0 + 2.0 * warmth - self.ambient) * 0.001;
     }
 
-    fn switch(&mut self, orders: &Orders) {
+    fn switch(&mut self, orders: &HeatDemand) {
         let target = orders.target;
         let (pump, top_on, top_off, bottom) = match orders.program {
             Program::Off => (false, f64::MIN, f64::MIN, false),
@@ -229,7 +229,7 @@ impl Tank {
         self.lower_element = (bottom_wanted || frost) && !self.upper_element;
     }
 
-    fn exchange(&mut self, step: f64, orders: &Orders) {
+    fn exchange(&mut self, step: f64, orders: &HeatDemand) {
         let litres = self.volume / 2.0;
         let drawn = self.flow * step / 60.0;
         self.drawn += drawn;
@@ -312,8 +312,8 @@ mod tests {
 
     const NIGHT: f64 = 1.5;
 
-    fn orders(program: Program) -> Orders {
-        Orders { program, target: 52.0, recirculating: false }
+    fn orders(program: Program) -> HeatDemand {
+        HeatDemand { program, target: 52.0, recirculating: false }
     }
 
     fn cold() -> Tank {
@@ -408,7 +408,7 @@ mod tests {
             let program = [
                 Program::Off, Program::HeatPump, Program::Electric, Program::EnergySaver, Program::HighDemand,
             ][which];
-            let orders = Orders { program, target, recirculating: seed.is_multiple_of(2) };
+            let orders = HeatDemand { program, target, recirculating: seed.is_multiple_of(2) };
             let mut tank = Tank::new(246.0, seed);
             let drawn = tank.drawn;
             for minute in 0..1440 {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::credentials::Credentials;
 use super::outages::Outages;
 use super::pauses::Pauses;
-use super::phase::Phase;
+use super::phase::{Phase, SessionTimers};
 use super::policy::Policy;
 use super::random::Random;
 use super::reachability::Reachability;
@@ -186,7 +186,7 @@ impl Supervisor {
 
     fn state(&self) -> State {
         match self.phase {
-            Phase::Up { .. } => State::Connected,
+            Phase::Up(_) => State::Connected,
             Phase::Held | Phase::GivenUp => State::Failed,
             Phase::Stopped => State::Stopping,
             Phase::Idle
@@ -196,7 +196,7 @@ impl Supervisor {
             | Phase::Listing { .. }
             | Phase::Dialling { .. }
             | Phase::Proving { .. }
-            | Phase::Silent { .. } => match self.tries.stage() {
+            | Phase::Silent(_) => match self.tries.stage() {
                 Stage::Start => State::Starting,
                 Stage::Reconnect => State::Reconnecting,
                 Stage::Recover => State::Recovering,
@@ -222,22 +222,22 @@ impl Supervisor {
             Phase::Authenticating { .. } | Phase::SigningIn { .. } => self.step_timed_out("sign-in", now),
             Phase::Listing { .. } => self.step_timed_out("device-list", now),
             Phase::Dialling { .. } => self.step_timed_out("connect", now),
-            Phase::Proving { heard: true, .. } => self.heaters_are_silent(),
+            Phase::Proving { heard: true, session, .. } => self.heaters_are_silent(session),
             Phase::Proving { heard: false, .. } => {
                 self.attempt_failed(Failure::transient("no-answer", "connected, but nothing at all arrives"), now);
             }
-            Phase::Silent { answer_by } => {
-                if answer_by.is_some() {
-                    self.attempt_failed(Failure::transient("no-answer", "nothing at all arrives any more"), now);
-                }
+            Phase::Silent(SessionTimers { answer_by: Some(at), .. }) if now >= at => {
+                self.attempt_failed(Failure::transient("no-answer", "nothing at all arrives any more"), now);
             }
-            Phase::Up { answer_by: Some(at), .. } if now >= at => {
+            Phase::Up(SessionTimers { answer_by: Some(at), .. }) if now >= at => {
                 self.interrupted(Failure::transient("no-answer", "a request was not answered in time"), now);
             }
-            Phase::Up { ends_at, .. } if now >= ends_at => {
+            Phase::Silent(SessionTimers { ends_at, .. }) | Phase::Up(SessionTimers { ends_at, .. })
+                if now >= ends_at =>
+            {
                 self.renew_session(Reason::new("session-age", "renewed before the cloud ends it after 24 hours"), now);
             }
-            Phase::Up { .. } => {
+            Phase::Silent(_) | Phase::Up(_) => {
                 self.credentials.renewing(now);
                 self.effects.push_back(Effect::EnsureCredentials(self.generation, Renewal::IfExpiring));
             }
@@ -335,7 +335,9 @@ impl Supervisor {
         }
         self.short_sessions.up(now);
         self.last_heard = Some(now);
-        self.phase = Phase::Proving { deadline: now + self.policy.operation_timeout, heard: false };
+        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
+        let session = SessionTimers { answer_by: None, settles_at: Some(now + SETTLED), ends_at };
+        self.phase = Phase::Proving { deadline: now + self.policy.operation_timeout, heard: false, session };
         if self.outages.in_gap() {
             self.announce(Event::SubscriptionsRestored);
         }
@@ -346,16 +348,13 @@ impl Supervisor {
     }
 
     fn answered(&mut self, now: Instant) {
-        if !self.phase.is_up() {
-            return;
-        }
-        if matches!(self.phase, Phase::Up { .. }) {
+        let Some(session) = self.phase.session() else { return };
+        if matches!(self.phase, Phase::Up(_)) {
             return self.heard(now);
         }
         self.last_heard = Some(now);
         self.credentials.accepted();
-        let ends_at = now + SESSION_AGE - SESSION_AGE_SPREAD.mul_f64(self.random.unit());
-        self.phase = Phase::Up { answer_by: None, settles_at: Some(now + SETTLED), ends_at };
+        self.phase = Phase::Up(SessionTimers { answer_by: None, ..session });
         self.reason = None;
         self.effects.push_back(Effect::ViewChanged);
         let attempts = self.tries.succeeded();
@@ -366,8 +365,8 @@ impl Supervisor {
         self.announce(Event::Connected { outage });
     }
 
-    fn heaters_are_silent(&mut self) {
-        self.phase = Phase::Silent { answer_by: None };
+    fn heaters_are_silent(&mut self, session: SessionTimers) {
+        self.phase = Phase::Silent(session);
         self.reason = Some(Reason::new("heaters-silent", "the session is up, but no heater answers"));
         self.announce(Event::HeatersSilent);
         self.effects.push_back(Effect::ViewChanged);
@@ -375,7 +374,7 @@ impl Supervisor {
 
     fn request_sent(&mut self, now: Instant) {
         let is_first = self.phase.request_sent(now + self.policy.operation_timeout);
-        if is_first && matches!(self.phase, Phase::Up { .. }) {
+        if is_first && matches!(self.phase, Phase::Up(_)) {
             self.reachability.watch(now + SUSPICION);
         }
     }
@@ -386,7 +385,7 @@ impl Supervisor {
         }
         self.last_heard = Some(now);
         self.phase.heard();
-        if matches!(self.phase, Phase::Up { .. }) {
+        if matches!(self.phase, Phase::Up(_)) {
             self.reachability.stop();
         }
     }
@@ -397,7 +396,9 @@ impl Supervisor {
             return;
         }
         self.announce(Event::SessionRenewing);
-        self.outages.begin_planned(now);
+        if matches!(self.phase, Phase::Up(_)) {
+            self.outages.begin_planned(now);
+        }
         self.close_link();
         self.reason = Some(reason);
         self.begin_attempt(now);

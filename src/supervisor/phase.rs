@@ -45,21 +45,13 @@ pub enum Phase {
         deadline: Instant,
         /// Whether anything has arrived.
         heard: bool,
+        /// What is due in it.
+        session: SessionTimers,
     },
     /// Subscribed, and the session carries messages, but no heater answers.
-    Silent {
-        /// Set while nothing at all has come since a request.
-        answer_by: Option<Instant>,
-    },
+    Silent(SessionTimers),
     /// A heater has answered.
-    Up {
-        /// Set while a request is unanswered.
-        answer_by: Option<Instant>,
-        /// When the session will have lived long enough for the counters to go back; `None` once it has.
-        settles_at: Option<Instant>,
-        /// When the session is replaced by another one.
-        ends_at: Instant,
-    },
+    Up(SessionTimers),
     /// Given up, until somebody asks for another attempt.
     Held,
     /// Given up; the process ends.
@@ -68,21 +60,34 @@ pub enum Phase {
     Stopped,
 }
 
+/// What is due in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTimers {
+    /// Set while nothing at all has come since a request.
+    pub answer_by: Option<Instant>,
+    /// When the session will have lived long enough for the counters to go back; `None` once it has.
+    pub settles_at: Option<Instant>,
+    /// When the session is replaced by another one.
+    pub ends_at: Instant,
+}
+
+impl SessionTimers {
+    /// Returns what is due first; `renew_at` is when the credentials expire.
+    fn due(&self, renew_at: Option<Instant>) -> (Instant, Wait) {
+        let answer = self.answer_by.map(|at| (at, Wait::Answer));
+        let renewal = renew_at.map(|at| (at, Wait::Renewal));
+        let settled = self.settles_at.map(|at| (at, Wait::Settled));
+        [answer, renewal, settled]
+            .into_iter()
+            .flatten()
+            .fold((self.ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
+    }
+}
+
 impl Phase {
     /// Returns whether the session is subscribed.
     pub fn is_up(&self) -> bool {
-        match self {
-            Phase::Proving { .. } | Phase::Silent { .. } | Phase::Up { .. } => true,
-            Phase::Idle
-            | Phase::Waiting { .. }
-            | Phase::Authenticating { .. }
-            | Phase::SigningIn { .. }
-            | Phase::Listing { .. }
-            | Phase::Dialling { .. }
-            | Phase::Held
-            | Phase::GivenUp
-            | Phase::Stopped => false,
-        }
+        self.session().is_some()
     }
 
     /// Returns whether there is a connection to close.
@@ -100,30 +105,46 @@ impl Phase {
         if let Phase::Waiting { until, .. } = self { Some(*until) } else { None }
     }
 
+    /// Returns the session, if one is subscribed.
+    pub fn session(&self) -> Option<SessionTimers> {
+        match *self {
+            Phase::Proving { session, .. } | Phase::Silent(session) | Phase::Up(session) => Some(session),
+            Phase::Idle
+            | Phase::Waiting { .. }
+            | Phase::Authenticating { .. }
+            | Phase::SigningIn { .. }
+            | Phase::Listing { .. }
+            | Phase::Dialling { .. }
+            | Phase::Held
+            | Phase::GivenUp
+            | Phase::Stopped => None,
+        }
+    }
+
     /// Records that something arrived on the session.
     pub fn heard(&mut self) {
         if let Phase::Proving { heard, .. } = self {
             *heard = true;
         }
-        if let Phase::Silent { answer_by } | Phase::Up { answer_by, .. } = self {
-            *answer_by = None;
+        if let Phase::Silent(session) | Phase::Up(session) = self {
+            session.answer_by = None;
         }
     }
 
     /// Records that a request left, to be answered until `by`; returns whether it is the only one without an answer.
     pub fn request_sent(&mut self, by: Instant) -> bool {
-        let (Phase::Silent { answer_by } | Phase::Up { answer_by, .. }) = self else { return false };
-        if answer_by.is_some() {
+        let (Phase::Silent(session) | Phase::Up(session)) = self else { return false };
+        if session.answer_by.is_some() {
             return false;
         }
-        *answer_by = Some(by);
+        session.answer_by = Some(by);
         true
     }
 
     /// Returns whether the session has lived long enough for the counters to go back; true only once.
     pub fn take_settled(&mut self, now: Instant) -> bool {
-        let Phase::Up { settles_at, .. } = self else { return false };
-        settles_at.take_if(|at| now >= *at).is_some()
+        let (Phase::Silent(session) | Phase::Up(session)) = self else { return false };
+        session.settles_at.take_if(|at| now >= *at).is_some()
     }
 
     /// Returns when the phase ends by itself, or what is due in it; `renew_at` is when the credentials expire.
@@ -137,16 +158,7 @@ impl Phase {
             | Phase::Listing { deadline }
             | Phase::Dialling { deadline } => (deadline, Wait::Step),
             Phase::Proving { deadline, .. } => (deadline, Wait::FirstAnswer),
-            Phase::Silent { answer_by } => (answer_by.unwrap_or(now + IDLE), Wait::FirstAnswer),
-            Phase::Up { answer_by, settles_at, ends_at } => {
-                let answer = answer_by.map(|at| (at, Wait::Answer));
-                let renewal = renew_at.map(|at| (at, Wait::Renewal));
-                let settled = settles_at.map(|at| (at, Wait::Settled));
-                [answer, renewal, settled]
-                    .into_iter()
-                    .flatten()
-                    .fold((ends_at, Wait::SessionAge), |first, other| if other.0 < first.0 { other } else { first })
-            }
+            Phase::Silent(session) | Phase::Up(session) => session.due(renew_at),
         };
         Due { at, why }
     }

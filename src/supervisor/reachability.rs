@@ -11,7 +11,7 @@ const SPACING: Duration = Duration::from_secs(1);
 
 /// What the last probe found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum LastProbe {
     Unknown,
     Unreachable,
     Reachable,
@@ -22,7 +22,7 @@ enum Found {
 pub struct Reachability {
     /// Between two probes; `None` switches all of this off.
     interval: Option<Duration>,
-    found: Found,
+    found: LastProbe,
     watching: bool,
     /// Numbers the probes.
     probe: u64,
@@ -36,7 +36,7 @@ pub struct Reachability {
 impl Reachability {
     /// Begins with nothing known and nothing to watch for.
     pub fn new(interval: Option<Duration>) -> Self {
-        Self { interval, found: Found::Unknown, watching: false, probe: 0, probing: None, next: None, last: None }
+        Self { interval, found: LastProbe::Unknown, watching: false, probe: 0, probing: None, next: None, last: None }
     }
 
     /// Watches from now on; the first probe is at `first`.
@@ -49,13 +49,13 @@ impl Reachability {
     /// Watches from now on, knowing that the cloud cannot be reached.
     pub fn watch_return(&mut self, now: Instant, random: &mut Random) {
         self.watch(now);
-        self.found = Found::Unreachable;
+        self.found = LastProbe::Unreachable;
         self.next = self.pause(now, random);
     }
 
     /// Ends the watch and forgets what it found.
     pub fn stop(&mut self) {
-        self.found = Found::Unknown;
+        self.found = LastProbe::Unknown;
         self.watching = false;
         self.probing = None;
         self.next = None;
@@ -75,8 +75,8 @@ impl Reachability {
         if probe != self.probe || self.probing.take().is_none() {
             return false;
         }
-        let back = reached && self.found == Found::Unreachable;
-        self.found = if reached { Found::Reachable } else { Found::Unreachable };
+        let back = reached && self.found == LastProbe::Unreachable;
+        self.found = if reached { LastProbe::Reachable } else { LastProbe::Unreachable };
         self.next = if reached { None } else { self.pause(now, random) };
         back
     }

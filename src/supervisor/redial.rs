@@ -15,7 +15,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 
 /// Where the link is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum RedialPhase {
     Waiting(Instant),
     Dialling(Instant),
     /// Since when.
@@ -25,7 +25,7 @@ enum Phase {
 /// Keeps one link up: dials at once, then after growing waits, without end.
 #[derive(Debug)]
 pub struct Redial {
-    phase: Phase,
+    phase: RedialPhase,
     generation: Generation,
     failures: u32,
     /// Sessions in a row that were up, but not for long.
@@ -39,7 +39,7 @@ impl Redial {
     /// Makes the first dial due at `now`; `dial_timeout` is longer than any dial's own limits.
     pub fn new(now: Instant, dial_timeout: Duration, seed: u64) -> Self {
         Self {
-            phase: Phase::Waiting(now),
+            phase: RedialPhase::Waiting(now),
             generation: Generation::default(),
             failures: 0,
             short_sessions: 0,
@@ -50,7 +50,7 @@ impl Redial {
 
     /// Returns whether the link is up.
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up(_))
+        matches!(self.phase, RedialPhase::Up(_))
     }
 
     /// Returns the failures since the last session that lasted.
@@ -71,16 +71,16 @@ impl Redial {
     /// Records that the link is up.
     pub fn link_up(&mut self, generation: Generation, now: Instant) {
         if generation == self.generation {
-            self.phase = Phase::Up(now);
+            self.phase = RedialPhase::Up(now);
         }
     }
 
     /// Records that the link is down; returns the wait before the next dial.
     pub fn link_down(&mut self, generation: Generation, now: Instant) -> Option<Duration> {
-        if generation != self.generation || matches!(self.phase, Phase::Waiting(_)) {
+        if generation != self.generation || matches!(self.phase, RedialPhase::Waiting(_)) {
             return None;
         }
-        if let Phase::Up(since) = self.phase {
+        if let RedialPhase::Up(since) = self.phase {
             self.short_sessions = self.short_sessions.saturating_add(1);
             if now.duration_since(since) >= SETTLED {
                 (self.failures, self.short_sessions) = (0, 0);
@@ -88,15 +88,15 @@ impl Redial {
         }
         self.failures = self.failures.saturating_add(1);
         let delay = BACKOFF.delay(self.failures, &mut self.random);
-        self.phase = Phase::Waiting(now + delay);
+        self.phase = RedialPhase::Waiting(now + delay);
         Some(delay)
     }
 
     /// Returns when [`Redial::handle_timeout`] is wanted; `None` while the link is up.
     pub fn due(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Waiting(until) | Phase::Dialling(until) => Some(until),
-            Phase::Up(_) => None,
+            RedialPhase::Waiting(until) | RedialPhase::Dialling(until) => Some(until),
+            RedialPhase::Up(_) => None,
         }
     }
 
@@ -106,7 +106,7 @@ impl Redial {
             return None;
         }
         self.generation.0 += 1;
-        self.phase = Phase::Dialling(now + self.dial_timeout);
+        self.phase = RedialPhase::Dialling(now + self.dial_timeout);
         Some(self.generation)
     }
 }

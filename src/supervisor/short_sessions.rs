@@ -23,7 +23,7 @@ pub struct ShortSessions {
 
 /// What short sessions in a row mean.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
+pub struct Diagnosis {
     /// How many there were.
     pub times: u32,
     /// How many more than make a verdict, and this one: 1 at first.
@@ -57,7 +57,7 @@ impl ShortSessions {
     }
 
     /// A session has ended; returns a verdict when it is a short one too many.
-    pub fn over(&mut self, failure: &Failure, now: Instant) -> Option<Verdict> {
+    pub fn over(&mut self, failure: &Failure, now: Instant) -> Option<Diagnosis> {
         let lived = now.saturating_duration_since(self.up_since.take()?);
         let closed = failure.decision == Decision::ClosedByCloud;
         if lived >= if closed { EVICTED } else { SETTLED } {
@@ -77,7 +77,8 @@ impl ShortSessions {
                 ),
             ),
         };
-        let verdict = Verdict { times, nth: (times + 1).saturating_sub(TOO_MANY), taken_over: self.all_closed, reason };
+        let verdict =
+            Diagnosis { times, nth: (times + 1).saturating_sub(TOO_MANY), taken_over: self.all_closed, reason };
         (times >= TOO_MANY).then_some(verdict)
     }
 }

@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn whichever_clock_saw_more_time_pass_decides() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        let moment = Moment { now, wall };
+        let moment = Moment::start();
+        let Moment { now, wall } = moment;
         let expires = |since, issued| Age { since, issued, life: LIFE }.is_expiring(moment);
         assert!(!expires(now, wall));
         assert!(!expires(now, wall - HOUR));
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn short_lives_are_not_renewed_all_the_time() {
-        let (now, wall) = (Instant::now(), SystemTime::now());
+        let Moment { now, wall } = Moment::start();
         let young = Age::new(Duration::from_secs(60), Moment { now, wall });
         let after = |seconds| Moment { now: now + Duration::from_secs(seconds), wall };
         assert!(!young.is_expiring(after(40)));
@@ -154,8 +154,7 @@ mod tests {
 
     #[test]
     fn what_is_restored_with_a_clock_before_its_issue_has_expired() {
-        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + 2 * HOUR);
-        let moment = Moment { now, wall };
+        let moment = Moment { wall: SystemTime::UNIX_EPOCH + 2 * HOUR, ..Moment::start() };
         assert_eq!(Age::restored(7200, 7200, moment).good_for(moment), LIFE - AHEAD);
         assert!(Age::restored(7201, 7200, moment).is_expiring(moment));
         assert_eq!(Age::restored(u64::MAX, u64::MAX, moment).life(), Duration::ZERO);

@@ -118,7 +118,7 @@ impl Renewing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::Duration;
 
     use serde_json::json;
 
@@ -163,10 +163,6 @@ mod tests {
         Err(ApiError::Http { status, code: None, message: String::new(), retry_after }.into())
     }
 
-    fn moment() -> Moment {
-        Moment { now: Instant::now(), wall: SystemTime::now() }
-    }
-
     fn tokens(moment: Moment) -> Tokens {
         let data = json!({ "token": {
             "accessToken": "a", "refreshToken": "r", "authenticationExpiresIn": 3600,
@@ -181,7 +177,7 @@ mod tests {
         later: Duration,
         answers: impl IntoIterator<Item = Result<Value, Failure>>,
     ) -> (Vec<Call>, Result<(), NoCredentials<Failure>>) {
-        let start = moment();
+        let start = Moment::start();
         let mut tokens = tokens(start);
         let moment = Moment { now: start.now + later, wall: start.wall + later };
         let mut renewing = Renewing::begin(renewal, &tokens, moment);

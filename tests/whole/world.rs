@@ -12,7 +12,7 @@ use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
-use navien2mqtt::simulator::heater::{Heater, HeaterFault};
+use navien2mqtt::simulator::heater::{HeaterFault, SimulatedHeater, feature};
 use navien2mqtt::supervisor::*;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub struct World {
     supervisor: Supervisor,
     bridge: Bridge,
     account: Account,
-    house: Vec<Heater>,
+    house: Vec<SimulatedHeater>,
     pub cloud_is_up: bool,
     pub list: List,
     link: Option<Generation>,
@@ -119,7 +119,7 @@ impl World {
             supervisor: Supervisor::new(supervisor_settings(), Carried::default(), seed, begin),
             bridge: Bridge::new(bridge_settings(), identity(), &[], json!({ "version": "0" })),
             account: Account::new(),
-            house: (0..2).map(|index| Heater::new(index, seed)).collect(),
+            house: (0..2).map(|index| SimulatedHeater::new(index, seed)).collect(),
             cloud_is_up: true,
             list: List::Whole,
             link: None,
@@ -282,7 +282,7 @@ impl World {
                 self.carry_out();
             }
             Coming::Tou(index) => {
-                let (mac, tou) = (self.house[index].mac().parse().unwrap(), self.house[index].tou());
+                let (mac, tou) = (self.house[index].mac().parse().unwrap(), feature::tou(&self.house[index]));
                 self.bridge.tou_fetched(&mac, &tou, self.moment());
                 self.carry_out();
             }
@@ -305,7 +305,7 @@ impl World {
     }
 
     fn device_list(&self) -> DeviceList {
-        let mut entries: Vec<Value> = self.house.iter().map(Heater::device_list_entry).collect();
+        let mut entries: Vec<Value> = self.house.iter().map(feature::device_list_entry).collect();
         match self.list {
             List::Whole => {}
             List::Without => drop(entries.remove(0)),
@@ -498,7 +498,7 @@ impl World {
     }
 }
 
-fn names(message: &Message, heater: &Heater) -> bool {
+fn names(message: &Message, heater: &SimulatedHeater) -> bool {
     let named = serde_json::from_slice::<Value>(&message.payload).ok();
     let named = named.as_ref().and_then(|answer| answer["response"]["macAddress"].as_str());
     named == Some(heater.mac())

@@ -97,3 +97,70 @@ fn unknown_fields_and_numbers_are_counted_for_each_heater_in_bounded_memory() {
     let odd = json!({ "heater": heater(1).mac.as_str(), "kind": "status operationMode", "count": 500 });
     assert!(complaints.contains(&odd), "{complaints:?}");
 }
+
+#[test]
+fn a_get_that_is_sent_five_hundred_times_a_second_is_forwarded_once_a_second() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.pass(Duration::from_secs(5));
+    world.asked();
+    let mut statuses = 0;
+    for _ in 0..5000 {
+        world.asks("navien2mqtt/04786332fc01/get/status", "", false);
+        let asked = world.asked().iter().filter(|suffix| *suffix == "st").count();
+        statuses += asked;
+        if asked > 0 {
+            world.status(1, json!({}));
+        }
+        world.pass(Duration::from_millis(2));
+    }
+    assert_eq!(statuses, 10);
+}
+
+#[test]
+fn a_refresh_is_obeyed_once_in_five_seconds_and_the_others_say_when() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.pass(Duration::from_secs(20));
+    world.asked();
+    let refresh = |world: &mut World| {
+        let response = world.asks("navien2mqtt/bridge/request/refresh", "", false);
+        world.bridge.handle_timeout(world.moment());
+        world.drain();
+        serde_json::from_slice::<Value>(&response[0].payload).unwrap()
+    };
+    let answers: Vec<Value> = (0..600).map(|_| refresh(&mut world)).collect();
+    assert_eq!(answers.iter().filter(|answer| answer["ok"] == true).count(), 1);
+    assert_eq!(answers[1]["error"], "not yet: ask again in 5 s");
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.asked().len(), 7);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(refresh(&mut world)["ok"], true);
+}
+
+#[test]
+fn twenty_four_heaters_begin_with_a_burst_and_go_on_at_twenty_a_second_commands_first() {
+    let heaters: Vec<Device> = (1..=24).map(heater).collect();
+    let mut world = World::new(&heaters);
+    world.begin_session();
+    let mut sent = world.asked().len();
+    assert_eq!(sent, 20);
+    for second in 1..=6 {
+        world.pass(Duration::from_secs(1));
+        let asked = world.asked();
+        assert!(asked.len() <= 20, "{}", asked.len());
+        sent += asked.len();
+        if second == 2 {
+            world.feature(24, json!({ "powerUse": 2 }));
+            world.asks(&format!("navien2mqtt/{}/set/power", heater(24).mac), "OFF", false);
+            world.pass(Duration::from_millis(50));
+            let asked = world.asked();
+            assert_eq!(asked, ["ctrl"], "what is polled waits");
+            sent += 1;
+        }
+    }
+    assert_eq!(sent, 20 + 120 + 1);
+    world.pass(Duration::from_secs(15));
+    assert_eq!(sent + world.asked().len(), 24 * 8 + 1 + 1, "nothing is lost: the control, and the status after it");
+}

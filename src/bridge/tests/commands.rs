@@ -21,6 +21,7 @@ fn ready() -> World {
     world.begin_session();
     world.status(1, json!({ "dhwOperationSetting": 3, "dhwTemperatureSetting": 100 }));
     tell_abilities(&mut world);
+    world.pass(SECOND);
     world.asked();
     world
 }
@@ -167,7 +168,9 @@ fn an_acknowledged_control_ends_with_a_newer_one_of_its_name_and_with_the_sessio
     for (mode, code) in [("electric", 2), ("heat_pump", 1)] {
         set(&mut world, "mode", mode);
         world.acknowledges(1, json!({ "dhwOperationSetting": 7 - code }));
+        world.pass(2 * SECOND);
     }
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
     let ended = full_results(&std::mem::take(&mut world.others));
     assert_eq!((ended.len(), &ended[0]["in_force"]), (1, &json!(false)));
     world.bridge.session_ended(world.moment());
@@ -304,6 +307,88 @@ fn others_go_while_the_heater_takes_no_mode_temperature_or_power() {
 }
 
 #[test]
+fn refused_commands_keep_their_order_and_one_outside_the_pause_leaves_it_as_it_is() {
+    let mut world = ready();
+    set(&mut world, "power", "OFF");
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(set(&mut world, "demand_response", "ON"), ["power sent", "demand_response sent"][1..]);
+    world.pass(SECOND);
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(set(&mut world, "mode", "electric"), ["mode queued"]);
+    world.asked();
+    world.pass(SECOND);
+    assert_eq!(controls(&mut world), ["ctrl"], "the pause of the first one is over");
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
+    let results = later(&mut world);
+    assert_eq!(results, ["power confirmed", "mode sent"], "the other one still waits by itself");
+    world.acknowledges(1, json!({ "dhwOperationSetting": 2 }));
+    world.pass(SECOND);
+    world.acknowledges(1, json!({}));
+    assert_eq!(later(&mut world), ["mode confirmed", "demand_response confirmed"]);
+}
+
+#[test]
+fn controls_that_cannot_be_paced_wait_in_the_order_of_their_arrival() {
+    let mut world = ready();
+    for name in ["demand_response", "intelligent_scheduling"] {
+        set(&mut world, name, "ON");
+        refused(&mut world, "client", TOO_SOON);
+    }
+    later(&mut world);
+    world.pass(2 * SECOND);
+    let sent = world.requests.iter().rev().find(|request| request.topic.ends_with("/ctrl")).unwrap();
+    let sent: Value = serde_json::from_slice(&sent.payload).unwrap();
+    assert_eq!(sent["request"]["mode"], "dr-on", "the first one goes first");
+}
+
+#[test]
+fn controls_of_one_name_are_two_seconds_apart_and_the_newest_wins() {
+    let mut world = ready();
+    let mut told = Vec::new();
+    for number in 0..270 {
+        told.extend(set(&mut world, "power", if number % 2 == 0 { "ON" } else { "OFF" }));
+        world.acknowledges(1, json!({ "dhwOperationSetting": if number % 2 == 0 { 3 } else { 6 } }));
+        world.pass(Duration::from_millis(50));
+        told.extend(later(&mut world));
+    }
+    world.pass(31 * SECOND);
+    told.extend(later(&mut world));
+    let count = |status: &str| told.iter().filter(|result| result.ends_with(status)).count();
+    assert_eq!(count("sent"), 8, "one in two seconds of 13.5");
+    assert_eq!(count("confirmed") + count("expired") + count("failed"), 270, "each of them ended");
+    assert_eq!(controls(&mut world).len(), 8);
+}
+
+#[test]
+fn a_command_that_is_refused_after_a_newer_one_came_is_not_sent_again() {
+    let mut world = ready();
+    set(&mut world, "temperature", "50");
+    assert_eq!(set(&mut world, "temperature", "55"), ["temperature queued"]);
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(later(&mut world), ["temperature expired"]);
+    world.pass(2 * SECOND);
+    assert_eq!(later(&mut world), ["temperature sent"]);
+}
+
+#[test]
+fn only_what_a_time_of_use_period_can_hold_is_said_to_be_held_by_one() {
+    for (name, payload, held) in
+        [("power", "OFF", true), ("temperature", "50", true), ("air_filter_reset", "PRESS", false)]
+    {
+        let mut world = ready();
+        set(&mut world, name, payload);
+        world.acknowledges(
+            1,
+            json!({ "dhwOperationSetting": 3, "dhwTemperatureSetting": 120, "cumulatedOpTimeEvaFan": 9 }),
+        );
+        world.pass(SHOWN_WITHIN);
+        let result = &full_results(&std::mem::take(&mut world.others))[0];
+        assert_eq!(result["in_force"], false);
+        assert_eq!(result["reason"].as_str().unwrap().contains("time-of-use"), held, "{result}");
+    }
+}
+
+#[test]
 fn a_reservation_is_added_to_what_the_heater_holds_now() {
     let mut world = ready();
     let held = json!([{"enable": 2, "week": 64, "hour": 6, "min": 0, "mode": 1, "param": 100}]);
@@ -326,6 +411,7 @@ fn a_reservation_is_added_to_what_the_heater_holds_now() {
     assert!(later(&mut world).is_empty(), "the old schedule does not confirm it");
     world.arrives("cmd/52/client/res/rsv/rd", &answer(&both));
     assert_eq!(later(&mut world), ["reservation_add confirmed"]);
+    world.pass(2 * SECOND);
     assert!(set(&mut world, "reservation_delete", "3").is_empty());
     world.arrives("cmd/52/client/res/rsv/rd", &answer(&both));
     assert_eq!(later(&mut world), ["reservation_delete rejected"], "there is no third one");

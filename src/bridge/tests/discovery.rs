@@ -9,7 +9,7 @@ impl World {
         let mut feature = json!({ "temperatureType": 1, "dhwUse": 2, "heatpumpUse": 2, "holidayUse": 2 });
         feature.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let answer = json!({ "response": { "feature": feature } });
-        self.arrives(&format!("cmd/52/navilink-04786332fc0{last}/client/res"), &answer);
+        self.arrives(&format!("cmd/52/navilink-04786332fc{last:02x}/client/res"), &answer);
     }
 
     pub(super) fn discovered(&self) -> Value {
@@ -56,6 +56,7 @@ fn units_that_change_are_told_at_once_with_the_limits_in_them() {
     world.begin_session();
     world.status(1, json!({}));
     world.feature(1, json!({ "dhwTemperatureMin": 81, "dhwTemperatureMax": 131 }));
+    world.pass(Duration::from_secs(1));
     world.asked();
     world.status(1, json!({ "temperatureType": 2 }));
     let water_heater = world.discovered()["cmps"]["water_heater"].clone();

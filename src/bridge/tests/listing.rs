@@ -19,6 +19,7 @@ fn a_heater_that_a_list_leaves_out_stays_and_only_its_own_answer_keeps_it_availa
         world.status(1, json!({}));
         world.status(2, json!({}));
         let before = topics_of(&world, 1);
+        world.pass(Duration::from_secs(1));
         world.asked();
         for listed in [&[heater(2)][..], &[]] {
             world.lists(listed);
@@ -74,7 +75,7 @@ fn a_heater_is_removed_when_complete_lists_left_it_out_for_a_day_even_over_resta
 #[test]
 fn lists_that_cannot_be_read_whole_remove_nothing_and_two_lists_a_day_apart_do_not_either() {
     let mut world = World::new(&[heater(1)]);
-    let broken = DeviceList { complaints: vec!["entry 0".into()], ..DeviceList::default() };
+    let broken = DeviceList { problems: vec!["entry 0".into()], ..DeviceList::default() };
     for _ in 0..100 {
         world.bridge.set_heaters(&broken, world.moment());
         world.pass(HOUR);

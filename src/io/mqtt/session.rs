@@ -13,7 +13,7 @@ use tracing::{debug, error, info};
 use super::engine::{Connecting, Engine};
 use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal, Stage};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, EngineStream, Fence, Loss, OneShot, Pump, Way, Wire};
+use crate::io::wire::{End, EngineStream, EngineTransport, Loss, OneShot, Pump, StalePacketFilter, Wire};
 use crate::model::Message;
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
@@ -45,7 +45,7 @@ pub struct Actor {
     lenient: bool,
     stage: Stage,
     /// How paho was reached last.
-    way: Way,
+    way: EngineTransport,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
     broken: bool,
 }
@@ -58,7 +58,7 @@ impl Actor {
         lenient: bool,
     ) -> Self {
         let orders = Orders { controls, next: None };
-        let (stage, way) = (Stage::Opening, Way::Ipv4);
+        let (stage, way) = (Stage::Opening, EngineTransport::Ipv4);
         Self { engine, orders, waiting, filters, events, lenient, stage, way, broken: false }
     }
 
@@ -135,9 +135,9 @@ impl Actor {
         self.stage = Stage::Connecting;
         let mut pump = self.connect(session, dial, wire, deadline).await?;
         let connack_after = clock::now().duration_since(begun);
-        let mark = [mark(session)];
+        let marker = [marker(session)];
         let at_once = if self.lenient { 1 } else { FILTERS_AT_ONCE };
-        for filters in std::iter::once(mark.as_slice()).chain(dial.filters.chunks(at_once)) {
+        for filters in std::iter::once(marker.as_slice()).chain(dial.filters.chunks(at_once)) {
             if !self.subscribe(session, filters, (deadline, dial.connect_timeout), &mut pump).await? {
                 return Ok(());
             }
@@ -156,9 +156,9 @@ impl Actor {
         (deadline, limit): (Instant, Duration),
         pump: &mut Pump,
     ) -> Result<bool, LinkError> {
-        let mark = mark(session);
+        let marker = marker(session);
         self.stage = Stage::Subscribing(match filters {
-            [one] if *one != mark => Some(one.clone()),
+            [one] if *one != marker => Some(one.clone()),
             _ => None,
         });
         let done = tokio::select! {
@@ -175,7 +175,7 @@ impl Actor {
             None => return Err(LinkError::ConnectTimedOut(limit)),
         };
         if self.lenient {
-            for filter in filters.iter().filter(|filter| **filter != mark) {
+            for filter in filters.iter().filter(|filter| **filter != marker) {
                 let answer = LinkEvent::Subscribed { session, filter: filter.clone(), granted };
                 self.events.send(answer).await.map_err(|_| LinkError::OnPurpose)?;
             }
@@ -186,8 +186,8 @@ impl Actor {
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
         let (stream, mut connecting) = self.reach_engine(dial).await?;
-        let deaf_after = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
-        let mut pump = Pump::start(wire, stream, deaf_after, Fence::new(mark(session)));
+        let silence_limit = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
+        let mut pump = Pump::start(wire, stream, silence_limit, StalePacketFilter::new(marker(session)));
         let given_up = tokio::select! {
             answer = &mut connecting => match answer {
                 Ok(()) => return Ok(pump),
@@ -218,7 +218,7 @@ impl Actor {
         Err(LinkError::Engine(format!("it cannot be reached over {}", failures.join("; over "))))
     }
 
-    async fn reach_over(&mut self, way: Way, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
+    async fn reach_over(&mut self, way: EngineTransport, dial: &Dial) -> Result<(EngineStream, Connecting), LinkError> {
         let local = |error: std::io::Error| LinkError::Engine(error.to_string());
         let socket = OneShot::open(way).await.map_err(local)?;
         self.way = way;
@@ -381,8 +381,8 @@ impl Orders {
     }
 }
 
-/// The subscription that never leaves the process and tells old from new ([`Fence`]).
-fn mark(session: u64) -> String {
+/// The subscription that never leaves the process and tells old from new ([`StalePacketFilter`]).
+fn marker(session: u64) -> String {
     format!("$navien2mqtt/session/{session}")
 }
 

@@ -53,7 +53,7 @@ pub struct Account {
     state: StateDirectory,
     tokens: Mutex<Option<Tokens>>,
     /// Somebody asked for the password to be tried, although it was rejected before.
-    insisted: AtomicBool,
+    bypass_rejection: AtomicBool,
 }
 
 impl Account {
@@ -67,7 +67,7 @@ impl Account {
             sign_ins: SignIns::new(state.clone()),
             state,
             tokens: Mutex::default(),
-            insisted: AtomicBool::new(false),
+            bypass_rejection: AtomicBool::new(false),
         };
         *account.tokens.get_mut() = account.kept();
         account
@@ -91,7 +91,7 @@ impl Account {
         let begin = |tokens: &Tokens| Renewing::begin(renewal, tokens, moment());
         let mut outcome = self.renew(tokens, begin(tokens)).await;
         if outcome.as_ref().is_err_and(RestError::refuses) {
-            // A command typed by hand may have renewed them, and the cloud may take each refresh token once only.
+            // A one-shot command may have renewed them, and the cloud may take each refresh token once only.
             if let Some(newer) = self.kept().filter(|kept| kept.differ_from(tokens)) {
                 *tokens = newer;
                 outcome = self.renew(tokens, begin(tokens)).await;
@@ -124,8 +124,8 @@ impl Account {
     }
 
     /// Lets the next sign-in show the password to the cloud although it was rejected before: a human asks for it.
-    pub fn insist(&self) {
-        self.insisted.store(true, Ordering::Relaxed);
+    pub fn bypass_rejection_cache(&self) {
+        self.bypass_rejection.store(true, Ordering::Relaxed);
     }
 
     /// Signs in with the password.
@@ -135,9 +135,9 @@ impl Account {
     /// Says whether the cloud rejected the credentials, now or in the last hours, or when the next sign-in is allowed.
     pub async fn sign_in(&self) -> Result<(), SignInError> {
         let mut slot = self.tokens.lock().await;
-        let insisted = self.insisted.swap(false, Ordering::Relaxed);
+        let bypass_rejection = self.bypass_rejection.swap(false, Ordering::Relaxed);
         let rejected = self.state.rejection(&self.email, &self.password, clock::wall());
-        may_sign_in(rejected, insisted).map_err(|(at, again_in)| {
+        may_sign_in(rejected, bypass_rejection).map_err(|(at, again_in)| {
             let at = humantime::format_rfc3339_seconds(at).to_string();
             RestError::RejectedBefore { at, again_in }
         })?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use self::server::{Reply, Server};
+use self::server::{ApiServer, Reply};
 use super::{Account, RestClient};
 use crate::foreign_text::Secrets;
 use crate::io::state::StateDirectory;
@@ -18,16 +18,16 @@ use crate::io::tls;
 const LIMIT: Duration = Duration::from_secs(20);
 const EMAIL: &str = "You@Example.com";
 
-fn client(server: &Server) -> RestClient {
+fn client(server: &ApiServer) -> RestClient {
     client_within(server, LIMIT)
 }
 
-fn client_within(server: &Server, total: Duration) -> RestClient {
+fn client_within(server: &ApiServer, total: Duration) -> RestClient {
     let tls = tls::client_config(Some(&server.ca_file), None).unwrap();
     RestClient::new(&server.url, &tls, LIMIT, total).unwrap()
 }
 
-fn account(server: &Server) -> Account {
+fn account(server: &ApiServer) -> Account {
     Account::new(client(server), EMAIL, SecretString::from("right"), StateDirectory::new(server.state()))
 }
 

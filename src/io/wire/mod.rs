@@ -4,11 +4,11 @@
 //! the engine's own code for them freezes the process and tells nothing apart. [`Pump`] then carries the bytes between
 //! the open [`Wire`] and the engine's local socket; cutting the pump is the abort that the engine lacks.
 
-mod fence;
-mod gate;
 mod one_shot;
 mod pump;
 mod reach;
+mod sanitizer;
+mod stale_packets;
 
 use std::io;
 use std::sync::Arc;
@@ -34,11 +34,11 @@ use super::retry_after::retry_after;
 
 use crate::foreign_text::Secrets;
 
-pub use fence::Fence;
-pub use gate::{Gate, Malformed, UNREADABLE};
-pub use one_shot::{EngineStream, OneShot, Way};
+pub use one_shot::{EngineStream, EngineTransport, OneShot};
 pub use pump::{End, Pump};
 pub use reach::reach;
+pub use sanitizer::{InboundSanitizer, Malformed, UNREADABLE};
+pub use stale_packets::StalePacketFilter;
 
 /// The largest WebSocket message taken; the cloud's MQTT payloads end at 128 KB.
 const MAX_WEBSOCKET_MESSAGE: usize = 1 << 20;
@@ -77,7 +77,7 @@ pub enum Transport {
 
 /// A step on the way to an open connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ConnectStep {
     /// The name is looked up.
     Lookup,
     /// TCP connects.
@@ -88,13 +88,13 @@ pub enum Step {
     Upgrade,
 }
 
-impl std::fmt::Display for Step {
+impl std::fmt::Display for ConnectStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Step::Lookup => "the name lookup",
-            Step::Connect => "the TCP connection",
-            Step::Handshake => "the TLS handshake",
-            Step::Upgrade => "the WebSocket upgrade",
+            ConnectStep::Lookup => "the name lookup",
+            ConnectStep::Connect => "the TCP connection",
+            ConnectStep::Handshake => "the TLS handshake",
+            ConnectStep::Upgrade => "the WebSocket upgrade",
         })
     }
 }
@@ -153,7 +153,7 @@ pub enum WireError {
     #[error("{step} took more than {}", humantime::format_duration(*.limit))]
     TimedOut {
         /// Which.
-        step: Step,
+        step: ConnectStep,
         /// How long it may take.
         limit: Duration,
     },
@@ -166,7 +166,7 @@ impl WireError {
             self,
             WireError::Lookup { .. }
                 | WireError::Connect { .. }
-                | WireError::TimedOut { step: Step::Lookup | Step::Connect, .. }
+                | WireError::TimedOut { step: ConnectStep::Lookup | ConnectStep::Connect, .. }
         )
     }
 }
@@ -182,10 +182,10 @@ pub enum Loss {
     Broken(String),
     /// Nothing came for so long that the far side cannot be there.
     #[error("nothing was received for {}", humantime::format_duration(*.0))]
-    Deaf(Duration),
+    KeepAliveTimeout(Duration),
     /// Bytes do not leave, or the engine does not take them.
     #[error("data got stuck on its way")]
-    Stuck,
+    WriteTimeout,
     /// What came is not MQTT.
     #[error("what was received is not MQTT: {0}")]
     NotMqtt(Malformed),
@@ -253,7 +253,7 @@ impl Wire {
         let upgrade = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         let (socket, _) = clock::within(limit, upgrade)
             .await
-            .map_err(|_| WireError::TimedOut { step: Step::Upgrade, limit })?
+            .map_err(|_| WireError::TimedOut { step: ConnectStep::Upgrade, limit })?
             .map_err(not_websocket)?;
         let (drain, source) = socket.split();
         Ok(Self { source: Source::WebSocket(source, secrets.clone()), drain: Drain::WebSocket(drain) })
@@ -323,7 +323,7 @@ async fn handshake(
     let name = ServerName::try_from(bare).map_err(|error| failed(io::Error::other(error)))?;
     let stream = clock::within(limit, tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, tcp))
         .await
-        .map_err(|_| WireError::TimedOut { step: Step::Handshake, limit })?
+        .map_err(|_| WireError::TimedOut { step: ConnectStep::Handshake, limit })?
         .map_err(failed)?;
     Ok(Box::new(stream))
 }

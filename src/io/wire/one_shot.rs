@@ -19,7 +19,7 @@ use crate::io::{clock, descriptors};
 
 /// Over what the engine is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum EngineTransport {
     /// 127.0.0.1
     Ipv4,
     /// `::1`
@@ -28,7 +28,7 @@ pub enum Way {
     Unix,
 }
 
-impl Way {
+impl EngineTransport {
     const ALL: [Self; 3] = [Self::Ipv4, Self::Ipv6, Self::Unix];
 
     /// Returns the ways to try where this one was used last. From a Unix-domain socket there is no way back.
@@ -38,7 +38,7 @@ impl Way {
     }
 }
 
-impl std::fmt::Display for Way {
+impl std::fmt::Display for EngineTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ipv4 => "127.0.0.1",
@@ -113,11 +113,11 @@ impl OneShot {
     ///
     /// When the machine does not have this way; for a Unix-domain socket it names each folder and why it cannot be
     /// used.
-    pub async fn open(way: Way) -> io::Result<Self> {
+    pub async fn open(way: EngineTransport) -> io::Result<Self> {
         match way {
-            Way::Ipv4 => Self::tcp(Ipv4Addr::LOCALHOST.into()).await,
-            Way::Ipv6 => Self::tcp(Ipv6Addr::LOCALHOST.into()).await,
-            Way::Unix => Self::unix(places()),
+            EngineTransport::Ipv4 => Self::tcp(Ipv4Addr::LOCALHOST.into()).await,
+            EngineTransport::Ipv6 => Self::tcp(Ipv6Addr::LOCALHOST.into()).await,
+            EngineTransport::Unix => Self::unix(places()),
         }
     }
 
@@ -249,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn our_own_connection_is_accepted_each_way() {
-        for way in Way::ALL {
+        for way in EngineTransport::ALL {
             let socket = OneShot::open(way).await.unwrap();
             let _ours = connect(&socket).await;
             assert!(socket.accept(SECOND).await.is_ok(), "{way}");
@@ -267,9 +267,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_of_another_process_is_refused_each_way() {
-        for way in Way::ALL {
+        for way in EngineTransport::ALL {
             let socket = OneShot::open(way).await.unwrap();
-            let class = if way == Way::Unix { "UNIX" } else { "IP" };
+            let class = if way == EngineTransport::Unix { "UNIX" } else { "IP" };
             let script = format!(
                 "use IO::Socket::{class}; my $s = IO::Socket::{class}->new(Peer => $ARGV[0], PeerAddr => $ARGV[0]) or die; <STDIN>"
             );
@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_coming_is_an_error_in_time() {
-        for way in Way::ALL {
+        for way in EngineTransport::ALL {
             let socket = OneShot::open(way).await.unwrap();
             let refused = socket.accept(Duration::from_millis(20)).await.err().unwrap();
             assert_eq!(refused.kind(), io::ErrorKind::TimedOut, "{way}");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Drain, EngineStream, Fence, Gate, Loss, READ_SIZE, Source, Wire};
+use super::{Drain, EngineStream, InboundSanitizer, Loss, READ_SIZE, Source, StalePacketFilter, Wire};
 use crate::io::{clock, task};
 
 /// How long one piece may take to leave; then the far side is not there any more.
@@ -20,7 +20,7 @@ const WAITING: usize = 256;
 const ENGINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long what was already received may take to the engine when nothing can be sent any more.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const DRAIN_LIMIT: Duration = Duration::from_millis(200);
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts to carry bytes; nothing received for `deaf_after` is a loss.
-    pub fn start(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence) -> Self {
+    /// Starts to carry bytes; nothing received for `silence_limit` is a loss.
+    pub fn start(wire: Wire, engine: EngineStream, silence_limit: Duration, filter: StalePacketFilter) -> Self {
         let cut = Arc::new(Notify::new());
-        Self { task: task::spawn(carry(wire, engine, deaf_after, fence, Arc::clone(&cut))), cut }
+        Self { task: task::spawn(carry(wire, engine, silence_limit, filter, Arc::clone(&cut))), cut }
     }
 
     /// Waits for the end; may be called again and again until it returned.
@@ -64,31 +64,37 @@ impl Drop for Pump {
     }
 }
 
-async fn carry(wire: Wire, engine: EngineStream, deaf_after: Duration, fence: Fence, cut: Arc<Notify>) -> End {
+async fn carry(
+    wire: Wire,
+    engine: EngineStream,
+    silence_limit: Duration,
+    filter: StalePacketFilter,
+    cut: Arc<Notify>,
+) -> End {
     let EngineStream { from: mut from_engine, to: mut to_engine } = engine;
     let (answer, answers) = mpsc::channel(WAITING);
-    let gate = Gate::new(fence.asked());
+    let sanitizer = InboundSanitizer::new(filter.asked());
     let end = {
-        let mut inbound = pin!(inbound(wire.source, &mut to_engine, deaf_after, gate, answers));
+        let mut inbound = pin!(inbound(wire.source, &mut to_engine, silence_limit, sanitizer, answers));
         tokio::select! {
             () = cut.notified() => End::Cut,
             loss = &mut inbound => End::Lost(loss),
-            end = outbound(&mut from_engine, wire.drain, fence, answer) => {
+            end = outbound(&mut from_engine, wire.drain, filter, answer) => {
                 if matches!(end, End::Lost(_)) {
                     // What the far side said before it went, such as a refusal, may still be on its way to the engine.
-                    let _ = clock::within(LAST_WORDS, inbound).await;
+                    let _ = clock::within(DRAIN_LIMIT, inbound).await;
                 }
                 end
             }
         }
     };
-    task::spawn(let_go(from_engine, to_engine));
+    task::spawn(half_close_and_drain(from_engine, to_engine));
     end
 }
 
 /// Shows the end to the engine and goes on reading until it has closed its side. A write of the engine must never
 /// fail: paho 1.3.16 then frees a message of QoS 1 twice (`MQTTAsync_processCommand`, `MQTTAsync_cleanSession`).
-async fn let_go(mut from_engine: impl AsyncRead + Unpin, mut to_engine: impl AsyncWrite + Unpin) {
+async fn half_close_and_drain(mut from_engine: impl AsyncRead + Unpin, mut to_engine: impl AsyncWrite + Unpin) {
     let _ = to_engine.shutdown().await;
     let mut nowhere = tokio::io::sink();
     let _ = clock::within(ENGINE_LIMIT, tokio::io::copy(&mut from_engine, &mut nowhere)).await;
@@ -97,8 +103,8 @@ async fn let_go(mut from_engine: impl AsyncRead + Unpin, mut to_engine: impl Asy
 async fn inbound(
     mut source: Source,
     engine: &mut (impl AsyncWrite + Unpin),
-    deaf_after: Duration,
-    mut gate: Gate,
+    silence_limit: Duration,
+    mut sanitizer: InboundSanitizer,
     mut answers: mpsc::Receiver<Vec<u8>>,
 ) -> Loss {
     let mut passed = Vec::new();
@@ -106,18 +112,18 @@ async fn inbound(
         let mut outcome = Ok(());
         passed.clear();
         tokio::select! {
-            Some(answer) = answers.recv(), if gate.is_between_packets() => passed = answer,
-            received = clock::within(deaf_after, source.next()) => match received {
-                Ok(Ok(bytes)) => outcome = gate.pass(&bytes, &mut passed),
+            Some(answer) = answers.recv(), if sanitizer.is_between_packets() => passed = answer,
+            received = clock::within(silence_limit, source.next()) => match received {
+                Ok(Ok(bytes)) => outcome = sanitizer.pass(&bytes, &mut passed),
                 Ok(Err(loss)) => return loss,
-                Err(_) => return Loss::Deaf(deaf_after),
+                Err(_) => return Loss::KeepAliveTimeout(silence_limit),
             },
         }
         match clock::within(SEND_LIMIT, engine.write_all(&passed)).await {
             Ok(Ok(())) => {}
             // The engine closed its side; the other direction sees that and reports it after the last byte is out.
             Ok(Err(_)) => std::future::pending::<()>().await,
-            Err(_) => return Loss::Stuck,
+            Err(_) => return Loss::WriteTimeout,
         }
         if let Err(malformed) = outcome {
             return Loss::NotMqtt(malformed);
@@ -128,7 +134,7 @@ async fn inbound(
 async fn outbound(
     engine: &mut (impl AsyncRead + Unpin),
     mut drain: Drain,
-    mut fence: Fence,
+    mut filter: StalePacketFilter,
     answer: mpsc::Sender<Vec<u8>>,
 ) -> End {
     let (queue, mut queued) = mpsc::channel::<Bytes>(WAITING);
@@ -138,19 +144,19 @@ async fn outbound(
             let (mut out, mut answers) = (Vec::new(), Vec::new());
             match engine.read_buf(&mut buffer).await {
                 Ok(0) | Err(_) => return Ok(()),
-                Ok(_) => fence.pass(&buffer, &mut out, &mut answers),
+                Ok(_) => filter.pass(&buffer, &mut out, &mut answers),
             }
             if !answers.is_empty() {
-                answer.try_send(answers).map_err(|_| Loss::Stuck)?;
+                answer.try_send(answers).map_err(|_| Loss::WriteTimeout)?;
             }
             if !out.is_empty() {
-                queue.try_send(out.into()).map_err(|_| Loss::Stuck)?;
+                queue.try_send(out.into()).map_err(|_| Loss::WriteTimeout)?;
             }
         }
     };
     let write = async {
         while let Some(bytes) = queued.recv().await {
-            clock::within(SEND_LIMIT, drain.send(bytes)).await.map_err(|_| Loss::Stuck)??;
+            clock::within(SEND_LIMIT, drain.send(bytes)).await.map_err(|_| Loss::WriteTimeout)??;
         }
         let _ = clock::within(SEND_LIMIT, drain.close()).await;
         Ok(())

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{Step, WireError};
+use super::{ConnectStep, WireError};
 use crate::io::clock;
 
 /// Pause between the addresses of one name, so that a broken IPv6 costs a moment and not the attempt.
@@ -18,7 +18,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 const MAX_ADDRESSES: usize = 8;
 /// TCP repeats its first packet after 1, 3, 7 and 15 s, and resolvers ask again after 5 s: too seldom for a network that
 /// has just come back. So another try begins beside the first one.
-const AGAIN: Duration = Duration::from_secs(2);
+const HEDGE_DELAY: Duration = Duration::from_secs(2);
 /// A lookup occupies a thread for as long as the resolver takes.
 const LOOKUPS: u32 = 3;
 
@@ -31,38 +31,38 @@ const LOOKUPS: u32 = 3;
 pub async fn reach(host: &str, port: u16, limit: Duration) -> Result<TcpStream, WireError> {
     let unknown = |error| WireError::Lookup { host: host.to_owned(), error };
     let lookup = |_| async { Ok(lookup_host((host, port)).await?.collect::<Vec<_>>()) };
-    let found = clock::within(limit, again_and_again(LOOKUPS, lookup))
+    let found = clock::within(limit, hedged(LOOKUPS, lookup))
         .await
-        .map_err(|_| WireError::TimedOut { step: Step::Lookup, limit })?
+        .map_err(|_| WireError::TimedOut { step: ConnectStep::Lookup, limit })?
         .map_err(unknown)?;
     let addresses = interleave(&found);
     if addresses.is_empty() {
         return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    let connect = |_| first_of(&addresses);
-    let stream = clock::within(limit, again_and_again(u32::MAX, connect))
+    let connect = |_| happy_eyeballs(&addresses);
+    let stream = clock::within(limit, hedged(u32::MAX, connect))
         .await
-        .map_err(|_| WireError::TimedOut { step: Step::Connect, limit })?
+        .map_err(|_| WireError::TimedOut { step: ConnectStep::Connect, limit })?
         .map_err(|error| WireError::Connect { host: host.to_owned(), port, error })?;
     // Small messages must not wait for acknowledgements; a system that refuses the option still works.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// Begins another try beside those under way whenever [`AGAIN`] has passed, up to `most`; the first that ends decides.
-async fn again_and_again<T, F: Future<Output = io::Result<T>>>(most: u32, attempt: impl Fn(u32) -> F) -> io::Result<T> {
+/// Begins another try beside those under way whenever [`HEDGE_DELAY`] has passed, up to `most`; the first that ends decides.
+async fn hedged<T, F: Future<Output = io::Result<T>>>(most: u32, attempt: impl Fn(u32) -> F) -> io::Result<T> {
     let mut tries = FuturesUnordered::new();
     tries.push(attempt(0));
     for number in 1..most {
         tokio::select! {
             Some(outcome) = tries.next() => return outcome,
-            () = clock::sleep(AGAIN) => tries.push(attempt(number)),
+            () = clock::sleep(HEDGE_DELAY) => tries.push(attempt(number)),
         }
     }
     tries.next().await.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+async fn happy_eyeballs(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut attempts: FuturesUnordered<_> = (0u32..)
         .zip(addresses)
         .map(|(place, address)| async move {
@@ -115,7 +115,7 @@ mod tests {
             }
             Ok(number)
         };
-        assert_eq!(again_and_again(u32::MAX, network_is_back).await.unwrap(), 3);
+        assert_eq!(hedged(u32::MAX, network_is_back).await.unwrap(), 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,10 +125,10 @@ mod tests {
             begun.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<io::Result<()>>().await
         };
-        assert!(clock::within(Duration::from_secs(60), again_and_again(3, hanging)).await.is_err());
+        assert!(clock::within(Duration::from_secs(60), hedged(3, hanging)).await.is_err());
         assert_eq!(begun.load(Ordering::Relaxed), 3);
         let refused = |_| async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionRefused)) };
-        let error = again_and_again(3, refused).await.unwrap_err();
+        let error = hedged(3, refused).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -26,7 +26,7 @@ pub enum Packet {
 /// Says that the bytes are no packet a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an MQTT 3.1.1 packet of a client")]
-pub struct Malformed;
+pub struct MalformedPacket;
 
 /// Cuts a stream of bytes into packets, however the bytes come.
 pub struct Decoder {
@@ -44,24 +44,24 @@ impl Decoder {
     /// # Errors
     ///
     /// Fails at the first malformed packet; the stream cannot be read further then.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Packet>, Malformed> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Packet>, MalformedPacket> {
         let mut packets = Vec::new();
         let mut cursor = Cursor::new(bytes);
         loop {
             match self.builder.feed(&mut cursor) {
                 PacketBuildResult::Complete(raw) => packets.push(parse(&raw)?),
                 PacketBuildResult::Incomplete => return Ok(packets),
-                PacketBuildResult::Error(_) => return Err(Malformed),
+                PacketBuildResult::Error(_) => return Err(MalformedPacket),
             }
         }
     }
 }
 
-fn parse(raw: &RawPacket) -> Result<Packet, Malformed> {
+fn parse(raw: &RawPacket) -> Result<Packet, MalformedPacket> {
     let packet = match (raw.packet_type(), raw.flags()) {
         (1, 0) => raw.parse_exact(Connect::parse).map(Packet::Connect),
         (3, flags) => {
-            let PacketData::Publish(data) = &raw.data else { return Err(Malformed) };
+            let PacketData::Publish(data) = &raw.data else { return Err(MalformedPacket) };
             Publish::parse(flags, data.clone()).map(|(publish, _)| Packet::Publish(publish))
         }
         (4, 0) => raw.parse_exact(Puback::parse).map(|_| Packet::Puback),
@@ -69,9 +69,9 @@ fn parse(raw: &RawPacket) -> Result<Packet, Malformed> {
         (10, 2) => raw.parse_exact(Unsubscribe::parse).map(Packet::Unsubscribe),
         (12, 0) => Ok(Packet::Ping),
         (14, 0) => Ok(Packet::Disconnect),
-        _ => return Err(Malformed),
+        _ => return Err(MalformedPacket),
     };
-    packet.map_err(|_| Malformed)
+    packet.map_err(|_| MalformedPacket)
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_packet_too_long_or_of_a_server_is_malformed() {
-        assert_eq!(Decoder::new(100).feed(&[0x30, 0xff, 0x01]).unwrap_err(), Malformed);
-        assert_eq!(Decoder::new(100).feed(&[0xd0, 0]).unwrap_err(), Malformed);
+        assert_eq!(Decoder::new(100).feed(&[0x30, 0xff, 0x01]).unwrap_err(), MalformedPacket);
+        assert_eq!(Decoder::new(100).feed(&[0xd0, 0]).unwrap_err(), MalformedPacket);
     }
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use mqtt_protocol_core::mqtt::packet::Qos;
 use tokio::sync::mpsc;
 
-pub use self::session::Ended;
-use super::counters::Tally;
+pub use self::session::SessionEnd;
+use super::counters::SharedCounters;
 
 /// How many messages wait for one client; further ones are dropped and counted.
 const QUEUE: usize = 1024;
@@ -74,7 +74,7 @@ impl Rules {
 
 /// A message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct Publication {
     /// The topic.
     pub topic: String,
     /// The payload.
@@ -85,7 +85,7 @@ pub struct Message {
     pub retain: bool,
 }
 
-impl Message {
+impl Publication {
     /// Makes a message of QoS 1 that is not retained.
     pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), qos: Qos::AtLeastOnce, retain: false }
@@ -135,28 +135,28 @@ pub struct BrokerFaults {
 #[derive(Clone)]
 pub struct Broker {
     rules: Rules,
-    tally: Tally,
+    tally: SharedCounters,
     faults: Arc<BrokerFaults>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<BrokerState>>,
 }
 
 #[derive(Default)]
-struct State {
-    clients: BTreeMap<String, Client>,
-    retained: BTreeMap<String, Arc<Message>>,
-    taps: Vec<mpsc::Sender<Arc<Message>>>,
+struct BrokerState {
+    clients: BTreeMap<String, Subscriber>,
+    retained: BTreeMap<String, Arc<Publication>>,
+    taps: Vec<mpsc::Sender<Arc<Publication>>>,
     connections: u64,
 }
 
-struct Client {
+struct Subscriber {
     connection: u64,
     filters: BTreeMap<String, Qos>,
-    queue: mpsc::Sender<Arc<Message>>,
+    queue: mpsc::Sender<Arc<Publication>>,
 }
 
 impl Broker {
     /// Makes a broker without clients.
-    pub fn new(rules: Rules, tally: Tally) -> Self {
+    pub fn new(rules: Rules, tally: SharedCounters) -> Self {
         Self { rules, tally, faults: Arc::default(), state: Arc::default() }
     }
 
@@ -166,14 +166,14 @@ impl Broker {
     }
 
     /// Returns a channel of every message that a client publishes from now on; a full one loses messages.
-    pub fn subscribe(&self) -> mpsc::Receiver<Arc<Message>> {
+    pub fn subscribe(&self) -> mpsc::Receiver<Arc<Publication>> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         self.lock().taps.push(sender);
         receiver
     }
 
     /// Publishes a message from inside the process.
-    pub fn publish(&self, message: Message) {
+    pub fn publish(&self, message: Publication) {
         self.deliver(&Arc::new(message));
     }
 
@@ -183,7 +183,7 @@ impl Broker {
         self.tally.count().takeovers += displaced as u64;
     }
 
-    fn publish_from_client(&self, message: Message) {
+    fn publish_from_client(&self, message: Publication) {
         let message = Arc::new(message);
         self.tally.count().publishes += 1;
         self.deliver(&message);
@@ -199,7 +199,7 @@ impl Broker {
         self.tally.count().dropped += dropped;
     }
 
-    fn deliver(&self, message: &Arc<Message>) {
+    fn deliver(&self, message: &Arc<Publication>) {
         let mut state = self.lock();
         if message.retain {
             match message.payload.is_empty() {
@@ -208,25 +208,25 @@ impl Broker {
             };
         }
         // Retained is what a new subscription gets; who is subscribed already gets it as live.
-        let mut live = Message::clone(message);
+        let mut live = Publication::clone(message);
         live.retain = false;
         let mut dropped = 0;
         for client in state.clients.values() {
             let granted = client.filters.iter().filter(|(filter, _)| self.matches(filter, &live.topic));
             let Some(qos) = granted.map(|(_, qos)| *qos as u8).max() else { continue };
             let qos = if qos == 0 { Qos::AtMostOnce } else { live.qos };
-            dropped += u64::from(client.queue.try_send(Arc::new(Message { qos, ..live.clone() })).is_err());
+            dropped += u64::from(client.queue.try_send(Arc::new(Publication { qos, ..live.clone() })).is_err());
         }
         drop(state);
         self.tally.count().dropped += dropped;
     }
 
-    fn enter(&self, id: &str) -> (u64, mpsc::Receiver<Arc<Message>>) {
+    fn enter(&self, id: &str) -> (u64, mpsc::Receiver<Arc<Publication>>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let mut state = self.lock();
         state.connections += 1;
         let connection = state.connections;
-        let displaced = state.clients.insert(id.to_owned(), Client { connection, filters: BTreeMap::new(), queue });
+        let displaced = state.clients.insert(id.to_owned(), Subscriber { connection, filters: BTreeMap::new(), queue });
         drop(state);
         let mut tally = self.tally.count();
         tally.takeovers += u64::from(displaced.is_some());
@@ -245,7 +245,7 @@ impl Broker {
     }
 
     /// Adds a subscription and returns the retained messages it brings, or `None` when there are too many.
-    fn add_filter(&self, id: &str, filter: &str, qos: Qos) -> Option<Vec<Arc<Message>>> {
+    fn add_filter(&self, id: &str, filter: &str, qos: Qos) -> Option<Vec<Arc<Publication>>> {
         let mut state = self.lock();
         let retained = state.retained.values().filter(|m| self.matches(filter, &m.topic)).cloned().collect();
         let client = state.clients.get_mut(id)?;
@@ -263,7 +263,7 @@ impl Broker {
         filter::matches(filter, topic, self.rules.hash_matches_parent)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BrokerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

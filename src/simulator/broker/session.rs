@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::codec::{Decoder, Packet};
-use super::{Broker, Message, filter};
+use super::{Broker, Publication, filter};
 use crate::io::clock;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(1200);
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum SessionEnd {
     /// The client sent DISCONNECT.
     Disconnected,
     /// The stream ended or failed.
@@ -40,19 +40,19 @@ pub enum Ended {
 
 impl Broker {
     /// Serves one client until its connection ends, and publishes its last will unless it said goodbye.
-    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Ended {
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> SessionEnd {
         let longest = u32::try_from(self.rules.payload + self.rules.topic + 64).unwrap_or(u32::MAX);
-        let mut line = Line { stream, decoder: Decoder::new(longest), buffer: vec![0; 16 * 1024] };
+        let mut line = PacketStream { stream, decoder: Decoder::new(longest), buffer: vec![0; 16 * 1024] };
         let (connect, rest) = match clock::within(CONNECT_LIMIT, line.connect()).await {
             Ok(Ok(first)) => first,
             Ok(Err(ended)) => return self.count(ended),
-            Err(_) => return self.count(Ended::Violation),
+            Err(_) => return self.count(SessionEnd::Violation),
         };
         let ended = self.serve_client(line, &connect, rest).await;
         self.count(ended)
     }
 
-    async fn serve_client<S>(&self, mut line: Line<S>, connect: &Connect, rest: Vec<Packet>) -> Ended
+    async fn serve_client<S>(&self, mut line: PacketStream<S>, connect: &Connect, rest: Vec<Packet>) -> SessionEnd
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -63,15 +63,15 @@ impl Broker {
             && !self.rules.retain
             && (connect.will_retain() || connect.will_qos() == Qos::ExactlyOnce)
         {
-            return Ended::Violation;
+            return SessionEnd::Violation;
         }
         if connect.client_id().is_empty() && !self.rules.retain {
             let _ = line.send(&connack(ConnectReturnCode::IdentifierRejected)).await;
-            return Ended::Violation;
+            return SessionEnd::Violation;
         }
         let (number, queue) = self.enter(connect.client_id());
         let mut presence = Presence { broker: self, connect, number, goodbye: false };
-        let mut session = Session {
+        let mut session = ServedSession {
             broker: self,
             id: connect.client_id(),
             keep_alive: self.keep_alive(connect.keep_alive()),
@@ -82,7 +82,7 @@ impl Broker {
             Ok(never) => match never {},
             Err(ended) => ended,
         };
-        presence.goodbye = ended == Ended::Disconnected;
+        presence.goodbye = ended == SessionEnd::Disconnected;
         ended
     }
 
@@ -96,14 +96,14 @@ impl Broker {
 
     fn publish_will(&self, connect: &Connect) {
         let Some(topic) = connect.will_topic().filter(|_| connect.will_flag()) else { return };
-        let mut will = Message::new(topic, connect.will_payload().unwrap_or_default());
+        let mut will = Publication::new(topic, connect.will_payload().unwrap_or_default());
         will.qos = connect.will_qos().min(Qos::AtLeastOnce);
         will.retain = connect.will_retain() && self.rules.retain;
         self.publish_from_client(will);
     }
 
-    fn count(&self, ended: Ended) -> Ended {
-        self.tally.count().violations += u64::from(ended == Ended::Violation);
+    fn count(&self, ended: SessionEnd) -> SessionEnd {
+        self.tally.count().violations += u64::from(ended == SessionEnd::Violation);
         ended
     }
 }
@@ -125,64 +125,68 @@ impl Drop for Presence<'_> {
     }
 }
 
-struct Line<S> {
+struct PacketStream<S> {
     stream: S,
     decoder: Decoder,
     buffer: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    async fn connect(&mut self) -> Result<(Connect, Vec<Packet>), Ended> {
+impl<S: AsyncRead + AsyncWrite + Unpin> PacketStream<S> {
+    async fn connect(&mut self) -> Result<(Connect, Vec<Packet>), SessionEnd> {
         loop {
             let mut packets = self.read().await?.into_iter();
             match packets.next() {
                 Some(Packet::Connect(connect)) => return Ok((connect, packets.collect())),
-                Some(_) => return Err(Ended::Violation),
+                Some(_) => return Err(SessionEnd::Violation),
                 None => {}
             }
         }
     }
 
-    async fn read(&mut self) -> Result<Vec<Packet>, Ended> {
+    async fn read(&mut self) -> Result<Vec<Packet>, SessionEnd> {
         match self.stream.read(&mut self.buffer).await {
-            Ok(0) | Err(_) => Err(Ended::Lost),
-            Ok(length) => self.decoder.feed(&self.buffer[..length]).map_err(|_| Ended::Violation),
+            Ok(0) | Err(_) => Err(SessionEnd::Lost),
+            Ok(length) => self.decoder.feed(&self.buffer[..length]).map_err(|_| SessionEnd::Violation),
         }
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), SessionEnd> {
         let write = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
         match clock::within(WRITE_LIMIT, write).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ended::Lost),
+            Ok(Err(_)) | Err(_) => Err(SessionEnd::Lost),
         }
     }
 
-    async fn swallow(&mut self) -> Ended {
+    async fn swallow(&mut self) -> SessionEnd {
         while self.read().await.is_ok() {}
-        Ended::Fault
+        SessionEnd::Fault
     }
 }
 
 /// The session's loop never returns but by ending.
 enum Never {}
 
-struct Session<'a, S> {
+struct ServedSession<'a, S> {
     broker: &'a Broker,
     id: &'a str,
     keep_alive: Duration,
-    line: Line<S>,
+    line: PacketStream<S>,
     next_id: u16,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
-    async fn run(&mut self, mut queue: mpsc::Receiver<Arc<Message>>, rest: Vec<Packet>) -> Result<Never, Ended> {
+impl<S: AsyncRead + AsyncWrite + Unpin> ServedSession<'_, S> {
+    async fn run(
+        &mut self,
+        mut queue: mpsc::Receiver<Arc<Publication>>,
+        rest: Vec<Packet>,
+    ) -> Result<Never, SessionEnd> {
         self.line.send(&connack(ConnectReturnCode::Accepted)).await?;
         if self.broker.faults.close_after_connack.take() {
-            return Err(Ended::Fault);
+            return Err(SessionEnd::Fault);
         }
         for packet in rest {
             self.obey(packet).await?;
@@ -200,19 +204,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 message = queue.recv() => match message {
                     Some(_) if self.broker.faults.deaf.load(Ordering::SeqCst) => {}
                     Some(message) => self.hand_over(&message).await?,
-                    None => return Err(Ended::TakenOver),
+                    None => return Err(SessionEnd::TakenOver),
                 },
                 () = clock::sleep_until(heard + self.keep_alive) => return Err(self.overdue(heard)),
             }
         }
     }
 
-    fn overdue(&self, heard: Instant) -> Ended {
+    fn overdue(&self, heard: Instant) -> SessionEnd {
         tracing::debug!(client = self.id, silent = ?(clock::now() - heard), "keep-alive missed");
-        Ended::KeepAlive
+        SessionEnd::KeepAlive
     }
 
-    async fn obey(&mut self, packet: Packet) -> Result<(), Ended> {
+    async fn obey(&mut self, packet: Packet) -> Result<(), SessionEnd> {
         match packet {
             Packet::Publish(publish) => self.publish(&publish).await,
             Packet::Subscribe(subscribe) => self.subscribe(&subscribe).await,
@@ -221,19 +225,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     self.broker.remove_filter(self.id, entry.as_str());
                 }
                 let answer = Unsuback::builder().packet_id(unsubscribe.packet_id()).build();
-                self.line.send(&answer.map_err(|_| Ended::Violation)?.to_continuous_buffer()).await
+                self.line.send(&answer.map_err(|_| SessionEnd::Violation)?.to_continuous_buffer()).await
             }
             Packet::Ping => {
-                let answer = Pingresp::builder().build().map_err(|_| Ended::Violation)?;
+                let answer = Pingresp::builder().build().map_err(|_| SessionEnd::Violation)?;
                 self.line.send(&answer.to_continuous_buffer()).await
             }
             Packet::Puback => Ok(()),
-            Packet::Disconnect => Err(Ended::Disconnected),
-            Packet::Connect(_) => Err(Ended::Violation),
+            Packet::Disconnect => Err(SessionEnd::Disconnected),
+            Packet::Connect(_) => Err(SessionEnd::Violation),
         }
     }
 
-    async fn publish(&mut self, publish: &Publish) -> Result<(), Ended> {
+    async fn publish(&mut self, publish: &Publish) -> Result<(), SessionEnd> {
         let rules = &self.broker.rules;
         let topic = publish.topic_name();
         let lawful = publish.qos() != Qos::ExactlyOnce
@@ -244,22 +248,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             && topic.len() <= rules.topic
             && topic.matches('/').count() <= rules.slashes;
         if !lawful {
-            return Err(Ended::Violation);
+            return Err(SessionEnd::Violation);
         }
-        let mut message = Message::new(topic, publish.payload().as_slice());
+        let mut message = Publication::new(topic, publish.payload().as_slice());
         message.qos = publish.qos();
         message.retain = publish.retain();
         self.broker.publish_from_client(message);
         let Some(id) = publish.packet_id() else { return Ok(()) };
-        let answer = Puback::builder().packet_id(id).build().map_err(|_| Ended::Violation)?;
+        let answer = Puback::builder().packet_id(id).build().map_err(|_| SessionEnd::Violation)?;
         self.line.send(&answer.to_continuous_buffer()).await
     }
 
-    async fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), Ended> {
+    async fn subscribe(&mut self, subscribe: &Subscribe) -> Result<(), SessionEnd> {
         let rules = &self.broker.rules;
         let entries = subscribe.entries();
         if entries.is_empty() || entries.len() > rules.filters {
-            return Err(Ended::Violation);
+            return Err(SessionEnd::Violation);
         }
         let refused = self.broker.faults.refuse_suback.take();
         let mut retained = Vec::new();
@@ -268,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             let topic = entry.topic_filter();
             let long = topic.len() > rules.topic || topic.matches('/').count() > rules.slashes;
             if long || !filter::is_valid(topic) {
-                return Err(Ended::Violation);
+                return Err(SessionEnd::Violation);
             }
             if refused {
                 codes.push(SubackReturnCode::Failure);
@@ -278,16 +282,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 Qos::AtMostOnce => (Qos::AtMostOnce, SubackReturnCode::SuccessMaximumQos0),
                 _ => (Qos::AtLeastOnce, SubackReturnCode::SuccessMaximumQos1),
             };
-            let kept = self.broker.add_filter(self.id, topic, qos).ok_or(Ended::Violation)?;
+            let kept = self.broker.add_filter(self.id, topic, qos).ok_or(SessionEnd::Violation)?;
             retained.extend(kept.into_iter().map(|message| (message, qos)));
             codes.push(code);
         }
         self.count_subscription(&codes);
         let answer = Suback::builder().packet_id(subscribe.packet_id()).return_codes(codes).build();
-        self.line.send(&answer.map_err(|_| Ended::Violation)?.to_continuous_buffer()).await?;
+        self.line.send(&answer.map_err(|_| SessionEnd::Violation)?.to_continuous_buffer()).await?;
         for (message, granted) in retained {
             let qos = if granted == Qos::AtMostOnce { granted } else { message.qos };
-            self.hand_over(&Message { qos, ..Message::clone(&message) }).await?;
+            self.hand_over(&Publication { qos, ..Publication::clone(&message) }).await?;
         }
         Ok(())
     }
@@ -298,14 +302,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         tally.filters += codes.iter().filter(|code| **code != SubackReturnCode::Failure).count() as u64;
     }
 
-    async fn hand_over(&mut self, message: &Message) -> Result<(), Ended> {
-        let publish = Publish::builder().topic_name(message.topic.as_str()).map_err(|_| Ended::Violation)?;
+    async fn hand_over(&mut self, message: &Publication) -> Result<(), SessionEnd> {
+        let publish = Publish::builder().topic_name(message.topic.as_str()).map_err(|_| SessionEnd::Violation)?;
         let mut publish = publish.qos(message.qos).retain(message.retain).payload(message.payload.as_slice());
         if message.qos != Qos::AtMostOnce {
             self.next_id = self.next_id.checked_add(1).unwrap_or(1);
             publish = publish.packet_id(self.next_id);
         }
-        let publish = publish.build().map_err(|_| Ended::Violation)?;
+        let publish = publish.build().map_err(|_| SessionEnd::Violation)?;
         self.line.send(&publish.to_continuous_buffer()).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use super::{ADDITIONAL_VALUE, DEVICE_TYPE, Heater, Publish};
+use super::{ADDITIONAL_VALUE, DEVICE_TYPE, Publish, SimulatedHeater};
 
 /// The code of the status query, which is also the `command` of a status.
 pub(super) const STATUS: i64 = 16_777_219;
@@ -17,7 +17,7 @@ const DIAGNOSTICS: i64 = 16_777_228;
 const RECIRCULATION: i64 = 16_777_231;
 
 /// A request that has the right envelope and is meant for this heater.
-pub(super) struct Request {
+pub(super) struct HeaterRequest {
     /// What follows the heater's own part of the topic.
     pub suffix: String,
     pub command: i64,
@@ -29,9 +29,9 @@ pub(super) struct Request {
     response_topic: String,
 }
 
-impl Request {
+impl HeaterRequest {
     /// Reads a message, or returns `None` if it is no well-formed request to this heater.
-    pub(super) fn read(heater: &Heater, topic: &str, payload: &[u8]) -> Option<Self> {
+    pub(super) fn read(heater: &SimulatedHeater, topic: &str, payload: &[u8]) -> Option<Self> {
         let suffix = topic.strip_prefix(&format!("cmd/{DEVICE_TYPE}/navilink-{}/", heater.mac))?.to_owned();
         let message: Value = serde_json::from_slice(payload).ok()?;
         let text = |name: &str| message.get(name)?.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
@@ -65,19 +65,19 @@ impl Request {
     }
 }
 
-impl Heater {
+impl SimulatedHeater {
     /// Returns the answers to a request, none if the heater has none.
-    pub(super) fn answer(&mut self, request: &Request, wall: SystemTime) -> Vec<Publish> {
-        if request.suffix == "ctrl" && self.too_soon(request.command, wall) {
+    pub(super) fn answer(&mut self, request: &HeaterRequest, wall: SystemTime) -> Vec<Publish> {
+        if request.suffix == "ctrl" && super::controls::too_soon(self, request.command, wall) {
             let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res/ctrl-fail", self.mac);
             return vec![self.respond(request, topic, json!({ "failCode": 2 }))];
         }
         let data = match request.suffix.as_str() {
-            "ctrl" => self.control(request, wall),
-            "ctrl/rsv/rd" => self.write_reservations(request),
-            "ctrl/tou/rd" => self.write_tou(request),
-            "ctrl/recirc-rsv/rd" => self.write_recirculation(request),
-            "ctrl/commit-ota" => self.commit_firmware(request),
+            "ctrl" => super::controls::control(self, request, wall),
+            "ctrl/rsv/rd" => super::controls::write_reservations(self, request),
+            "ctrl/tou/rd" => super::controls::write_tou(self, request),
+            "ctrl/recirc-rsv/rd" => super::controls::write_recirculation(self, request),
+            "ctrl/commit-ota" => super::controls::commit_firmware(self, request),
             _ => self.query(request),
         };
         let Some(data) = data else { return Vec::new() };
@@ -96,7 +96,7 @@ impl Heater {
     /// Returns a status in the envelope of a heater that was not asked.
     pub(super) fn unasked_status(&self) -> Publish {
         let topic = format!("cmd/{DEVICE_TYPE}/navilink-{}/res", self.mac);
-        let own = Request {
+        let own = HeaterRequest {
             suffix: String::new(),
             command: STATUS,
             body: Value::Null,
@@ -105,10 +105,10 @@ impl Heater {
             request_topic: format!("cmd/{DEVICE_TYPE}/navilink-{}/st", self.mac),
             response_topic: topic.clone(),
         };
-        self.respond(&own, topic, json!({ "status": self.status() }))
+        self.respond(&own, topic, json!({ "status": super::status::status(self) }))
     }
 
-    fn respond(&self, request: &Request, topic: String, data: Value) -> Publish {
+    fn respond(&self, request: &HeaterRequest, topic: String, data: Value) -> Publish {
         let mut response = Map::new();
         response.insert("command".into(), request.command.into());
         response.insert("deviceType".into(), DEVICE_TYPE.into());
@@ -133,29 +133,29 @@ impl Heater {
         Publish { topic, payload: message.to_string().into_bytes() }
     }
 
-    fn query(&self, request: &Request) -> Option<Value> {
+    fn query(&self, request: &HeaterRequest) -> Option<Value> {
         match (request.suffix.as_str(), request.command) {
-            ("st", STATUS) => Some(json!({ "status": self.status() })),
-            ("st/did", INFORMATION) => Some(json!({ "feature": self.feature() })),
+            ("st", STATUS) => Some(json!({ "status": super::status::status(self) })),
+            ("st/did", INFORMATION) => Some(json!({ "feature": super::feature::feature(self) })),
             ("st/rsv/rd", RESERVATIONS) => Some(super::controls::schedule_json(&self.reservations)),
             ("st/energy-usage-daily-query/rd", ENERGY_DAILY) => self.energy_daily(request),
             ("st/energy-usage-monthly-query/rd", ENERGY_MONTHLY) => self.energy_monthly(request),
             ("st/dl-sw-info", DOWNLOADS) => Some(self.downloads()),
             ("st/td/rd", DIAGNOSTICS) => Some(self.diagnostics()),
-            ("st/recirc-rsv/rd", RECIRCULATION) if self.fitted("recirculationUse") => {
+            ("st/recirc-rsv/rd", RECIRCULATION) if super::feature::fitted(self, "recirculationUse") => {
                 Some(super::controls::schedule_json(&self.recirculations))
             }
             _ => None,
         }
     }
 
-    fn energy_daily(&self, request: &Request) -> Option<Value> {
+    fn energy_daily(&self, request: &HeaterRequest) -> Option<Value> {
         let year = request.body.get("year")?.as_i64().filter(is_year)?;
         let months = request.numbers("month").filter(|m| m.len() <= 12 && m.iter().all(|n| (1..=12).contains(n)))?;
         Some(self.meter.daily(year, &months))
     }
 
-    fn energy_monthly(&self, request: &Request) -> Option<Value> {
+    fn energy_monthly(&self, request: &HeaterRequest) -> Option<Value> {
         let years = request.numbers("year").filter(|y| y.len() <= 12 && y.iter().all(is_year))?;
         Some(self.meter.monthly(&years))
     }

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::answers::Request;
-use super::settings::{HIGHEST, LOWEST, Mode, Schedule, Slot};
-use super::{Heater, HeaterFault, calendar};
+use super::answers::HeaterRequest;
+use super::settings::{HIGHEST, LOWEST, Mode, Slot, StoredSchedule};
+use super::{HeaterFault, SimulatedHeater, calendar};
 
 const RESERVATIONS: i64 = 16_777_226;
 const TOU: i64 = 33_554_439;
@@ -25,190 +25,183 @@ const MOST_RECIRCULATIONS: usize = 20;
 /// A row of the table of controls: code, `mode`, the `feature` key it needs (or none), and what it does.
 ///
 /// The action returns `None`, and changes nothing, when `param` is not what it takes.
-struct Control(i64, &'static str, &'static str, fn(&mut Heater, &[i64]) -> Option<()>);
+struct ControlAction(i64, &'static str, &'static str, fn(&mut SimulatedHeater, &[i64]) -> Option<()>);
 
-const CONTROLS: [Control; 19] = [
-    Control(33_554_433, "power-off", "powerUse", |h, p| without(p, || h.settings.powered = false)),
-    Control(33_554_434, "power-on", "powerUse", |h, p| without(p, || h.settings.powered = true)),
-    Control(33_554_437, "dhw-mode", "dhwUse", Heater::set_mode),
-    Control(33_554_464, "dhw-temperature", "dhwTemperatureSettingUse", |h, p| {
+const CONTROLS: [ControlAction; 19] = [
+    ControlAction(33_554_433, "power-off", "powerUse", |h, p| without(p, || h.settings.powered = false)),
+    ControlAction(33_554_434, "power-on", "powerUse", |h, p| without(p, || h.settings.powered = true)),
+    ControlAction(33_554_437, "dhw-mode", "dhwUse", set_mode),
+    ControlAction(33_554_464, "dhw-temperature", "dhwTemperatureSettingUse", |h, p| {
         h.settings.set_point = one_within(p, LOWEST, HIGHEST)?;
         Some(())
     }),
-    Control(33_554_466, "goout-day", "holidayUse", |h, p| {
+    ControlAction(33_554_466, "goout-day", "holidayUse", |h, p| {
         h.settings.vacation_days = one_within(p, 1, 99)?;
         Some(())
     }),
-    Control(33_554_472, "anti-leg-on", "antiLegionellaSettingUse", |h, p| {
+    ControlAction(33_554_472, "anti-leg-on", "antiLegionellaSettingUse", |h, p| {
         h.settings.anti_legionella_days = one_within(p, 1, 30)?;
         h.settings.anti_legionella = true;
         Some(())
     }),
-    Control(33_554_471, "anti-leg-off", "antiLegionellaSettingUse", |h, p| {
+    ControlAction(33_554_471, "anti-leg-off", "antiLegionellaSettingUse", |h, p| {
         without(p, || h.settings.anti_legionella = false)
     }),
-    Control(33_554_470, "dr-on", "drSettingUse", |h, p| without(p, || h.settings.demand_response = true)),
-    Control(33_554_469, "dr-off", "drSettingUse", |h, p| without(p, || h.settings.demand_response = false)),
-    Control(33_554_468, "intelligent-on", "", |h, p| without(p, || h.settings.intelligent = true)),
-    Control(33_554_467, "intelligent-off", "", |h, p| without(p, || h.settings.intelligent = false)),
-    Control(33_554_476, "tou-on", "programReservationUse", |h, p| without(p, || h.settings.tou = true)),
-    Control(33_554_475, "tou-off", "programReservationUse", |h, p| without(p, || h.settings.tou = false)),
-    Control(33_554_445, "recirc-mode", "recirculationUse", |h, p| {
+    ControlAction(33_554_470, "dr-on", "drSettingUse", |h, p| without(p, || h.settings.demand_response = true)),
+    ControlAction(33_554_469, "dr-off", "drSettingUse", |h, p| without(p, || h.settings.demand_response = false)),
+    ControlAction(33_554_468, "intelligent-on", "", |h, p| without(p, || h.settings.intelligent = true)),
+    ControlAction(33_554_467, "intelligent-off", "", |h, p| without(p, || h.settings.intelligent = false)),
+    ControlAction(33_554_476, "tou-on", "programReservationUse", |h, p| without(p, || h.settings.tou = true)),
+    ControlAction(33_554_475, "tou-off", "programReservationUse", |h, p| without(p, || h.settings.tou = false)),
+    ControlAction(33_554_445, "recirc-mode", "recirculationUse", |h, p| {
         h.settings.recirculation = one_within(p, 1, 4)?;
         Some(())
     }),
-    Control(33_554_444, "recirc-hotbtn", "recirculationUse", |h, p| {
+    ControlAction(33_554_444, "recirc-hotbtn", "recirculationUse", |h, p| {
         one_within(p, 1, 1)?;
         h.hot_button_left = HOT_BUTTON;
         Some(())
     }),
-    Control(33_554_473, "air-filter-reset", "", |h, p| without(p, || h.tank.fan_hours = 0.0)),
-    Control(33_554_474, "air-filter-life", "", |h, p| {
+    ControlAction(33_554_473, "air-filter-reset", "", |h, p| without(p, || h.tank.fan_hours = 0.0)),
+    ControlAction(33_554_474, "air-filter-life", "", |h, p| {
         h.settings.filter_period_hours = 500 * one_within(p, 0, 20).filter(|n| *n != 1)?;
         Some(())
     }),
-    Control(33_554_463, "cond-fault-reset", "", |h, p| without(p, || h.reset_condensate())),
-    Control(33_554_441, "reservation-mode", "programReservationUse", |h, p| {
+    ControlAction(33_554_463, "cond-fault-reset", "", |h, p| without(p, || reset_condensate(h))),
+    ControlAction(33_554_441, "reservation-mode", "programReservationUse", |h, p| {
         without(p, || h.reservations.enabled = true)
     }),
 ];
 
-impl Heater {
-    /// Tells whether this control comes too soon after the last one that was obeyed.
-    pub(super) fn too_soon(&self, command: i64, wall: SystemTime) -> bool {
-        let since = self.last_dhw_control.and_then(|last| wall.duration_since(last).ok());
-        DHW_CONTROLS.contains(&command) && since.is_some_and(|since| since < PAUSE)
-    }
+/// Tells whether this control comes too soon after the last one that was obeyed.
+pub(super) fn too_soon(heater: &SimulatedHeater, command: i64, wall: SystemTime) -> bool {
+    let since = heater.last_dhw_control.and_then(|last| wall.duration_since(last).ok());
+    DHW_CONTROLS.contains(&command) && since.is_some_and(|since| since < PAUSE)
+}
 
-    /// Obeys a control and returns the status after it, or `None` if it is unknown, not fitted or out of range.
-    pub(super) fn control(&mut self, request: &Request, wall: SystemTime) -> Option<Value> {
-        let Control(code, mode, needs, act) = CONTROLS.iter().find(|Control(code, ..)| *code == request.command)?;
-        let well_formed = request.body.get("mode")? == mode && request.body.get("paramStr")? == "";
-        if !well_formed || !(needs.is_empty() || self.fitted(needs)) {
-            return None;
-        }
-        let before = self.activity();
-        let param = request.numbers("param")?;
-        if *mode == "dhw-mode" && self.in_tou_window(wall) {
-            // Taken, and held until the window ends.
-            self.clone().set_mode(&param)?;
-            self.held_mode = Some(param);
-        } else {
-            act(self, &param)?;
-        }
-        if DHW_CONTROLS.contains(code) {
-            self.last_dhw_control = Some(wall);
-        }
-        self.changed |= self.activity() != before;
-        Some(json!({ "status": self.status() }))
+/// Obeys a control and returns the status after it, or `None` if it is unknown, not fitted or out of range.
+pub(super) fn control(heater: &mut SimulatedHeater, request: &HeaterRequest, wall: SystemTime) -> Option<Value> {
+    let ControlAction(code, mode, needs, act) =
+        CONTROLS.iter().find(|ControlAction(code, ..)| *code == request.command)?;
+    let well_formed = request.body.get("mode")? == mode && request.body.get("paramStr")? == "";
+    if !well_formed || !(needs.is_empty() || super::feature::fitted(heater, needs)) {
+        return None;
     }
-
-    /// Takes over the reservations and returns them.
-    pub(super) fn write_reservations(&mut self, request: &Request) -> Option<Value> {
-        if request.command != RESERVATIONS || !self.fitted("programReservationUse") {
-            return None;
-        }
-        let schedule = read_schedule(request, 0..=5)?;
-        let heats = |slot: &Slot| (1..=4).contains(&slot.mode);
-        if schedule.slots.iter().any(|slot| heats(slot) && !(LOWEST..=HIGHEST).contains(&slot.param)) {
-            return None;
-        }
-        self.reservations = schedule;
-        Some(schedule_json(&self.reservations))
+    let before = super::status::activity(heater);
+    let param = request.numbers("param")?;
+    if *mode == "dhw-mode" && in_tou_window(heater, wall) {
+        // Taken, and held until the window ends.
+        set_mode(&mut heater.clone(), &param)?;
+        heater.held_mode = Some(param);
+    } else {
+        act(heater, &param)?;
     }
-
-    /// Takes over the recirculation schedule and returns it.
-    pub(super) fn write_recirculation(&mut self, request: &Request) -> Option<Value> {
-        if request.command != RECIRCULATION || !self.fitted("recircReservationUse") {
-            return None;
-        }
-        let schedule = read_schedule(request, 1..=2)?;
-        if schedule.slots.len() > MOST_RECIRCULATIONS || schedule.slots.iter().any(|slot| slot.param != -1) {
-            return None;
-        }
-        self.recirculations = schedule;
-        Some(schedule_json(&self.recirculations))
+    if DHW_CONTROLS.contains(code) {
+        heater.last_dhw_control = Some(wall);
     }
+    heater.changed |= super::status::activity(heater) != before;
+    Some(json!({ "status": super::status::status(heater) }))
+}
 
-    /// Takes over the TOU schedule and returns it; without periods it is not answered.
-    pub(super) fn write_tou(&mut self, request: &Request) -> Option<Value> {
-        let for_us = request.command == TOU
-            && self.fitted("programReservationUse")
-            && request.body.get("controllerSerialNumber")? == self.serial_number().as_str();
-        let enabled = read_use(request)?;
-        let periods: Vec<Map<String, Value>> = request
-            .body
-            .get("reservation")?
-            .as_array()?
-            .iter()
-            .map(|p| p.as_object().cloned())
-            .collect::<Option<_>>()?;
-        let whole =
-            |p: &Map<String, Value>| ["season", "week"].iter().all(|key| p.get(*key).is_some_and(Value::is_i64));
-        if !for_us || periods.is_empty() || !periods.iter().all(whole) {
-            return None;
+/// Takes over the reservations and returns them.
+pub(super) fn write_reservations(heater: &mut SimulatedHeater, request: &HeaterRequest) -> Option<Value> {
+    if request.command != RESERVATIONS || !super::feature::fitted(heater, "programReservationUse") {
+        return None;
+    }
+    let schedule = read_schedule(request, 0..=5)?;
+    let heats = |slot: &Slot| (1..=4).contains(&slot.mode);
+    if schedule.slots.iter().any(|slot| heats(slot) && !(LOWEST..=HIGHEST).contains(&slot.param)) {
+        return None;
+    }
+    heater.reservations = schedule;
+    Some(schedule_json(&heater.reservations))
+}
+
+/// Takes over the recirculation schedule and returns it.
+pub(super) fn write_recirculation(heater: &mut SimulatedHeater, request: &HeaterRequest) -> Option<Value> {
+    if request.command != RECIRCULATION || !super::feature::fitted(heater, "recircReservationUse") {
+        return None;
+    }
+    let schedule = read_schedule(request, 1..=2)?;
+    if schedule.slots.len() > MOST_RECIRCULATIONS || schedule.slots.iter().any(|slot| slot.param != -1) {
+        return None;
+    }
+    heater.recirculations = schedule;
+    Some(schedule_json(&heater.recirculations))
+}
+
+/// Takes over the TOU schedule and returns it; without periods it is not answered.
+pub(super) fn write_tou(heater: &mut SimulatedHeater, request: &HeaterRequest) -> Option<Value> {
+    let for_us = request.command == TOU
+        && super::feature::fitted(heater, "programReservationUse")
+        && request.body.get("controllerSerialNumber")? == super::feature::serial_number(heater).as_str();
+    let enabled = read_use(request)?;
+    let periods: Vec<Map<String, Value>> =
+        request.body.get("reservation")?.as_array()?.iter().map(|p| p.as_object().cloned()).collect::<Option<_>>()?;
+    let whole = |p: &Map<String, Value>| ["season", "week"].iter().all(|key| p.get(*key).is_some_and(Value::is_i64));
+    if !for_us || periods.is_empty() || !periods.iter().all(whole) {
+        return None;
+    }
+    heater.settings.tou = enabled;
+    heater.tou_periods = periods;
+    Some(json!({ "reservationUse": if enabled { 2 } else { 1 }, "reservation": heater.tou_periods }))
+}
+
+/// Installs the firmware that waits, or returns `None` if the request names another.
+pub(super) fn commit_firmware(heater: &mut SimulatedHeater, request: &HeaterRequest) -> Option<Value> {
+    let wanted = request.body.get("commitOta").filter(|_| request.command == COMMIT_FIRMWARE)?;
+    let (code, version) = (wanted.get("swCode")?.as_i64()?, wanted.get("swVersion")?.as_i64()?);
+    let waiting = |s: &&mut super::Software| s.kind == code && s.downloaded == version && s.version != version;
+    heater.software.iter_mut().find(waiting)?.version = version;
+    Some(json!({ "commitOta": { "swCode": code, "swVersion": version } }))
+}
+
+/// Returns whether a time-of-use period is in force.
+pub(super) fn in_tou_window(heater: &SimulatedHeater, at: SystemTime) -> bool {
+    let (day, minute) = (calendar::day_number(at), calendar::seconds(at) / 60 % (24 * 60));
+    let month = 1 << (calendar::date(day).month - 1);
+    let covers = |period: &Map<String, Value>| {
+        let number = |name: &str| period.get(name).and_then(Value::as_i64).unwrap_or(0);
+        let time = |hour: &str, minute: &str| number(hour) * 60 + number(minute);
+        number("season") & month != 0
+            && number("week") & calendar::week_bit(day) != 0
+            && (time("startHour", "startMinute")..=time("endHour", "endMinute")).contains(&minute)
+    };
+    heater.settings.tou && heater.tou_periods.iter().any(covers)
+}
+
+pub(super) fn set_mode(heater: &mut SimulatedHeater, param: &[i64]) -> Option<()> {
+    match *param {
+        [5, days] if super::feature::fitted(heater, "holidayUse") && (1..=99).contains(&days) => {
+            heater.settings.vacation_days = days;
+            heater.settings.start(Mode::Vacation);
         }
-        self.settings.tou = enabled;
-        self.tou_periods = periods;
-        Some(json!({ "reservationUse": if enabled { 2 } else { 1 }, "reservation": self.tou_periods }))
+        // A real heater does not switch itself off by this.
+        [6] => heater.settings.start(Mode::EnergySaver),
+        [code] => heater.settings.start(Mode::from_code(code).filter(|mode| *mode != Mode::Vacation)?),
+        _ => return None,
     }
+    Some(())
+}
 
-    /// Installs the firmware that waits, or returns `None` if the request names another.
-    pub(super) fn commit_firmware(&mut self, request: &Request) -> Option<Value> {
-        let wanted = request.body.get("commitOta").filter(|_| request.command == COMMIT_FIRMWARE)?;
-        let (code, version) = (wanted.get("swCode")?.as_i64()?, wanted.get("swVersion")?.as_i64()?);
-        let waiting = |s: &&mut super::Software| s.kind == code && s.downloaded == version && s.version != version;
-        self.software.iter_mut().find(waiting)?.version = version;
-        Some(json!({ "commitOta": { "swCode": code, "swVersion": version } }))
-    }
-
-    /// Returns whether a time-of-use period is in force.
-    pub(super) fn in_tou_window(&self, at: SystemTime) -> bool {
-        let (day, minute) = (calendar::day_number(at), calendar::seconds(at) / 60 % (24 * 60));
-        let month = 1 << (calendar::date(day).month - 1);
-        let covers = |period: &Map<String, Value>| {
-            let number = |name: &str| period.get(name).and_then(Value::as_i64).unwrap_or(0);
-            let time = |hour: &str, minute: &str| number(hour) * 60 + number(minute);
-            number("season") & month != 0
-                && number("week") & calendar::week_bit(day) != 0
-                && (time("startHour", "startMinute")..=time("endHour", "endMinute")).contains(&minute)
-        };
-        self.settings.tou && self.tou_periods.iter().any(covers)
-    }
-
-    pub(super) fn set_mode(&mut self, param: &[i64]) -> Option<()> {
-        match *param {
-            [5, days] if self.fitted("holidayUse") && (1..=99).contains(&days) => {
-                self.settings.vacation_days = days;
-                self.settings.start(Mode::Vacation);
-            }
-            // A real heater does not switch itself off by this.
-            [6] => self.settings.start(Mode::EnergySaver),
-            [code] => self.settings.start(Mode::from_code(code).filter(|mode| *mode != Mode::Vacation)?),
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn reset_condensate(&mut self) {
-        if matches!(self.fault, HeaterFault::Error { code: CONDENSATE_OVERFLOW, .. }) {
-            self.fault = HeaterFault::Online;
-        }
+fn reset_condensate(heater: &mut SimulatedHeater) {
+    if matches!(heater.fault, HeaterFault::Error { code: CONDENSATE_OVERFLOW, .. }) {
+        heater.fault = HeaterFault::Online;
     }
 }
 
 /// Returns a schedule as the answers carry it, the entries in an array.
-pub(super) fn schedule_json(schedule: &Schedule) -> Value {
+pub(super) fn schedule_json(schedule: &StoredSchedule) -> Value {
     json!({ "reservationUse": schedule.reservation_use(), "reservation": schedule.array() })
 }
 
-fn read_schedule(request: &Request, modes: std::ops::RangeInclusive<i64>) -> Option<Schedule> {
+fn read_schedule(request: &HeaterRequest, modes: std::ops::RangeInclusive<i64>) -> Option<StoredSchedule> {
     let entries = request.body.get("reservation")?.as_array()?;
     let slots = entries.iter().map(|entry| Slot::read(entry, modes.clone())).collect::<Option<_>>()?;
-    Some(Schedule { enabled: read_use(request)?, slots })
+    Some(StoredSchedule { enabled: read_use(request)?, slots })
 }
 
-fn read_use(request: &Request) -> Option<bool> {
+fn read_use(request: &HeaterRequest) -> Option<bool> {
     match request.body.get("reservationUse")?.as_i64()? {
         1 => Some(false),
         2 => Some(true),

@@ -40,12 +40,12 @@ impl Usage {
 
 /// The meter and its memory.
 #[derive(Debug, Clone)]
-pub(super) struct Meter {
+pub(super) struct EnergyCounter {
     seed: u64,
     days: BTreeMap<i64, Usage>,
 }
 
-impl Meter {
+impl EnergyCounter {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, days: BTreeMap::new() }
     }

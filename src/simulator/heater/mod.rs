@@ -6,7 +6,7 @@ mod answers;
 mod calendar;
 mod controls;
 mod energy;
-mod feature;
+pub mod feature;
 mod settings;
 mod status;
 #[cfg(test)]
@@ -16,9 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
-use self::energy::Meter;
-use self::settings::{Mode, Schedule, Settings};
-use super::tank::{Orders, Tank};
+use self::energy::EnergyCounter;
+use self::settings::{Mode, StoredSchedule, StoredSettings};
+use super::tank::{HeatDemand, Tank};
 use crate::supervisor::Random;
 
 /// The device type of the NWP500 (protocol reference, section 1).
@@ -80,17 +80,17 @@ struct Software {
 
 /// One simulated heater.
 #[derive(Debug, Clone)]
-pub struct Heater {
+pub struct SimulatedHeater {
     index: usize,
     /// Whether its answers carry the ids of the one who asked instead of its own.
     echoes: bool,
     mac: String,
     random: Random,
     tank: Tank,
-    meter: Meter,
-    settings: Settings,
-    reservations: Schedule,
-    recirculations: Schedule,
+    meter: EnergyCounter,
+    settings: StoredSettings,
+    reservations: StoredSchedule,
+    recirculations: StoredSchedule,
     tou_periods: Vec<Map<String, Value>>,
     software: [Software; 3],
     fault: HeaterFault,
@@ -108,12 +108,12 @@ pub struct Heater {
     pending: Vec<(Duration, Publish)>,
 }
 
-impl Heater {
+impl SimulatedHeater {
     /// Builds the heater number `index` of an account; odd ones have no recirculation and show Celsius.
     pub fn new(index: usize, seed: u64) -> Self {
         let mut random = Random::new(seed.wrapping_add(index as u64));
         let tank = Tank::new(VOLUME, random.next_u64());
-        let meter = Meter::new(random.next_u64());
+        let meter = EnergyCounter::new(random.next_u64());
         Self {
             index,
             echoes: false,
@@ -121,9 +121,9 @@ impl Heater {
             random,
             tank,
             meter,
-            settings: Settings::new(),
-            reservations: Schedule::default(),
-            recirculations: Schedule::default(),
+            settings: StoredSettings::new(),
+            reservations: StoredSchedule::default(),
+            recirculations: StoredSchedule::default(),
             tou_periods: Vec::new(),
             software: [
                 Software { kind: 1, code: 184_614_912, version: 302_513_152, downloaded: 302_513_408 },
@@ -177,7 +177,7 @@ impl Heater {
             return Vec::new();
         }
         self.meter.begin(calendar::day_number(wall));
-        let Some(request) = answers::Request::read(self, topic, payload) else {
+        let Some(request) = answers::HeaterRequest::read(self, topic, payload) else {
             return Vec::new();
         };
         let answers = self.answer(&request, wall);
@@ -192,14 +192,14 @@ impl Heater {
     /// Lets `elapsed` pass up to `wall`, and returns late answers and at most one status that the heater pushes: every
     /// 30 seconds, and when its mode, its heat source or its fault changes.
     pub fn advance(&mut self, elapsed: Duration, wall: SystemTime) -> Vec<Publish> {
-        let before = self.activity();
+        let before = status::activity(self);
         let mut left = elapsed;
         while !left.is_zero() {
             let step = left.min(LONGEST_STEP);
             self.step(step, wall.checked_sub(left).unwrap_or(wall));
             left -= step;
         }
-        self.changed |= self.activity() != before;
+        self.changed |= status::activity(self) != before;
         self.since_push = self.since_push.saturating_add(elapsed);
         if self.mute() {
             return Vec::new();
@@ -228,7 +228,7 @@ impl Heater {
         self.disinfect(seconds);
         self.hot_button_left = (self.hot_button_left - seconds).max(0.0);
         let orders =
-            Orders { program: self.settings.program(), target: self.target(), recirculating: self.recirculating() };
+            HeatDemand { program: self.settings.program(), target: self.target(), recirculating: self.recirculating() };
         let used = self.tank.advance(seconds, calendar::hour(begin), &orders);
         self.meter.count(day, used);
         if self.random.unit() < 0.05 {
@@ -242,10 +242,10 @@ impl Heater {
             return;
         }
         self.minute = minute;
-        if !self.in_tou_window(at)
+        if !controls::in_tou_window(self, at)
             && let Some(param) = self.held_mode.take()
         {
-            self.set_mode(&param);
+            controls::set_mode(self, &param);
         }
         let day = calendar::day_number(at);
         let of_day = minute.rem_euclid(24 * 60);

@@ -32,7 +32,7 @@ impl Mode {
 
 /// The settings that controls change and the status shows.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct StoredSettings {
     pub powered: bool,
     pub mode: Mode,
     /// The mode to return to when the vacation ends.
@@ -51,7 +51,7 @@ pub(super) struct Settings {
     pub filter_period_hours: i64,
 }
 
-impl Settings {
+impl StoredSettings {
     pub(super) fn new() -> Self {
         Self {
             powered: true,
@@ -158,12 +158,12 @@ impl Slot {
 
 /// A schedule with its switch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Schedule {
+pub(super) struct StoredSchedule {
     pub enabled: bool,
     pub slots: Vec<Slot>,
 }
 
-impl Schedule {
+impl StoredSchedule {
     /// Returns the entry that begins at this minute; of several the last one counts.
     pub(super) fn due(&self, day_number: i64, minute_of_day: i64) -> Option<Slot> {
         let slots = if self.enabled { self.slots.as_slice() } else { &[] };

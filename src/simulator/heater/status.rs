@@ -3,161 +3,159 @@
 use serde_json::{Value, json};
 
 use super::settings::Mode;
-use super::{Heater, merge};
+use super::{SimulatedHeater, merge};
 use crate::simulator::tank::Program;
 
-impl Heater {
-    /// Returns every key of a status, as the wire has it.
-    pub(super) fn status(&self) -> Value {
-        merge([
-            self.operation(),
-            self.temperatures(),
-            self.thresholds(),
-            self.machinery(),
-            self.recirculation(),
-            constants(),
-        ])
-    }
+/// Returns every key of a status, as the wire has it.
+pub(super) fn status(heater: &SimulatedHeater) -> Value {
+    merge([
+        operation(heater),
+        temperatures(heater),
+        thresholds(heater),
+        machinery(heater),
+        recirculation(heater),
+        constants(),
+    ])
+}
 
-    /// Returns what tells that the heater does something else now than before.
-    pub(super) fn activity(&self) -> (i64, i64, i64) {
-        (self.settings.operation(), self.operation_mode(), self.heat_source())
-    }
+/// Returns what tells that the heater does something else now than before.
+pub(super) fn activity(heater: &SimulatedHeater) -> (i64, i64, i64) {
+    (heater.settings.operation(), operation_mode(heater), heat_source(heater))
+}
 
-    fn operation(&self) -> Value {
-        let (code, sub) = self.error();
-        let settings = &self.settings;
-        let target = self.target();
-        json!({
-            "command": super::answers::STATUS,
-            "temperatureType": self.temperature_type(),
-            "errorCode": code,
-            "subErrorCode": sub,
-            "wifiRssi": self.rssi,
-            "dhwChargePer": self.tank.charge_percent(target).round() as i64,
-            "drEventStatus": i64::from(settings.demand_response),
-            "vacationDaySetting": settings.vacation_days,
-            "vacationDayElapsed": settings.vacation_days_elapsed(),
-            "antiLegionellaPeriod": settings.anti_legionella_days,
-            "antiLegionellaUse": flag(settings.anti_legionella),
-            "antiLegionellaOperationBusy": flag(self.disinfecting),
-            "programReservationType": if settings.intelligent { 2 } else { i64::from(self.reservations.enabled) },
-            "programReservationUse": flag(self.reservations.enabled),
-            "airFilterAlarmPeriod": settings.filter_period_hours,
-            "airFilterAlarmElapsed": self.tank.fan_hours as i64,
-            "airFilterAlarmUse": flag(settings.filter_period_hours > 0),
-            "touStatus": i64::from(settings.tou),
-            "totalEnergyCapacity": (self.tank.capacity_wh(target) / 4.0).round() as i64,
-            "availableEnergyCapacity": (self.tank.missing_wh(target) / 4.0).round() as i64,
-            "operationBusy": flag(self.heat_source() != 0),
-            "dhwOperationBusy": flag(self.heat_source() != 0),
-            "dhwUse": flag(self.tank.flow > 0.0),
-            "dhwUseSustained": flag(self.tank.flow > 0.0),
-            "operationMode": self.operation_mode(),
-            "dhwOperationSetting": settings.operation(),
-        })
-    }
+fn operation(heater: &SimulatedHeater) -> Value {
+    let (code, sub) = heater.error();
+    let settings = &heater.settings;
+    let target = heater.target();
+    json!({
+        "command": super::answers::STATUS,
+        "temperatureType": super::feature::temperature_type(heater),
+        "errorCode": code,
+        "subErrorCode": sub,
+        "wifiRssi": heater.rssi,
+        "dhwChargePer": heater.tank.charge_percent(target).round() as i64,
+        "drEventStatus": i64::from(settings.demand_response),
+        "vacationDaySetting": settings.vacation_days,
+        "vacationDayElapsed": settings.vacation_days_elapsed(),
+        "antiLegionellaPeriod": settings.anti_legionella_days,
+        "antiLegionellaUse": flag(settings.anti_legionella),
+        "antiLegionellaOperationBusy": flag(heater.disinfecting),
+        "programReservationType": if settings.intelligent { 2 } else { i64::from(heater.reservations.enabled) },
+        "programReservationUse": flag(heater.reservations.enabled),
+        "airFilterAlarmPeriod": settings.filter_period_hours,
+        "airFilterAlarmElapsed": heater.tank.fan_hours as i64,
+        "airFilterAlarmUse": flag(settings.filter_period_hours > 0),
+        "touStatus": i64::from(settings.tou),
+        "totalEnergyCapacity": (heater.tank.capacity_wh(target) / 4.0).round() as i64,
+        "availableEnergyCapacity": (heater.tank.missing_wh(target) / 4.0).round() as i64,
+        "operationBusy": flag(heat_source(heater) != 0),
+        "dhwOperationBusy": flag(heat_source(heater) != 0),
+        "dhwUse": flag(heater.tank.flow > 0.0),
+        "dhwUseSustained": flag(heater.tank.flow > 0.0),
+        "operationMode": operation_mode(heater),
+        "dhwOperationSetting": settings.operation(),
+    })
+}
 
-    fn temperatures(&self) -> Value {
-        let tank = &self.tank;
-        json!({
-            "outsideTemperature": half(tank.outside),
-            "dhwTemperature": half(tank.upper),
-            "dhwTemperature2": half(tank.upper),
-            "dhwTemperatureSetting": self.settings.set_point,
-            "dhwTargetTemperatureSetting": half(self.target()),
-            "currentInletTemperature": half(tank.inlet),
-            "tankUpperTemperature": tenth(tank.upper),
-            "tankLowerTemperature": tenth(tank.lower),
-            "dischargeTemperature": tenth(tank.discharge),
-            "suctionTemperature": tenth(tank.suction),
-            "evaporatorTemperature": tenth(tank.evaporator),
-            "ambientTemperature": tenth(tank.ambient),
-            "targetSuperHeat": 50,
-            "currentSuperHeat": tenth(tank.suction - tank.evaporator),
-        })
-    }
+fn temperatures(heater: &SimulatedHeater) -> Value {
+    let tank = &heater.tank;
+    json!({
+        "outsideTemperature": half(tank.outside),
+        "dhwTemperature": half(tank.upper),
+        "dhwTemperature2": half(tank.upper),
+        "dhwTemperatureSetting": heater.settings.set_point,
+        "dhwTargetTemperatureSetting": half(heater.target()),
+        "currentInletTemperature": half(tank.inlet),
+        "tankUpperTemperature": tenth(tank.upper),
+        "tankLowerTemperature": tenth(tank.lower),
+        "dischargeTemperature": tenth(tank.discharge),
+        "suctionTemperature": tenth(tank.suction),
+        "evaporatorTemperature": tenth(tank.evaporator),
+        "ambientTemperature": tenth(tank.ambient),
+        "targetSuperHeat": 50,
+        "currentSuperHeat": tenth(tank.suction - tank.evaporator),
+    })
+}
 
-    fn thresholds(&self) -> Value {
-        let target = self.target();
-        let (top_on, top_off) = if self.settings.mode == Mode::HighDemand { (4.0, 0.5) } else { (12.0, 5.0) };
-        json!({
-            "hpUpperOnTempSetting": half(target - 3.0),
-            "hpUpperOffTempSetting": half(target),
-            "hpLowerOnTempSetting": half(target - 5.0),
-            "hpLowerOffTempSetting": half(target),
-            "heUpperOnTempSetting": half(target - top_on),
-            "heUpperOffTempSetting": half(target - top_off),
-            "heLowerOnTempSetting": half(target - 5.0),
-            "heLowerOffTempSetting": half(target),
-            "hpUpperOnDiffTempSetting": 30,
-            "hpUpperOffDiffTempSetting": 0,
-            "hpLowerOnDiffTempSetting": 50,
-            "hpLowerOffDiffTempSetting": 0,
-            "heUpperOnDiffTempSetting": tenth(top_on),
-            "heUpperOffDiffTempSetting": tenth(top_off),
-            "heLowerOnTDiffempSetting": 50,
-            "heLowerOffDiffTempSetting": 0,
-            "heatMinOpTemperature": half(35.0),
-        })
-    }
+fn thresholds(heater: &SimulatedHeater) -> Value {
+    let target = heater.target();
+    let (top_on, top_off) = if heater.settings.mode == Mode::HighDemand { (4.0, 0.5) } else { (12.0, 5.0) };
+    json!({
+        "hpUpperOnTempSetting": half(target - 3.0),
+        "hpUpperOffTempSetting": half(target),
+        "hpLowerOnTempSetting": half(target - 5.0),
+        "hpLowerOffTempSetting": half(target),
+        "heUpperOnTempSetting": half(target - top_on),
+        "heUpperOffTempSetting": half(target - top_off),
+        "heLowerOnTempSetting": half(target - 5.0),
+        "heLowerOffTempSetting": half(target),
+        "hpUpperOnDiffTempSetting": 30,
+        "hpUpperOffDiffTempSetting": 0,
+        "hpLowerOnDiffTempSetting": 50,
+        "hpLowerOffDiffTempSetting": 0,
+        "heUpperOnDiffTempSetting": tenth(top_on),
+        "heUpperOffDiffTempSetting": tenth(top_off),
+        "heLowerOnTDiffempSetting": 50,
+        "heLowerOffDiffTempSetting": 0,
+        "heatMinOpTemperature": half(35.0),
+    })
+}
 
-    fn machinery(&self) -> Value {
-        let tank = &self.tank;
-        json!({
-            "currentStatenum": if tank.compressor { 5 } else { 1 },
-            "targetFanRpm": tank.target_fan_rpm() as i64,
-            "currentFanRpm": tank.fan_rpm.round() as i64,
-            "fanPwm": (tank.fan_rpm / 6.0).round() as i64,
-            "eevStep": if tank.compressor { 220 } else { 480 },
-            "cumulatedOpTimeEvaFan": tank.fan_hours as i64,
-            "cumulatedDhwFlowRate": tank.drawn.round() as i64,
-            "currentDhwFlowRate": tenth(tank.flow),
-            "currentInstPower": tank.power().round() as i64,
-            "compUse": flag(tank.compressor),
-            "eevUse": flag(tank.compressor),
-            "evaFanUse": flag(tank.compressor),
-            "currentHeatUse": self.heat_source(),
-            "heatUpperUse": flag(tank.upper_element),
-            "heatLowerUse": flag(tank.lower_element),
-        })
-    }
+fn machinery(heater: &SimulatedHeater) -> Value {
+    let tank = &heater.tank;
+    json!({
+        "currentStatenum": if tank.compressor { 5 } else { 1 },
+        "targetFanRpm": tank.target_fan_rpm() as i64,
+        "currentFanRpm": tank.fan_rpm.round() as i64,
+        "fanPwm": (tank.fan_rpm / 6.0).round() as i64,
+        "eevStep": if tank.compressor { 220 } else { 480 },
+        "cumulatedOpTimeEvaFan": tank.fan_hours as i64,
+        "cumulatedDhwFlowRate": tank.drawn.round() as i64,
+        "currentDhwFlowRate": tenth(tank.flow),
+        "currentInstPower": tank.power().round() as i64,
+        "compUse": flag(tank.compressor),
+        "eevUse": flag(tank.compressor),
+        "evaFanUse": flag(tank.compressor),
+        "currentHeatUse": heat_source(heater),
+        "heatUpperUse": flag(tank.upper_element),
+        "heatLowerUse": flag(tank.lower_element),
+    })
+}
 
-    fn recirculation(&self) -> Value {
-        let fitted = self.fitted("recirculationUse");
-        let running = self.recirculating();
-        let degrees = if running { half(self.tank.upper - 5.0) } else { half(self.tank.ambient) };
-        json!({
-            "recircOperationMode": if fitted { self.settings.recirculation } else { 0 },
-            "recircPumpOperationStatus": i64::from(running),
-            "recircHotBtnReady": i64::from(fitted && !running),
-            "recircOperationReason": i64::from(running),
-            "recircErrorStatus": 0,
-            "recircOperationBusy": flag(running),
-            "recircReservationUse": if fitted { flag(self.recirculations.enabled) } else { 0 },
-            "recircTempSetting": if fitted { half(45.0) } else { 0 },
-            "recircTemperature": if fitted { degrees } else { 0 },
-            "recircFaucetTemperature": if fitted { degrees } else { 0 },
-            "recircDhwFlowRate": if running { 40 } else { 0 },
-        })
-    }
+fn recirculation(heater: &SimulatedHeater) -> Value {
+    let fitted = super::feature::fitted(heater, "recirculationUse");
+    let running = heater.recirculating();
+    let degrees = if running { half(heater.tank.upper - 5.0) } else { half(heater.tank.ambient) };
+    json!({
+        "recircOperationMode": if fitted { heater.settings.recirculation } else { 0 },
+        "recircPumpOperationStatus": i64::from(running),
+        "recircHotBtnReady": i64::from(fitted && !running),
+        "recircOperationReason": i64::from(running),
+        "recircErrorStatus": 0,
+        "recircOperationBusy": flag(running),
+        "recircReservationUse": if fitted { flag(heater.recirculations.enabled) } else { 0 },
+        "recircTempSetting": if fitted { half(45.0) } else { 0 },
+        "recircTemperature": if fitted { degrees } else { 0 },
+        "recircFaucetTemperature": if fitted { degrees } else { 0 },
+        "recircDhwFlowRate": if running { 40 } else { 0 },
+    })
+}
 
-    /// Returns the `HeatSource` number.
-    fn heat_source(&self) -> i64 {
-        let element = self.tank.upper_element || self.tank.lower_element;
-        i64::from(self.tank.compressor) + if element { 2 } else { 0 }
-    }
+/// Returns the `HeatSource` number.
+fn heat_source(heater: &SimulatedHeater) -> i64 {
+    let element = heater.tank.upper_element || heater.tank.lower_element;
+    i64::from(heater.tank.compressor) + if element { 2 } else { 0 }
+}
 
-    /// Returns the `CurrentOperationMode` number.
-    fn operation_mode(&self) -> i64 {
-        if self.heat_source() == 0 {
-            return 0;
-        }
-        match self.settings.program() {
-            Program::Off | Program::HeatPump => 32,
-            Program::EnergySaver => 64,
-            Program::Electric | Program::HighDemand => 96,
-        }
+/// Returns the `CurrentOperationMode` number.
+fn operation_mode(heater: &SimulatedHeater) -> i64 {
+    if heat_source(heater) == 0 {
+        return 0;
+    }
+    match heater.settings.program() {
+        Program::Off | Program::HeatPump => 32,
+        Program::EnergySaver => 64,
+        Program::Electric | Program::HighDemand => 96,
     }
 }
 

@@ -49,7 +49,7 @@ fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn envelope(heater: &Heater, suffix: &str, command: i64, extra: Value) -> (String, Value) {
+fn envelope(heater: &SimulatedHeater, suffix: &str, command: i64, extra: Value) -> (String, Value) {
     let topic = format!("cmd/52/navilink-{}/{suffix}", heater.mac());
     let own = json!({ "command": command, "deviceType": 52, "macAddress": heater.mac(), "additionalValue": "5322" });
     let message = json!({
@@ -59,7 +59,11 @@ fn envelope(heater: &Heater, suffix: &str, command: i64, extra: Value) -> (Strin
     (topic, message)
 }
 
-fn say_at(heater: &mut Heater, wall: SystemTime, (topic, message): (String, Value)) -> Option<(String, Value)> {
+fn say_at(
+    heater: &mut SimulatedHeater,
+    wall: SystemTime,
+    (topic, message): (String, Value),
+) -> Option<(String, Value)> {
     let mut answers = heater.handle(&topic, message.to_string().as_bytes(), wall);
     assert!(answers.len() <= 1);
     let answer = answers.pop()?;
@@ -71,7 +75,7 @@ fn read(publish: &Publish) -> Value {
 }
 
 /// Asks, checks the envelope and returns the `response` object.
-fn ask(heater: &mut Heater, suffix: &str, command: i64, extra: Value) -> Option<Value> {
+fn ask(heater: &mut SimulatedHeater, suffix: &str, command: i64, extra: Value) -> Option<Value> {
     let request = envelope(heater, suffix, command, extra);
     let (topic, answer) = say_at(heater, monday(), request.clone())?;
     assert_eq!(topic, CLIENT_TOPIC);
@@ -87,13 +91,13 @@ fn ask(heater: &mut Heater, suffix: &str, command: i64, extra: Value) -> Option<
 }
 
 /// Sends a control long after any other and returns the status that answers.
-fn control(heater: &mut Heater, code: i64, mode: &str, param: Value) -> Option<Value> {
+fn control(heater: &mut SimulatedHeater, code: i64, mode: &str, param: Value) -> Option<Value> {
     heater.last_dhw_control = None;
     let extra = json!({ "mode": mode, "param": param, "paramStr": "" });
     Some(ask(heater, "ctrl", code, extra)?["status"].clone())
 }
 
-fn status(heater: &mut Heater) -> Value {
+fn status(heater: &mut SimulatedHeater) -> Value {
     ask(heater, "st", answers::STATUS, json!({})).unwrap()["status"].clone()
 }
 
@@ -111,9 +115,9 @@ fn listed(names: &str) -> Vec<String> {
 
 #[test]
 fn a_heater_is_named_by_its_index() {
-    let heater = Heater::new(2, 1);
+    let heater = SimulatedHeater::new(2, 1);
     assert_eq!((heater.mac(), heater.device_type()), ("04786332fca2", 52));
-    let info = heater.device_list_entry()["deviceInfo"].clone();
+    let info = feature::device_list_entry(&heater)["deviceInfo"].clone();
     assert_eq!(info["homeSeq"], 25_006);
     assert_eq!(info["deviceName"], "Simulated heater 3");
     assert_eq!(info["connected"], 2);
@@ -122,7 +126,7 @@ fn a_heater_is_named_by_its_index() {
 #[test]
 fn a_status_and_a_feature_object_have_exactly_the_keys_of_the_tables() {
     for index in 0..2 {
-        let mut heater = Heater::new(index, 1);
+        let mut heater = SimulatedHeater::new(index, 1);
         assert_eq!(keys(&status(&mut heater)), listed(STATUS_KEYS));
         let feature = ask(&mut heater, "st/did", 16_777_217, json!({})).unwrap()["feature"].clone();
         assert_eq!(keys(&feature), listed(FEATURE_KEYS));
@@ -131,7 +135,7 @@ fn a_status_and_a_feature_object_have_exactly_the_keys_of_the_tables() {
 
 #[test]
 fn raw_numbers_are_encoded_as_the_tables_say() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     (heater.tank.upper, heater.tank.lower) = (48.6, 40.24);
     heater.tank.flow = 6.04;
     let status = status(&mut heater);
@@ -175,7 +179,7 @@ fn each_control_changes_the_status_it_answers_with() {
         (33_554_474, "air-filter-life", json!([0]), "airFilterAlarmUse", 1),
         (33_554_441, "reservation-mode", json!([]), "programReservationUse", 2),
     ];
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     for (code, mode, param, key, expected) in rows {
         let status = control(&mut heater, code, mode, param.clone()).unwrap_or_else(|| panic!("{mode} {param}"));
         assert_eq!(status[key], expected, "{mode} {param}: {key}");
@@ -202,7 +206,7 @@ fn a_control_that_is_wrong_is_neither_obeyed_nor_answered() {
         (33_554_438, "unknown", json!([])),
         (33_554_455, "unknown", json!([])),
     ];
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let before = status(&mut heater);
     for (code, mode, param) in rows {
         assert_eq!(control(&mut heater, code, mode, param.clone()), None, "{mode} {param}");
@@ -212,8 +216,8 @@ fn a_control_that_is_wrong_is_neither_obeyed_nor_answered() {
 
 #[test]
 fn a_set_point_reaches_exactly_to_the_limits_of_the_feature_object() {
-    let mut heater = Heater::new(0, 1);
-    let feature = heater.feature();
+    let mut heater = SimulatedHeater::new(0, 1);
+    let feature = feature::feature(&heater);
     let limit = |key: &str| feature[key].as_i64().unwrap();
     for (number, obeyed) in [
         (limit("dhwTemperatureMin") - 1, false),
@@ -228,8 +232,8 @@ fn a_set_point_reaches_exactly_to_the_limits_of_the_feature_object() {
 
 #[test]
 fn a_heater_without_recirculation_ignores_its_controls() {
-    let mut heater = Heater::new(1, 1);
-    assert_eq!(heater.feature()["recirculationUse"], 0);
+    let mut heater = SimulatedHeater::new(1, 1);
+    assert_eq!(feature::feature(&heater)["recirculationUse"], 0);
     assert_eq!(control(&mut heater, 33_554_445, "recirc-mode", json!([1])), None);
     assert_eq!(control(&mut heater, 33_554_444, "recirc-hotbtn", json!([1])), None);
     assert_eq!(ask(&mut heater, "st/recirc-rsv/rd", 16_777_231, json!({})), None);
@@ -238,7 +242,7 @@ fn a_heater_without_recirculation_ignores_its_controls() {
 
 #[test]
 fn a_second_hot_water_control_within_a_second_is_refused() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let power_off = envelope(&heater, "ctrl", 33_554_433, json!({ "mode": "power-off", "param": [], "paramStr": "" }));
     let dr_on = envelope(&heater, "ctrl", 33_554_470, json!({ "mode": "dr-on", "param": [], "paramStr": "" }));
     let mut say = |after: u64, request: &(String, Value)| {
@@ -255,8 +259,8 @@ fn a_second_hot_water_control_within_a_second_is_refused() {
 
 #[test]
 fn reservations_are_read_back_as_a_list_and_in_hex() {
-    let mut heater = Heater::new(0, 1);
-    let read_back = |heater: &mut Heater| -> Vec<Value> {
+    let mut heater = SimulatedHeater::new(0, 1);
+    let read_back = |heater: &mut SimulatedHeater| -> Vec<Value> {
         let (topic, mut message) = envelope(heater, "st/rsv/rd", 16_777_222, json!({}));
         message["responseTopic"] = "cmd/52/me/res/rsv/rd".into();
         let answers = heater.handle(&topic, message.to_string().as_bytes(), monday());
@@ -282,7 +286,7 @@ fn reservations_are_read_back_as_a_list_and_in_hex() {
 
 #[test]
 fn a_reservation_takes_effect_on_its_weekday_and_minute() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let entry = json!({ "enable": 2, "week": 64, "hour": 6, "min": 30, "mode": 4, "param": 120 });
     ask(&mut heater, "ctrl/rsv/rd", 16_777_226, json!({ "reservationUse": 2, "reservation": [entry] })).unwrap();
     let due = seconds(6 * 3600 + 30 * 60);
@@ -291,7 +295,7 @@ fn a_reservation_takes_effect_on_its_weekday_and_minute() {
     heater.advance(seconds(60), monday() + due + seconds(60));
     assert_eq!((heater.settings.operation(), heater.settings.set_point), (4, 120));
 
-    let mut tuesday = Heater::new(0, 1);
+    let mut tuesday = SimulatedHeater::new(0, 1);
     tuesday.reservations = heater.reservations.clone();
     tuesday.advance(seconds(86_400), monday() + seconds(2 * 86_400));
     assert_eq!(tuesday.settings.operation(), 3);
@@ -299,7 +303,7 @@ fn a_reservation_takes_effect_on_its_weekday_and_minute() {
 
 #[test]
 fn the_recirculation_schedule_runs_the_pump() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let entry =
         |hour: i64, mode: i64| json!({ "enable": 2, "week": 64, "hour": hour, "min": 0, "mode": mode, "param": -1 });
     let write = json!({ "reservationUse": 2, "reservation": [entry(1, 2), entry(2, 1)] });
@@ -320,7 +324,7 @@ fn the_recirculation_schedule_runs_the_pump() {
 
 #[test]
 fn the_hot_button_runs_the_pump_for_a_while() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     control(&mut heater, 33_554_444, "recirc-hotbtn", json!([1])).unwrap();
     assert!(heater.recirculating());
     heater.advance(seconds(301), monday() + seconds(301));
@@ -329,16 +333,16 @@ fn the_hot_button_runs_the_pump_for_a_while() {
 
 #[test]
 fn a_tou_schedule_is_answered_and_shown_by_the_rest_api() {
-    let mut heater = Heater::new(0, 1);
-    assert_eq!(heater.tou()["touInfo"]["schedule"], json!([]));
+    let mut heater = SimulatedHeater::new(0, 1);
+    assert_eq!(feature::tou(&heater)["touInfo"]["schedule"], json!([]));
     let period = |season: i64, hour: i64| json!({ "season": season, "week": 124, "startHour": hour, "priceMin": 5 });
     let periods = [period(15, 0), period(4080, 0), period(15, 12)];
-    let serial = heater.serial_number();
+    let serial = feature::serial_number(&heater);
     let write = json!({ "controllerSerialNumber": serial, "reservationUse": 2, "reservation": periods });
     let written = ask(&mut heater, "ctrl/tou/rd", 33_554_439, write).unwrap();
     assert_eq!(written["reservation"], json!(periods));
     assert_eq!(status(&mut heater)["touStatus"], 1);
-    let schedule = heater.tou()["touInfo"]["schedule"].clone();
+    let schedule = feature::tou(&heater)["touInfo"]["schedule"].clone();
     assert_eq!(schedule[0]["season"], 15);
     assert_eq!(schedule[0]["interval"][1], json!({ "week": 124, "startHour": 12, "priceMin": 5 }));
     assert_eq!(schedule[1]["season"], 4080);
@@ -349,12 +353,12 @@ fn a_tou_schedule_is_answered_and_shown_by_the_rest_api() {
 
 #[test]
 fn a_firmware_that_waits_can_be_committed_once() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let waiting = ask(&mut heater, "st/dl-sw-info", 16_777_227, json!({})).unwrap()["downloadSwInfo"][0].clone();
     let commit = json!({ "commitOta": { "swCode": waiting["swCode"], "swVersion": waiting["swVersion"] } });
     assert!(ask(&mut heater, "ctrl/commit-ota", 33_554_442, commit.clone()).is_some());
-    assert_eq!(heater.feature()["controllerSwVersion"], waiting["swVersion"]);
-    assert_eq!(heater.firmware_info()["firmwares"][0]["curVersion"], waiting["swVersion"]);
+    assert_eq!(feature::feature(&heater)["controllerSwVersion"], waiting["swVersion"]);
+    assert_eq!(feature::firmware_info(&heater)["firmwares"][0]["curVersion"], waiting["swVersion"]);
     let left = ask(&mut heater, "st/dl-sw-info", 16_777_227, json!({})).unwrap();
     assert_eq!(left["downloadSwInfo"], json!([]));
     assert_eq!(ask(&mut heater, "ctrl/commit-ota", 33_554_442, commit), None);
@@ -362,7 +366,7 @@ fn a_firmware_that_waits_can_be_committed_once() {
 
 #[test]
 fn energy_is_answered_by_day_and_by_month_and_the_sums_agree() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let daily = json!({ "year": 2025, "month": [11, 12] });
     let daily = ask(&mut heater, "st/energy-usage-daily-query/rd", 16_777_225, daily).unwrap();
     let days = daily["usage"][1]["data"].as_array().unwrap().clone();
@@ -378,7 +382,7 @@ fn energy_is_answered_by_day_and_by_month_and_the_sums_agree() {
 
 #[test]
 fn the_energy_used_is_counted_on_its_day() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     (heater.tank.upper, heater.tank.lower) = (30.0, 30.0);
     heater.advance(seconds(3600), monday() + seconds(3600));
     let query = json!({ "year": 2026, "month": [1] });
@@ -391,7 +395,7 @@ fn the_energy_used_is_counted_on_its_day() {
 
 #[test]
 fn diagnostics_are_answered_and_the_hourly_energy_and_the_end_are_not() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let diagnostics = ask(&mut heater, "st/td/rd", 16_777_228, json!({})).unwrap();
     assert_eq!(keys(&diagnostics["data"]), listed("taData tcData tdData tsData"));
     assert_eq!(diagnostics["typeOfTD"], 2);
@@ -409,7 +413,7 @@ fn diagnostics_are_answered_and_the_hourly_energy_and_the_end_are_not() {
 
 #[test]
 fn malformed_requests_are_ignored() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let (topic, good) = envelope(&heater, "st", answers::STATUS, json!({}));
     assert!(say_at(&mut heater, monday(), (topic.clone(), good.clone())).is_some());
     for name in ["clientID", "sessionID", "protocolVersion", "requestTopic", "responseTopic", "request"] {
@@ -428,7 +432,7 @@ fn malformed_requests_are_ignored() {
 
 #[test]
 fn a_status_is_pushed_every_thirty_seconds_and_when_the_mode_changes() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     heater.advance(seconds(30), monday());
     assert!(heater.advance(seconds(29), monday() + seconds(29)).is_empty());
     let pushed = heater.advance(seconds(1), monday() + seconds(30));
@@ -442,9 +446,9 @@ fn a_status_is_pushed_every_thirty_seconds_and_when_the_mode_changes() {
 #[test]
 fn a_mute_heater_neither_answers_nor_pushes() {
     for (fault, connected) in [(HeaterFault::Offline, 1), (HeaterFault::Silent, 2)] {
-        let mut heater = Heater::new(0, 1);
+        let mut heater = SimulatedHeater::new(0, 1);
         heater.set_fault(fault);
-        assert_eq!(heater.device_list_entry()["deviceInfo"]["connected"], connected);
+        assert_eq!(feature::device_list_entry(&heater)["deviceInfo"]["connected"], connected);
         assert_eq!(ask(&mut heater, "st", answers::STATUS, json!({})), None);
         assert!(heater.advance(seconds(120), monday() + seconds(120)).is_empty());
         heater.set_fault(HeaterFault::Online);
@@ -454,7 +458,7 @@ fn a_mute_heater_neither_answers_nor_pushes() {
 
 #[test]
 fn a_slow_heater_answers_when_its_time_has_passed() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     heater.advance(seconds(30), monday());
     heater.set_fault(HeaterFault::Slow(seconds(5)));
     heater.advance(seconds(1), monday());
@@ -466,11 +470,11 @@ fn a_slow_heater_answers_when_its_time_has_passed() {
 
 #[test]
 fn an_error_is_shown_until_it_is_cleared() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     heater.set_fault(HeaterFault::Error { code: 990, sub: 1 });
     let pushed = heater.advance(seconds(1), monday() + seconds(1));
     assert_eq!(read(&pushed[0])["response"]["status"]["errorCode"], 990);
-    let listed = &heater.device_list_entry()["error"];
+    let listed = &feature::device_list_entry(&heater)["error"];
     assert!(listed["errorCode"] == 990 && listed["errorOccuredTime"].is_string(), "{listed}");
     let status = control(&mut heater, 33_554_463, "cond-fault-reset", json!([])).unwrap();
     assert_eq!((&status["errorCode"], &status["subErrorCode"]), (&json!(0), &json!(0)));
@@ -478,7 +482,7 @@ fn an_error_is_shown_until_it_is_cleared() {
 
 #[test]
 fn mode_6_is_energy_saver_and_switches_nothing_off() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     control(&mut heater, 33_554_437, "dhw-mode", json!([4])).unwrap();
     let status = control(&mut heater, 33_554_437, "dhw-mode", json!([6])).unwrap();
     assert_eq!(status["dhwOperationSetting"], 3);
@@ -492,7 +496,7 @@ fn an_entry_switches_a_powered_off_heater_on_and_is_skipped_in_vacation() {
     for (code, mode, param, then) in
         [(33_554_433, "power-off", json!([]), 4), (33_554_437, "dhw-mode", json!([5, 7]), 5)]
     {
-        let mut heater = Heater::new(0, 1);
+        let mut heater = SimulatedHeater::new(0, 1);
         ask(&mut heater, "ctrl/rsv/rd", 16_777_226, write.clone()).unwrap();
         control(&mut heater, code, mode, param).unwrap();
         heater.advance(due, monday() + due);
@@ -502,12 +506,12 @@ fn an_entry_switches_a_powered_off_heater_on_and_is_skipped_in_vacation() {
 
 #[test]
 fn a_mode_that_is_set_in_a_time_of_use_window_is_taken_and_held_until_the_window_ends() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     let period = json!({
         "season": 1, "week": 64, "startHour": 0, "startMinute": 0, "endHour": 1, "endMinute": 0,
         "priceMin": 1, "priceMax": 2, "decimalPoint": 5,
     });
-    let serial = heater.serial_number();
+    let serial = feature::serial_number(&heater);
     let write = json!({ "controllerSerialNumber": serial, "reservationUse": 2, "reservation": [period] });
     ask(&mut heater, "ctrl/tou/rd", 33_554_439, write).unwrap();
     let status = control(&mut heater, 33_554_437, "dhw-mode", json!([4])).expect("it is acknowledged");
@@ -521,7 +525,7 @@ fn a_mode_that_is_set_in_a_time_of_use_window_is_taken_and_held_until_the_window
 
 #[test]
 fn answers_carry_the_ids_of_the_one_who_asked_when_that_is_wanted() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     heater.echo_ids();
     let request = envelope(&heater, "st", answers::STATUS, json!({}));
     let (_, answer) = say_at(&mut heater, monday(), request).unwrap();
@@ -530,7 +534,7 @@ fn answers_carry_the_ids_of_the_one_who_asked_when_that_is_wanted() {
 
 #[test]
 fn a_vacation_ends_after_its_days_with_the_mode_before_it() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     control(&mut heater, 33_554_437, "dhw-mode", json!([4])).unwrap();
     let status = control(&mut heater, 33_554_437, "dhw-mode", json!([5, 2])).unwrap();
     assert_eq!(status["dhwTargetTemperatureSetting"], 40);
@@ -542,7 +546,7 @@ fn a_vacation_ends_after_its_days_with_the_mode_before_it() {
 
 #[test]
 fn anti_legionella_heats_to_sixty_degrees_once_in_its_period() {
-    let mut heater = Heater::new(0, 1);
+    let mut heater = SimulatedHeater::new(0, 1);
     control(&mut heater, 33_554_472, "anti-leg-on", json!([1])).unwrap();
     let (mut hottest, mut busy) = (0.0_f64, 0);
     for minute in 1..2 * 1440 {
@@ -556,7 +560,7 @@ fn anti_legionella_heats_to_sixty_degrees_once_in_its_period() {
 
 /// Half a day with a control in it, as one text.
 fn history(seed: u64) -> String {
-    let mut heater = Heater::new(0, seed);
+    let mut heater = SimulatedHeater::new(0, seed);
     let mut said = String::new();
     for minute in 1..720 {
         let wall = monday() + seconds(minute * 60);
@@ -580,7 +584,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]
     fn a_day_of_statuses_stays_within_plausible_bounds(seed: u64, mode in 1_i64..=4) {
-        let mut heater = Heater::new(0, seed);
+        let mut heater = SimulatedHeater::new(0, seed);
         control(&mut heater, 33_554_437, "dhw-mode", json!([mode])).unwrap();
         for step in 1..288 {
             let pushed = heater.advance(seconds(300), monday() + seconds(step * 300));

@@ -27,7 +27,7 @@ impl Supervisor {
     }
 
     pub(super) fn link_down(&mut self, failure: Failure, now: Instant) {
-        if matches!(self.phase, Phase::Up { .. }) {
+        if matches!(self.phase, Phase::Up(_)) {
             self.interrupted(failure, now);
         } else if self.phase.has_link() {
             let failure = self.session_over(failure, now);
@@ -95,7 +95,7 @@ impl Supervisor {
     }
 
     pub(super) fn network_changed(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Up { .. } | Phase::Waiting { why: Wait::Backoff, .. }) {
+        if matches!(self.phase, Phase::Up(_) | Phase::Waiting { why: Wait::Backoff, .. }) {
             self.reachability.changed(now);
         }
     }
@@ -105,7 +105,7 @@ impl Supervisor {
             return;
         }
         let reason = Reason::new("network-back", "the cloud can be reached again");
-        if matches!(self.phase, Phase::Up { .. }) {
+        if matches!(self.phase, Phase::Up(_)) {
             // A connection that lived through it would wait for its next retransmission, and mostly it did not.
             let since = self.last_heard.unwrap_or(now);
             let failure = self.session_over(Failure { reason: reason.clone(), ..Failure::transient("", "") }, now);
@@ -209,7 +209,7 @@ impl Supervisor {
         self.tries.requested();
         self.short_sessions.reset();
         self.reason = Some(reason.clone());
-        if matches!(self.phase, Phase::Up { .. }) {
+        if matches!(self.phase, Phase::Up(_)) {
             self.begin_outage(reason, now);
         }
         self.begin_attempt(now);

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::ExposeSecret;
 
-use super::server::{Call, Reply, Server};
+use super::server::{ApiServer, ReceivedCall, Reply};
 use super::*;
 use crate::io::clock;
 use crate::io::rest::{EnsureError, RestError};
@@ -17,7 +17,7 @@ const SIGN_IN: &str = "/user/sign-in";
 const LIST: &str = "/device/list";
 
 /// A cloud in good health, whose tokens live for an hour.
-fn healthy(call: &Call) -> Reply {
+fn healthy(call: &ReceivedCall) -> Reply {
     match call.path.as_str() {
         SIGN_IN => signed_in(3600, 3600),
         JWT => refreshed_jwt(),
@@ -29,16 +29,16 @@ fn healthy(call: &Call) -> Reply {
 }
 
 /// A healthy cloud but for one call.
-async fn healthy_but(path: &'static str, reply: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
-    Server::start(move |call| if call.path == path { reply() } else { healthy(call) }).await
+async fn healthy_but(path: &'static str, reply: impl Fn() -> Reply + Send + Sync + 'static) -> ApiServer {
+    ApiServer::start(move |call| if call.path == path { reply() } else { healthy(call) }).await
 }
 
-fn shows(call: &Call, access: &str) -> bool {
+fn shows(call: &ReceivedCall, access: &str) -> bool {
     call.head.contains(&format!("\r\nauthorization: {access}\r\n"))
 }
 
 /// Keeps tokens in the server's state directory, issued so many seconds ago.
-async fn keep_tokens(server: &Server, jwt_age: u64, aws_age: u64) {
+async fn keep_tokens(server: &ApiServer, jwt_age: u64, aws_age: u64) {
     let now = unix(clock::wall());
     let state = StateDirectory::new(server.state());
     let kept = TokenFile {
@@ -65,7 +65,7 @@ fn sign_in_needed(outcome: Result<(), EnsureError>) -> bool {
 
 #[tokio::test]
 async fn without_tokens_only_a_sign_in_helps() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     let account = account(&server);
     assert!(sign_in_needed(account.ensure(Renewal::IfExpiring).await));
     assert!(account.aws_credentials().await.is_none());
@@ -89,7 +89,7 @@ async fn each_kind_of_token_is_renewed_at_its_own_age() {
         (3301, 3301, &[JWT, SESSION]),
         (90_000, 90_000, &[JWT, SESSION]),
     ] {
-        let server = Server::start(healthy).await;
+        let server = ApiServer::start(healthy).await;
         keep_tokens(&server, jwt_age, aws_age).await;
         let account = account(&server);
         account.ensure(Renewal::IfExpiring).await.unwrap();
@@ -100,7 +100,7 @@ async fn each_kind_of_token_is_renewed_at_its_own_age() {
 
 #[tokio::test]
 async fn a_kept_life_without_end_is_believed_no_more_than_one_from_the_cloud() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     let state = StateDirectory::new(server.state());
     keep_tokens(&server, 0, 0).await;
     let kept = state.tokens().unwrap();
@@ -112,7 +112,7 @@ async fn a_kept_life_without_end_is_believed_no_more_than_one_from_the_cloud() {
 
 #[tokio::test]
 async fn a_session_is_renewed_with_the_new_access_token() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     keep_tokens(&server, 3600, 3600).await;
     let account = account(&server);
     account.ensure(Renewal::IfExpiring).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_session_is_renewed_with_the_new_access_token() {
 
 #[tokio::test]
 async fn refused_credentials_are_renewed_at_any_age_and_all_renews_the_access_token_too() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     let account = account(&server);
     account.sign_in().await.unwrap();
     account.ensure(Renewal::Refused).await.unwrap();
@@ -138,8 +138,8 @@ async fn refused_credentials_are_renewed_at_any_age_and_all_renews_the_access_to
 
 #[tokio::test]
 async fn two_callers_that_find_the_tokens_expired_cause_one_request() {
-    let late = |call: &Call| Reply::Late(Duration::from_millis(100), Box::new(healthy(call)));
-    let server = Server::start(late).await;
+    let late = |call: &ReceivedCall| Reply::Late(Duration::from_millis(100), Box::new(healthy(call)));
+    let server = ApiServer::start(late).await;
     keep_tokens(&server, 3600, 3600).await;
     let account = account(&server);
     let (one, other) = tokio::join!(account.ensure(Renewal::IfExpiring), account.ensure(Renewal::IfExpiring));
@@ -150,7 +150,7 @@ async fn two_callers_that_find_the_tokens_expired_cause_one_request() {
 
 #[tokio::test]
 async fn two_calls_that_are_refused_cause_one_renewal() {
-    let server = Server::start(|call| match call.path.as_str() {
+    let server = ApiServer::start(|call| match call.path.as_str() {
         LIST if !shows(call, "access-refreshed") => {
             Reply::Late(Duration::from_millis(100), Box::new(Reply::code(401, "TOKEN_EXPIRED", &Value::Null)))
         }
@@ -246,7 +246,7 @@ async fn a_plea_for_patience_ends_the_renewal() {
 
 #[tokio::test]
 async fn an_access_token_that_the_session_call_refuses_is_renewed_once() {
-    let server = Server::start(|call| match call.path.as_str() {
+    let server = ApiServer::start(|call| match call.path.as_str() {
         SESSION if !shows(call, "access-refreshed") => Reply::raw(401, "", ""),
         _ => healthy(call),
     })
@@ -255,7 +255,7 @@ async fn an_access_token_that_the_session_call_refuses_is_renewed_once() {
     account(&server).ensure(Renewal::IfExpiring).await.unwrap();
     assert_eq!(server.paths(), [SESSION, JWT, SESSION]);
 
-    let server = Server::start(|call| match call.path.as_str() {
+    let server = ApiServer::start(|call| match call.path.as_str() {
         SESSION | SECURED => Reply::raw(401, "", ""),
         _ => healthy(call),
     })
@@ -298,7 +298,7 @@ async fn a_failed_sign_in_leaves_the_old_tokens() {
 
 #[tokio::test]
 async fn tokens_outlive_the_process_but_not_a_change_of_account() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     account(&server).sign_in().await.unwrap();
     let again = account(&server);
     again.ensure(Renewal::IfExpiring).await.unwrap();
@@ -315,7 +315,7 @@ async fn tokens_outlive_the_process_but_not_a_change_of_account() {
 
 #[tokio::test]
 async fn tokens_of_a_time_to_come_are_renewed() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     keep_tokens(&server, 0, 0).await;
     let path = server.state().join("tokens.json");
     let mut kept: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -328,7 +328,7 @@ async fn tokens_of_a_time_to_come_are_renewed() {
 
 #[tokio::test]
 async fn renewed_tokens_are_kept_at_once_and_the_password_never() {
-    let server = Server::start(healthy).await;
+    let server = ApiServer::start(healthy).await;
     let account = account(&server);
     account.sign_in().await.unwrap();
     account.ensure(Renewal::All).await.unwrap();
@@ -342,7 +342,7 @@ async fn renewed_tokens_are_kept_at_once_and_the_password_never() {
 #[tokio::test]
 async fn a_lost_answer_leaves_the_account_usable() {
     let asked = AtomicUsize::new(0);
-    let server = Server::start(move |call| match call.path.as_str() {
+    let server = ApiServer::start(move |call| match call.path.as_str() {
         JWT if asked.fetch_add(1, Ordering::Relaxed) == 0 => Reply::Silence,
         _ => healthy(call),
     })

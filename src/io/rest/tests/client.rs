@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::server::{Reply, Server};
+use super::server::{ApiServer, Reply};
 use super::*;
 use crate::io::clock;
 use crate::io::rest::RestError;
@@ -15,7 +15,7 @@ fn secret(text: &str) -> SecretString {
 
 /// The outcome of a call that is answered so.
 async fn refresh_answered(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Result<Value, RestError> {
-    let server = Server::start(move |_| reply()).await;
+    let server = ApiServer::start(move |_| reply()).await;
     client(&server).refresh(&secret("r")).await
 }
 
@@ -28,7 +28,7 @@ async fn api_error(reply: impl Fn() -> Reply + Send + Sync + 'static) -> ApiErro
 
 #[tokio::test]
 async fn a_call_shows_the_bare_token_and_an_honest_name() {
-    let server = Server::start(|_| refreshed_aws("new")).await;
+    let server = ApiServer::start(|_| refreshed_aws("new")).await;
     client(&server).session_refresh(&secret("bare"), EMAIL).await.unwrap();
     let call = server.calls().remove(0);
     assert!(call.head.starts_with("POST /api/v2.1/auth/session/refresh HTTP/1.1\r\n"), "{}", call.head);
@@ -39,7 +39,7 @@ async fn a_call_shows_the_bare_token_and_an_honest_name() {
 
 #[tokio::test]
 async fn the_time_of_use_query_names_heater_user_and_controller() {
-    let server = Server::start(|call| match call.path.as_str() {
+    let server = ApiServer::start(|call| match call.path.as_str() {
         "/device/list" => Reply::good(&json!([entry(1)])),
         _ => Reply::good(&json!({ "registerPath": "app" })),
     })
@@ -109,7 +109,7 @@ async fn a_connection_that_ends_without_an_answer_may_have_carried_the_call() {
 async fn a_silent_or_trickling_server_costs_the_time_limit_only() {
     let total = Duration::from_millis(400);
     for reply in [|| Reply::Silence, || Reply::Trickle] {
-        let server = Server::start(move |_| reply()).await;
+        let server = ApiServer::start(move |_| reply()).await;
         let error = client_within(&server, total).refresh(&secret("r")).await.unwrap_err();
         assert!(matches!(error, RestError::TimedOut(limit) if limit == total), "{error:?}");
         assert!(error.reached_cloud());
@@ -118,8 +118,8 @@ async fn a_silent_or_trickling_server_costs_the_time_limit_only() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_spoken_to_has_seen_nothing() {
-    let server = Server::start(|_| Reply::Silence).await;
-    let strangers_server = Server::start(|_| Reply::Silence).await;
+    let server = ApiServer::start(|_| Reply::Silence).await;
+    let strangers_server = ApiServer::start(|_| Reply::Silence).await;
     let tls = tls::client_config(Some(&server.ca_file), None).unwrap();
     let refused = async |url: Url, connect: Duration| {
         let client = RestClient::new(&url, &tls, connect, connect.max(Duration::from_secs(1))).unwrap();
@@ -149,7 +149,7 @@ async fn a_server_that_cannot_be_spoken_to_has_seen_nothing() {
 
 #[tokio::test]
 async fn all_pages_of_the_device_list_are_read() {
-    let server = Server::start(|call| {
+    let server = ApiServer::start(|call| {
         let (offset, count) = (call.body["offset"].as_u64().unwrap(), call.body["count"].as_u64().unwrap());
         let page: Vec<_> = (0..45).map(entry).skip(offset as usize).take(count as usize).collect();
         Reply::good(&Value::from(page))
@@ -163,21 +163,21 @@ async fn all_pages_of_the_device_list_are_read() {
 
 #[tokio::test]
 async fn a_device_list_that_repeats_itself_ends() {
-    let server = Server::start(|_| Reply::good(&(0..20).map(entry).collect())).await;
+    let server = ApiServer::start(|_| Reply::good(&(0..20).map(entry).collect())).await;
     let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
-    assert_eq!((list.heaters.len(), list.complaints.len()), (20, 1), "it does not prove that another is missing");
+    assert_eq!((list.heaters.len(), list.problems.len()), (20, 1), "it does not prove that another is missing");
     assert!(server.calls().len() <= 50);
 }
 
 #[tokio::test]
 async fn a_device_list_without_end_is_cut_and_known_to_be_incomplete() {
-    let server = Server::start(|call| {
+    let server = ApiServer::start(|call| {
         let first = call.body["offset"].as_u64().unwrap() as usize * 200;
         Reply::good(&(first..first + 4000).map(entry).collect())
     })
     .await;
     let list = client(&server).device_list(&secret("a"), EMAIL).await.unwrap();
-    assert_eq!((list.heaters.len(), list.complaints.len()), (1000, 1), "{:?}", list.complaints);
+    assert_eq!((list.heaters.len(), list.problems.len()), (1000, 1), "{:?}", list.problems);
     assert_eq!(server.calls().len(), 1);
 }
 
@@ -190,7 +190,7 @@ async fn an_address_that_the_cloud_quotes_is_not_passed_on() {
 
 #[tokio::test]
 async fn secrets_that_the_cloud_repeats_are_not_passed_on() {
-    let server = Server::start(|call| {
+    let server = ApiServer::start(|call| {
         let access = call.head.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap_or_default();
         Reply::code(500, &format!("{} {access} is\nwrong-password-1", call.body), &Value::Null)
     })

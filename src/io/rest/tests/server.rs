@@ -19,7 +19,7 @@ const BASE: &str = "/api/v2.1";
 
 /// A request, as it came over the wire.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct ReceivedCall {
     /// The path below the base, with the query.
     pub path: String,
     /// The lines before the body, in the client's own spelling.
@@ -60,18 +60,18 @@ impl Reply {
     }
 }
 
-type Script = dyn Fn(&Call) -> Reply + Send + Sync;
+type Script = dyn Fn(&ReceivedCall) -> Reply + Send + Sync;
 
-pub struct Server {
+pub struct ApiServer {
     pub url: Url,
     pub ca_file: PathBuf,
-    calls: Arc<Mutex<Vec<Call>>>,
+    calls: Arc<Mutex<Vec<ReceivedCall>>>,
     folder: TempDir,
 }
 
-impl Server {
+impl ApiServer {
     /// Serves on a port of its own until the test ends.
-    pub async fn start(script: impl Fn(&Call) -> Reply + Send + Sync + 'static) -> Self {
+    pub async fn start(script: impl Fn(&ReceivedCall) -> Reply + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let ca_file = folder.path().join("ca.pem");
@@ -85,7 +85,7 @@ impl Server {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}{BASE}", listener.local_addr().unwrap()).parse().unwrap();
-        let calls = Arc::<Mutex<Vec<Call>>>::default();
+        let calls = Arc::<Mutex<Vec<ReceivedCall>>>::default();
         let (acceptor, seen) = (TlsAcceptor::from(Arc::new(config)), calls.clone());
         let script: Arc<Script> = Arc::new(script);
         task::spawn(async move {
@@ -97,7 +97,7 @@ impl Server {
     }
 
     /// Returns what was asked so far.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<ReceivedCall> {
         self.calls.lock().unwrap().clone()
     }
 
@@ -112,7 +112,7 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, script: Arc<Script>, seen: Arc<Mutex<Vec<Call>>>) {
+async fn serve(stream: TcpStream, acceptor: TlsAcceptor, script: Arc<Script>, seen: Arc<Mutex<Vec<ReceivedCall>>>) {
     let Ok(mut stream) = acceptor.accept(stream).await else { return };
     let mut request = Vec::new();
     let call = loop {
@@ -146,7 +146,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, script: Arc<Script>, se
 }
 
 /// Returns the request once it is complete.
-fn parse(request: &[u8]) -> Option<Call> {
+fn parse(request: &[u8]) -> Option<ReceivedCall> {
     let text = String::from_utf8_lossy(request);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -156,5 +156,5 @@ fn parse(request: &[u8]) -> Option<Call> {
         return None;
     }
     let path = head.split(' ').nth(1).unwrap().strip_prefix(BASE).unwrap().to_owned();
-    Some(Call { path, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or_default() })
+    Some(ReceivedCall { path, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or_default() })
 }

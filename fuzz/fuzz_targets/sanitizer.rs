@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::io::wire::{Gate, Malformed};
+use navien2mqtt::io::wire::{InboundSanitizer, Malformed};
 
 fn through(pieces: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
-    let (mut gate, mut out) = (Gate::default(), Vec::new());
+    let (mut sanitizer, mut out) = (InboundSanitizer::default(), Vec::new());
     for piece in pieces {
-        gate.pass(piece, &mut out)?;
+        sanitizer.pass(piece, &mut out)?;
     }
     Ok(out)
 }

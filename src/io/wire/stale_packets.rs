@@ -2,29 +2,29 @@
 //!
 //! What the engine had accepted but not yet sent when a connection went, it sends on the next one, even on a clean
 //! session. It sends in order, so each session begins with a subscription that only marks the place: what comes out
-//! before it is old. The fence takes the old packets and the mark out of the stream and acknowledges them to the
-//! engine, which so forgets them. It also notes each subscription that leaves, for the [`Gate`](super::Gate) to compare
+//! before it is old. The filter takes the old packets and the marker out of the stream and acknowledges them to the
+//! engine, which so forgets them. It also notes each subscription that leaves, for the [`InboundSanitizer`](super::InboundSanitizer) to compare
 //! with its answer.
 
-use super::gate::{Asked, PUBLISH, fixed_header};
+use super::sanitizer::{Asked, PUBLISH, fixed_header};
 
 const CONNECT: u8 = 1;
 const SUBSCRIBE: u8 = 8;
 const UNSUBSCRIBE: u8 = 10;
 
-/// Stands in the way from the engine to the server; holds back all until the mark of the session has come by.
+/// Stands in the way from the engine to the server; holds back all until the marker of the session has come by.
 #[derive(Debug)]
-pub struct Fence {
-    mark: Option<String>,
+pub struct StalePacketFilter {
+    marker: Option<String>,
     asked: Asked,
     /// The beginning of a packet that is not complete yet.
     held: Vec<u8>,
 }
 
-impl Fence {
-    /// Holds everything back until a subscription to `mark` comes by.
-    pub fn new(mark: impl Into<String>) -> Self {
-        Self { mark: Some(mark.into()), asked: Asked::default(), held: Vec::new() }
+impl StalePacketFilter {
+    /// Holds everything back until a subscription to `marker` comes by.
+    pub fn new(marker: impl Into<String>) -> Self {
+        Self { marker: Some(marker.into()), asked: Asked::default(), held: Vec::new() }
     }
 
     /// Returns the subscriptions that have left and are not answered.
@@ -51,7 +51,7 @@ impl Fence {
 
     fn packet(&mut self, packet: &[u8], header: usize, out: &mut Vec<u8>, answers: &mut Vec<u8>) {
         let body = &packet[header..];
-        let Some(mark) = &self.mark else {
+        let Some(marker) = &self.marker else {
             if packet[0] >> 4 == SUBSCRIBE {
                 self.asked.note(body, filters(body).count());
             }
@@ -62,8 +62,8 @@ impl Fence {
             PUBLISH => answers.extend(publish_answer(packet[0], body)),
             SUBSCRIBE => {
                 answers.extend(subscribe_answer(body));
-                if filters(body).any(|filter| filter == mark.as_bytes()) {
-                    self.mark = None;
+                if filters(body).any(|filter| filter == marker.as_bytes()) {
+                    self.marker = None;
                 }
             }
             UNSUBSCRIBE => answers.extend([0xb0, 2].iter().chain(body.iter().take(2))),
@@ -109,21 +109,21 @@ mod tests {
     const CONNECT_PACKET: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x1e\x00\x01a";
     const OLD_PUBLISH: &[u8] = b"\x32\x07\x00\x03a/b\x00\x07";
     const OLD_SUBSCRIBE: &[u8] = b"\x82\x0a\x00\x08\x00\x01a\x01\x00\x01b\x01";
-    const MARK: &[u8] = b"\x82\x09\x00\x09\x00\x04mark\x01";
+    const MARKER: &[u8] = b"\x82\x09\x00\x09\x00\x04mark\x01";
     const NEW: &[u8] = b"\x82\x06\x00\x0a\x00\x01c\x01\x32\x07\x00\x03a/b\x00\x0b\xc0\x00";
 
     fn through(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Vec<u8>) {
-        let mut fence = Fence::new("mark");
+        let mut filter = StalePacketFilter::new("mark");
         let (mut out, mut answers) = (Vec::new(), Vec::new());
         for piece in pieces {
-            fence.pass(&piece, &mut out, &mut answers);
+            filter.pass(&piece, &mut out, &mut answers);
         }
         (out, answers)
     }
 
     #[test]
     fn what_is_old_is_acknowledged_and_kept_from_the_wire_however_it_is_cut() {
-        let stream = [CONNECT_PACKET, OLD_PUBLISH, OLD_SUBSCRIBE, MARK, NEW].concat();
+        let stream = [CONNECT_PACKET, OLD_PUBLISH, OLD_SUBSCRIBE, MARKER, NEW].concat();
         let out = [CONNECT_PACKET, NEW].concat();
         let answers = [b"\x40\x02\x00\x07".as_slice(), b"\x90\x04\x00\x08\x01\x01", b"\x90\x03\x00\x09\x01"].concat();
         for size in [1, 2, 3, 7, 1000] {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_session_without_anything_old_loses_only_the_mark() {
-        let stream = [CONNECT_PACKET, MARK, NEW].concat();
+        let stream = [CONNECT_PACKET, MARKER, NEW].concat();
         assert_eq!(through([stream].into_iter()), ([CONNECT_PACKET, NEW].concat(), b"\x90\x03\x00\x09\x01".to_vec()));
     }
 

@@ -1,4 +1,4 @@
-//! `devices` and `status`: the way to the cloud, walked once, by hand.
+//! `devices` and `status`: the one-shot commands, which go to the cloud once and leave.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{complain, on_runtime, say};
+use super::{on_runtime, print_error, say};
 use crate::config::Config;
 use crate::daemon;
-use crate::daemon::one_shot::{OneShotError, Way};
+use crate::daemon::one_shot::{OneShotClient, OneShotError};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::io::mqtt::{Link, LinkEvent};
@@ -23,7 +23,7 @@ use crate::navilink::topics;
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
     on_runtime(async {
-        let listed = async { Way::new(&config).await?.devices().await }.await;
+        let listed = async { OneShotClient::new(&config).await?.devices().await }.await;
         match listed {
             Err(error) => failed(&error),
             Ok(list) => {
@@ -35,7 +35,7 @@ pub fn devices(config: Config, json: bool) -> Exit {
 }
 
 fn print_devices(list: &DeviceList, as_json: bool) {
-    list.complaints.iter().for_each(complain);
+    list.problems.iter().for_each(print_error);
     let heaters = &list.heaters;
     if as_json {
         let list: Vec<Value> = heaters
@@ -80,7 +80,7 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
                     print_status(heater, status, json);
                 }
                 for heater in &missing {
-                    complain(format_args!("{}: no answer", heater.mac));
+                    print_error(format_args!("{}: no answer", heater.mac));
                 }
                 if missing.is_empty() { Exit::Success } else { Exit::CloudUnavailable }
             }
@@ -97,7 +97,7 @@ struct Answers {
 }
 
 async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotError> {
-    let way = Way::new(config).await?;
+    let way = OneShotClient::new(config).await?;
     let list = way.devices().await?;
     let lack = list.in_place_of_heaters();
     let mut heaters = list.heaters;
@@ -113,7 +113,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     let identity = way.identity()?;
     let left_out = heaters.split_off(topics::served(&heaters, &identity.client));
     if !left_out.is_empty() {
-        complain("not all heaters can be asked at once; ask for the others with --device");
+        print_error("not all heaters can be asked at once; ask for the others with --device");
     }
     let (sender, mut events) = mpsc::channel(256);
     let link = Link::new(identity.client.as_str(), sender)?;
@@ -180,6 +180,6 @@ fn sentence(text: &str) -> String {
 }
 
 fn failed(error: &OneShotError) -> Exit {
-    complain(error);
+    print_error(error);
     daemon::one_shot::exit(error)
 }

@@ -2,7 +2,7 @@
 //!
 //! The engine aborts the process when a topic holds a NUL or broken UTF-8, reads beyond a SUBACK that has fewer codes
 //! than filters were asked for, and takes messages of any size, and any number of them with QoS 2, into memory.
-//! The gate follows the MQTT framing of what arrives and lets everything through unchanged but such a PUBLISH, whose
+//! The sanitizer follows the MQTT framing of what arrives and lets everything through unchanged but such a PUBLISH, whose
 //! topic it replaces by [`UNREADABLE`] and whose payload it drops: the engine still acknowledges it, so that neither
 //! the connection nor any other message suffers. A SUBACK that does not fit its SUBSCRIBE and a PUBLISH with QoS 2, which
 //! no subscription of ours allows, end the session.
@@ -81,7 +81,7 @@ impl fmt::Display for Malformed {
 
 /// Follows the framing of one connection, from the server to us.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct InboundSanitizer {
     asked: Asked,
     /// The beginning of a packet that is not decided yet.
     held: Vec<u8>,
@@ -91,7 +91,7 @@ pub struct Gate {
     dropping: bool,
 }
 
-impl Gate {
+impl InboundSanitizer {
     pub(super) fn new(asked: Asked) -> Self {
         Self { asked, ..Self::default() }
     }
@@ -253,10 +253,10 @@ mod tests {
     }
 
     fn through(chunks: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
-        let (mut gate, mut out) = (Gate::default(), Vec::new());
-        gate.asked.note(&[0, 1], 1);
+        let (mut sanitizer, mut out) = (InboundSanitizer::default(), Vec::new());
+        sanitizer.asked.note(&[0, 1], 1);
         for chunk in chunks {
-            gate.pass(chunk, &mut out)?;
+            sanitizer.pass(chunk, &mut out)?;
         }
         Ok(out)
     }
@@ -306,10 +306,10 @@ mod tests {
         wrong.push((4, b"\x90\x03\x00\x02\x01"));
         for (filters, suback) in wrong {
             for size in 1..=suback.len() {
-                let mut gate = Gate::default();
+                let mut sanitizer = InboundSanitizer::default();
                 let mut out = Vec::new();
-                gate.asked.note(&suback[2..4], filters);
-                let outcome = suback.chunks(size).try_for_each(|piece| gate.pass(piece, &mut out));
+                sanitizer.asked.note(&suback[2..4], filters);
+                let outcome = suback.chunks(size).try_for_each(|piece| sanitizer.pass(piece, &mut out));
                 assert_eq!(outcome, Err(Malformed::Suback { codes: suback.len() - 4, filters }));
                 assert_eq!(out, b"", "nothing of it reaches the engine");
             }
@@ -366,15 +366,15 @@ mod tests {
         let largest = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 7]);
         assert_eq!(through(&[&largest]).unwrap(), largest);
         let larger = publish(b"big", Some(9), &vec![1; MAX_MESSAGE - 6]);
-        let (mut gate, mut out) = (Gate::default(), Vec::new());
+        let (mut sanitizer, mut out) = (InboundSanitizer::default(), Vec::new());
         for piece in larger.chunks(1000) {
-            gate.pass(piece, &mut out).unwrap();
-            assert!(gate.held.len() < 100 && gate.held.capacity() < 2000, "{} bytes", gate.held.len());
+            sanitizer.pass(piece, &mut out).unwrap();
+            assert!(sanitizer.held.len() < 100 && sanitizer.held.capacity() < 2000, "{} bytes", sanitizer.held.len());
             assert_eq!(out, publish(UNREADABLE.as_bytes(), Some(9), b""), "it is decided by its header");
         }
-        assert!(gate.is_between_packets());
-        gate.pass(&larger, &mut out).unwrap();
-        assert!(gate.held.capacity() < 2000, "{} bytes", gate.held.capacity());
+        assert!(sanitizer.is_between_packets());
+        sanitizer.pass(&larger, &mut out).unwrap();
+        assert!(sanitizer.held.capacity() < 2000, "{} bytes", sanitizer.held.capacity());
     }
 
     proptest! {

@@ -1,27 +1,74 @@
 //! The last steps of the supervisor in words, for the diagnostics: what it was told, and what it decided.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::SystemTime;
+use std::ops::Deref;
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::report;
-use crate::supervisor::{Effect, Failure, Input, seconds};
+use crate::model::Moment;
+use crate::supervisor::{Effect, Failure, Input, Supervisor, seconds};
 
 /// So many steps are kept.
 const MOST: usize = 200;
 /// A longer detail is cut, in characters.
 const LONGEST: usize = 300;
 
+/// The supervisor, whose steps are noted.
+#[derive(Debug)]
+pub struct TracedSupervisor {
+    supervisor: Supervisor,
+    steps: Steps,
+}
+
+impl TracedSupervisor {
+    /// Begins with no step.
+    pub fn new(supervisor: Supervisor) -> Self {
+        Self { supervisor, steps: Steps::default() }
+    }
+
+    /// Handles what happened.
+    pub fn handle_input(&mut self, input: Input, moment: Moment) {
+        self.steps.input(&input, moment.wall);
+        self.supervisor.handle_input(input, moment.now);
+    }
+
+    /// Fires expired timers.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.supervisor.handle_timeout(now);
+    }
+
+    /// Returns the next effect to execute.
+    pub fn poll_effect(&mut self, at: SystemTime) -> Option<Effect> {
+        let effect = self.supervisor.poll_effect()?;
+        self.steps.effect(&effect, at);
+        Some(effect)
+    }
+
+    /// Returns the steps.
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+}
+
+impl Deref for TracedSupervisor {
+    type Target = Supervisor;
+
+    fn deref(&self) -> &Supervisor {
+        &self.supervisor
+    }
+}
+
 /// The newest steps, in their order, and how often each kind of step was made since the start.
 #[derive(Debug, Default)]
 pub struct Steps {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<RecentStep>,
     counts: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RecentStep {
     at: SystemTime,
     last_at: SystemTime,
     times: u64,
@@ -44,7 +91,7 @@ impl Steps {
                 | Input::Probed(_, false)
                 | Input::NetworkChanged
         );
-        self.keep(Kept { at, last_at: at, times: 1, routine, side: "input", name, detail });
+        self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "input", name, detail });
     }
 
     /// Takes note of what the supervisor decided.
@@ -54,12 +101,12 @@ impl Steps {
         }
         let (name, detail) = effect_in_words(effect, at);
         let routine = matches!(effect, Effect::Probe(_));
-        self.keep(Kept { at, last_at: at, times: 1, routine, side: "effect", name, detail });
+        self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "effect", name, detail });
     }
 
-    fn keep(&mut self, new: Kept) {
+    fn keep(&mut self, new: RecentStep) {
         *self.counts.entry(new.name).or_default() += 1;
-        let same = |kept: &&mut Kept| (kept.name, &kept.detail) == (new.name, &new.detail);
+        let same = |kept: &&mut RecentStep| (kept.name, &kept.detail) == (new.name, &new.detail);
         if new.routine
             && let Some(kept) = self.kept.iter_mut().rev().take_while(|kept| kept.routine).find(same)
         {
@@ -70,7 +117,7 @@ impl Steps {
         if self.kept.len() == MOST {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept { detail: new.detail.chars().take(LONGEST).collect(), ..new });
+        self.kept.push_back(RecentStep { detail: new.detail.chars().take(LONGEST).collect(), ..new });
     }
 
     /// Returns how often each kind of step was made.
@@ -80,11 +127,11 @@ impl Steps {
 
     /// Returns the kept steps, the oldest first.
     pub fn show(&self) -> Value {
-        self.kept.iter().map(Kept::show).collect()
+        self.kept.iter().map(RecentStep::show).collect()
     }
 }
 
-impl Kept {
+impl RecentStep {
     fn show(&self) -> Value {
         let mut shown = json!({ "at": report::rfc3339_millis(self.at) });
         shown[self.side] = self.name.into();

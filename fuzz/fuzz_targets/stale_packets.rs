@@ -1,0 +1,25 @@
+//! Whatever the engine writes, however it is cut into pieces: the filter lets the same bytes through and gives the same
+//! answers, and once the marker has come by everything passes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use navien2mqtt::io::wire::StalePacketFilter;
+
+const MARKER: &[u8] = b"\x82\x09\x00\x09\x00\x04mark\x01";
+
+fn through(pieces: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
+    let mut filter = StalePacketFilter::new("mark");
+    let (mut out, mut answers) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        filter.pass(piece, &mut out, &mut answers);
+    }
+    (out, answers)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((cut, stream)) = data.split_first() else { return };
+    let pieces: Vec<&[u8]> = stream.chunks(usize::from(*cut).max(1)).collect();
+    assert_eq!(through(&pieces), through(&[stream]));
+    let (passed, _) = through(&[MARKER, stream]);
+    assert_eq!(passed, stream, "behind the marker everything passes");
+});

@@ -1,0 +1,45 @@
+//! What is odd about the account's device list, logged once.
+
+use std::collections::BTreeSet;
+
+use tracing::{info, warn};
+
+use crate::config::DeviceConfig;
+use crate::navilink::devices::DeviceList;
+
+/// So many texts are remembered.
+const MOST: usize = 1000;
+
+/// Remembers what was logged of device lists.
+#[derive(Debug, Default)]
+pub struct ListNotices(BTreeSet<String>);
+
+impl ListNotices {
+    /// Logs what is odd about a list and was not logged before.
+    pub fn log(&mut self, list: &DeviceList, configured: &[DeviceConfig]) {
+        for problem in &list.problems {
+            if self.is_new(problem) {
+                warn!("In the account's device list, {problem}");
+            }
+        }
+        for other in &list.others {
+            let text = other.to_string();
+            if self.is_new(&text) {
+                info!("Left out, for it is no NWP500: {text}");
+            }
+        }
+        for DeviceConfig { mac, .. } in configured {
+            if list.heaters.iter().all(|heater| heater.mac != *mac) && self.is_new(&format!("configured {mac}")) {
+                warn!(device = %mac, "The configuration names a heater that is not in the account's device list");
+            }
+        }
+    }
+
+    /// Returns whether a text has not been seen before; a great many of them are forgotten again.
+    fn is_new(&mut self, text: &str) -> bool {
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        self.0.insert(text.to_owned())
+    }
+}

@@ -1,0 +1,60 @@
+//! Writes of the loop to the state directory.
+
+use tokio::task::JoinHandle;
+
+use super::outage::KeptOutage;
+use crate::home::Memories;
+use crate::io::state::StateDirectory;
+use crate::io::task;
+use crate::navilink::devices::Device;
+
+/// Writes one thing after the other in a task of its own, so that the newest is what stays.
+pub struct StateWriter {
+    state: StateDirectory,
+    /// The newest write.
+    last: Option<JoinHandle<()>>,
+}
+
+impl StateWriter {
+    /// Prepares to write to a directory.
+    pub fn new(state: StateDirectory) -> Self {
+        Self { state, last: None }
+    }
+
+    /// Keeps what is known of the heaters.
+    pub fn keep_heaters(&mut self, heaters: Vec<Device>, memories: Memories) {
+        let state = self.state.clone();
+        self.write(async move {
+            state.keep_heaters(&heaters).await;
+            state.keep_memories(memories).await;
+        });
+    }
+
+    /// Keeps the outage.
+    pub fn keep_outage(&mut self, outage: KeptOutage) {
+        let state = self.state.clone();
+        self.write(async move { state.keep_outage(outage).await });
+    }
+
+    /// Returns whether the last write failed.
+    pub fn is_failing(&self) -> bool {
+        self.state.is_failing()
+    }
+
+    /// Waits until everything is written.
+    pub async fn finish(&mut self) {
+        if let Some(last) = self.last.take() {
+            let _ = last.await;
+        }
+    }
+
+    fn write(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let earlier = self.last.take();
+        self.last = Some(task::spawn(async move {
+            if let Some(earlier) = earlier {
+                let _ = earlier.await;
+            }
+            work.await;
+        }));
+    }
+}
