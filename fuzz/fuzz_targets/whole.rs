@@ -2,7 +2,8 @@
 //!
 //! Each line of the input is one event: `b`egin and `e`nd of a session, `g`iving up, a new connection of the local b`r`oker
 //! (`r`), `p SECONDS`, `d` and a page of the device list, `t` and a tariff, `c TOPIC PAYLOAD` of the cloud, `l TOPIC PAYLOAD`
-//! of the local broker, `L` the same retained, `k` a restart of the process.
+//! of the local broker, `L` the same retained, `k` a restart of the process. Home Assistant, which costs time, is told of it all
+//! when the first line is `h`.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -30,13 +31,14 @@ const MAX_TIMEOUTS: usize = 1000;
 
 struct World {
     bridge: Bridge,
+    discovery: bool,
     begin: Instant,
     now: Instant,
     /// What the local broker retains.
     broker: BTreeMap<String, Vec<u8>>,
 }
 
-fn settings() -> Settings {
+fn settings(discovery: bool) -> Settings {
     let hour = Duration::from_secs(3600);
     Settings {
         topics: Topics::new("n"),
@@ -52,18 +54,18 @@ fn settings() -> Settings {
             },
         },
         names: BTreeMap::new(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "h".into() },
+        home_assistant: HomeAssistant { enabled: discovery, prefix: "h".into() },
     }
 }
 
-fn bridge(known: &[Device]) -> Bridge {
+fn bridge(known: &[Device], discovery: bool) -> Bridge {
     let identity = Identity { client: ClientId::new("me"), session: SessionId::from_random([1; 16]) };
-    Bridge::new(settings(), identity, known, json!({ "version": "0" }))
+    Bridge::new(settings(discovery), identity, known, json!({ "version": "0" }))
 }
 
 impl World {
     #[allow(clippy::disallowed_methods)]
-    fn new() -> Self {
+    fn new(discovery: bool) -> Self {
         let known = Device {
             mac: MAC.parse().expect("a MAC address"),
             device_type: 52,
@@ -74,7 +76,8 @@ impl World {
             record: Default::default(),
         };
         let begin = Instant::now();
-        let mut world = Self { bridge: bridge(&[known]), begin, now: begin, broker: BTreeMap::new() };
+        let mut world =
+            Self { bridge: bridge(&[known], discovery), discovery, begin, now: begin, broker: BTreeMap::new() };
         world.connect_broker();
         world
     }
@@ -134,7 +137,7 @@ impl World {
         let kept = serde_json::to_vec(&self.bridge.memories()).expect("memories are JSON");
         let kept: Memories = serde_json::from_slice(&kept).expect("what was kept can be read");
         let known: Vec<Device> = self.bridge.heaters().cloned().collect();
-        self.bridge = bridge(&known);
+        self.bridge = bridge(&known, self.discovery);
         self.bridge.restore(kept);
         self.drain();
         self.connect_broker();
@@ -199,7 +202,7 @@ impl World {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let mut world = World::new();
+    let mut world = World::new(data.starts_with(b"h\n"));
     for event in data.split(|byte| *byte == b'\n').take(MAX_EVENTS) {
         world.happens(event);
     }
