@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use navien2mqtt::navilink::encoding::{Object, Row};
-use navien2mqtt::navilink::feature::FEATURE;
-use navien2mqtt::navilink::status::{STATUS, decode_status};
 use navien2mqtt::outputs::home_assistant::entities::{self, Component, Entity, Need, Reading, Topic};
 use navien2mqtt::product::PRODUCTS;
 use navien2mqtt::units::UnitsChoice;
@@ -27,12 +25,12 @@ fn commanded(entity: &Entity) -> Option<Topic> {
 fn no_name_stands_twice_in_a_table() {
     let keys = |rows: &'static [Row]| rows.iter().map(|row| row.key);
     let names = |rows: &'static [Row]| rows.iter().map(|row| row.name);
-    for (what, rows) in [("status", STATUS), ("device information", FEATURE)] {
-        assert_unique(what, keys(rows));
-        assert_unique(what, names(rows));
-    }
     assert_unique("entities", entities::heater().map(|entity| entity.id));
     for product in PRODUCTS {
+        for (what, rows) in [("status", product.status), ("device information", product.feature)] {
+            assert_unique(what, keys(rows));
+            assert_unique(what, names(rows));
+        }
         assert_unique("controls", product.controls.iter().map(|row| row.name));
     }
     let device_types: BTreeSet<u32> = PRODUCTS.iter().map(|product| product.device_type).collect();
@@ -57,7 +55,7 @@ const ADDED: &[&str] = &["received_at", "mode_before_vacation"];
 
 #[test]
 fn every_member_of_the_status_that_an_entity_shows_exists() {
-    let status = decode_status(&Object::new(), UnitsChoice::Device).object;
+    let status = PRODUCTS[0].decode_status(&Object::new(), UnitsChoice::Device).object;
     let mut checked = 0;
     for entity in entities::heater().filter(|entity| entity.topic == Topic::Heater("status")) {
         let Reading::Key(key) = entity.reading else { continue };
@@ -75,6 +73,10 @@ fn every_member_of_the_status_that_an_entity_shows_exists() {
 fn every_flag_that_an_entity_needs_is_one_of_the_device_information() {
     for entity in entities::heater() {
         let Need::Flag(flag) = entity.needs else { continue };
-        assert!(FEATURE.iter().any(|row| row.name == flag), "{}: there is no flag {flag}", entity.id);
+        assert!(
+            PRODUCTS.iter().flat_map(|product| product.feature).any(|row| row.name == flag),
+            "{}: there is no flag {flag}",
+            entity.id
+        );
     }
 }
