@@ -92,7 +92,7 @@ async fn through_the_engine(port: u16) -> Vec<Duration> {
                     link.cut(session);
                 }
                 LinkEvent::Down { .. } => break,
-                LinkEvent::Message { .. } => {}
+                _ => {}
             }
         }
     }

@@ -70,12 +70,12 @@ impl Subject {
     async fn down(&mut self, session: u64) -> LinkError {
         loop {
             match self.next().await {
-                LinkEvent::Down { session: which, error } => {
+                LinkEvent::Down { session: which, error, .. } => {
                     assert_eq!(which, session);
                     return error;
                 }
-                LinkEvent::Message { .. } => {}
                 LinkEvent::Up { .. } => panic!("up instead of down"),
+                _ => {}
             }
         }
     }

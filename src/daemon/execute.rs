@@ -144,12 +144,18 @@ impl Daemon {
     fn show_view(&mut self) {
         let moment = self.moment();
         let view = self.supervisor.view();
-        notify::status(view.summary(moment.now));
+        self.show_status();
         if view.state == State::Failed {
             self.bridge.give_up(moment);
         }
         self.bridge.set_connection(&report::connection(&view, moment));
         self.keep_outage();
+    }
+
+    /// Tells systemd how both links are.
+    pub(super) fn show_status(&self) {
+        let summary = self.supervisor.view().summary(clock::now());
+        notify::status(report::status_line(summary, self.local.trouble()));
     }
 
     fn administer(&mut self, order: Order, id: Option<Value>) {
@@ -231,8 +237,9 @@ impl Daemon {
         }
         self.tell(Input::Stop);
         self.drain_effects();
-        self.keep();
         let (to_cloud, to_local) = (self.bridge.leave_cloud(), self.bridge.farewell(self.moment()));
+        // With how the commands have ended.
+        self.keep();
         let generation = self.supervisor.generation();
         let down = async {
             tokio::join!(self.cloud.disconnect(generation, to_cloud), self.local.disconnect(to_local));

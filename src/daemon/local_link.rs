@@ -1,6 +1,6 @@
 //! The link to the local broker: dialled for ever, with an outbox for what it was not there to take.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,25 @@ use tracing::{debug, info, trace, warn};
 
 use super::{MAX_EVENTS, OVERDUE, StartError, settings};
 use crate::config::Config;
-use crate::io::mqtt::{Link, LinkError, LinkEvent};
-use crate::io::tls;
+use crate::io::mqtt::{Link, LinkError, LinkEvent, Stage};
+use crate::io::{clock, tls};
 use crate::model::Message;
+use crate::outputs::mqtt::outbox::{Blamed, Outbox};
+use crate::outputs::mqtt::suspects::Suspects;
+use crate::outputs::mqtt::topics::Topics;
 use crate::supervisor::{Generation, Redial};
 
 /// So many short sessions in a row are logged one by one.
 const LOGGED: u32 = 3;
-/// Events that happen while the broker is away; what is retained comes with the replay.
-const MAX_OUTBOX: usize = 32;
-/// An event that could not be published in time is worth publishing for so long.
-const OUTBOX_TTL: Duration = Duration::from_secs(10);
+/// A session that lasted so long is no short one any more.
+const SETTLED: Duration = Duration::from_secs(30);
+/// While the broker is away, this is said again after so long, then ever less often.
+const FIRST_REMINDER: Duration = Duration::from_secs(180);
+const RAREST_REMINDER: Duration = Duration::from_secs(3600);
+/// A filter that the broker refuses is asked for again so often: an access list is read anew without a new session.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// So many CONNECTs in a row that are answered by closing the connection are the fault of the will's retain flag.
+const UNANSWERED: u32 = 2;
 
 /// The link to the local broker.
 pub struct LocalLink {
@@ -29,8 +37,25 @@ pub struct LocalLink {
     events: mpsc::Receiver<LinkEvent>,
     redial: Redial,
     tls: Option<Arc<ClientConfig>>,
-    /// The newest first.
-    outbox: VecDeque<(Instant, Message)>,
+    outbox: Outbox,
+    /// The filters at which sessions ended.
+    suspects: Suspects,
+    /// The filters that are not granted, and when they are asked for again.
+    not_granted: BTreeMap<String, Instant>,
+    /// Those of them that were named in a warning.
+    named: BTreeSet<String>,
+    /// Whether messages are published with the retain flag: a broker may not take it.
+    retains: bool,
+    /// CONNECTs in a row at which the broker closed the connection.
+    unanswered: u32,
+    /// Why the link is down.
+    error: Option<String>,
+    /// When it is said again that the link is down, and how long after the last time that is.
+    reminder: Option<(Instant, Duration)>,
+    /// When the session that is up counts as one that lasted.
+    settles_at: Option<Instant>,
+    /// Whether it was said that messages were dropped.
+    dropped: bool,
     /// Messages that cannot be shown.
     unreadable: u64,
 }
@@ -45,11 +70,20 @@ impl LocalLink {
         };
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         Ok(Self {
-            link: Link::new(&config.broker.client_id, sender)?,
+            link: Link::lenient(&config.broker.client_id, sender)?,
             events,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, seed),
             tls,
-            outbox: VecDeque::new(),
+            outbox: Outbox::new(Topics::new(&config.broker.base_topic)),
+            suspects: Suspects::default(),
+            not_granted: BTreeMap::new(),
+            named: BTreeSet::new(),
+            retains: true,
+            unanswered: 0,
+            error: None,
+            reminder: None,
+            settles_at: None,
+            dropped: false,
             unreadable: 0,
         })
     }
@@ -64,40 +98,169 @@ impl LocalLink {
         self.redial.is_up()
     }
 
-    /// Publishes a message, or puts it into the outbox if it is an event; what is retained comes with the replay.
+    /// Returns whether the broker keeps what it is to retain, as far as is known.
+    pub fn retains(&self) -> bool {
+        self.retains
+    }
+
+    /// Publishes a message, or keeps it for some seconds if it is an event; what is retained comes with the replay.
     pub fn publish(&mut self, message: Message, now: Instant) {
-        if self.is_up() {
-            self.link.publish(self.redial.generation().0, message);
-        } else if !message.retained {
-            self.outbox.truncate(MAX_OUTBOX - 1);
-            self.outbox.push_front((now, message));
-        }
+        let dropped = self.outbox.push(message, now);
+        self.say_dropped(dropped);
+        self.send(now);
     }
 
     /// Takes note that the link is up, and gives the broker everything that it is to hold.
     pub fn up(&mut self, session: u64, connack_after: Duration, replay: Vec<Message>, now: Instant) {
         debug!(session, ?connack_after, "Session with the local broker is up");
         self.redial.link_up(Generation(session), now);
+        if !self.is_up() {
+            return;
+        }
         if self.redial.short_sessions() < LOGGED {
             info!(messages = replay.len(), "Connected to the local broker");
         }
-        let recent = self.outbox.drain(..).rev().filter(|(at, _)| *at + OUTBOX_TTL >= now);
-        for message in replay.into_iter().chain(recent.map(|(_, message)| message)) {
-            self.link.publish(session, message);
+        if !self.retains {
+            warn!(
+                "The local broker keeps no retained messages: it took the session only with a will that is not to be \
+                 retained. Everything is published without that flag, and who subscribes waits for the next change"
+            );
+        }
+        self.error = None;
+        (self.unanswered, self.dropped) = (0, false);
+        self.settles_at = Some(now + SETTLED);
+        let dropped = self.outbox.up(replay, now);
+        self.say_dropped(dropped);
+        self.send(now);
+    }
+
+    /// Takes note that the oldest message under way was acknowledged; returns whether it had been left out before.
+    pub fn delivered(&mut self, session: u64, now: Instant) -> bool {
+        if session != self.redial.generation().0 {
+            return false;
+        }
+        let again = self.outbox.acknowledged();
+        if let Some(topic) = &again {
+            info!(topic, "The local broker takes the messages on {topic} again");
+        }
+        self.send(now);
+        again.is_some()
+    }
+
+    /// Takes note that a filter was refused or granted.
+    pub fn subscribed(&mut self, session: u64, filter: String, granted: bool, now: Instant) {
+        if session != self.redial.generation().0 {
+            return;
+        }
+        if granted {
+            self.not_granted.remove(&filter);
+            self.suspects.clear(&filter);
+            if self.named.remove(&filter) {
+                info!(filter, "The local broker grants this subscription now");
+            }
+            return;
+        }
+        self.not_granted.insert(filter.clone(), now + ASK_AGAIN);
+        if self.named.insert(filter.clone()) {
+            warn!(filter, "The local broker refuses the subscription to {filter}; all else goes on");
         }
     }
 
     /// Takes note that the link is down; logged when it is new, and again every so often.
-    pub fn down(&mut self, session: u64, error: &LinkError, now: Instant) {
+    pub fn down(&mut self, session: u64, stage: Stage, error: &LinkError, now: Instant) {
         let was_up = self.redial.is_up();
         let Some(delay) = self.redial.link_down(Generation(session), now) else { return };
+        let short = self.redial.short_sessions() > 0;
+        self.settles_at = None;
+        self.error = Some(match error {
+            LinkError::Refused(refusal) => format!("refused, {refusal}"),
+            other => other.to_string(),
+        });
         let attempts = self.redial.failures();
         let new = attempts == 1 || (was_up && self.redial.short_sessions() < LOGGED);
-        if new || attempts.is_multiple_of(100) {
+        if self.is_to_be_said(new, now) {
             warn!(attempts, "No connection to the local broker, trying on: {error}");
         } else {
             debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
         }
+        let closed = matches!(error, LinkError::Lost(_));
+        if let Some(blamed) = self.outbox.down(short, now) {
+            say_blamed(&blamed);
+        }
+        if was_up && !short {
+            // A broker that was started anew may keep messages now.
+            self.retains = true;
+        }
+        match stage {
+            Stage::Subscribing(Some(filter)) if closed => self.blame(&filter, now),
+            Stage::Connecting if closed => {
+                self.unanswered += 1;
+                self.retains ^= self.unanswered.is_multiple_of(UNANSWERED);
+            }
+            _ => {}
+        }
+    }
+
+    fn blame(&mut self, filter: &str, now: Instant) {
+        match self.suspects.blame(filter, now) {
+            1 => warn!(filter, "The local broker closed the connection at the subscription to {filter}"),
+            2 => {
+                warn!(filter, "The local broker closed the connection again at the subscription to {filter}; left out")
+            }
+            times => debug!(times, filter, "The local broker still closes the connection at this subscription"),
+        }
+    }
+
+    fn is_to_be_said(&mut self, new: bool, now: Instant) -> bool {
+        match self.reminder {
+            Some((at, wait)) if !new && now >= at => {
+                let wait = (2 * wait).min(RAREST_REMINDER);
+                self.reminder = Some((now + wait, wait));
+                true
+            }
+            Some(_) if !new => false,
+            _ => {
+                self.reminder = Some((now + FIRST_REMINDER, FIRST_REMINDER));
+                true
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant) {
+        while let Some(mut message) = self.outbox.next(now) {
+            message.retained &= self.retains;
+            if !self.link.publish(self.redial.generation().0, message) {
+                self.outbox.not_sent();
+            }
+        }
+    }
+
+    fn say_dropped(&mut self, topic: Option<String>) {
+        if let Some(topic) = topic.filter(|_| self.is_up() && !self.dropped) {
+            self.dropped = true;
+            warn!(topic, "The local broker takes messages more slowly than they come: the oldest are dropped");
+        }
+    }
+
+    /// Returns what is wrong with the local broker, in a few words.
+    pub fn trouble(&self) -> Option<String> {
+        if let Some(error) = &self.error {
+            return Some(error.clone());
+        }
+        let quoted = |names: Vec<&str>| names.join(", ");
+        let left_out: Vec<&str> = self.outbox.left_out().collect();
+        let filters: Vec<&str> = self.not_granted.keys().map(String::as_str).collect();
+        let mut troubles = Vec::new();
+        if !left_out.is_empty() {
+            troubles.push(format!("closes the connection at {}", quoted(left_out)));
+        }
+        if !filters.is_empty() {
+            troubles.push(format!("no subscription to {}", quoted(filters)));
+        }
+        if !self.retains && self.is_up() {
+            troubles.push("keeps no retained messages".to_owned());
+        }
+        Some(troubles.join(", ")).filter(|text| !text.is_empty())
     }
 
     /// Takes note of a message that cannot be shown.
@@ -116,16 +279,40 @@ impl LocalLink {
 
     /// Returns when [`LocalLink::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        self.redial.due()
+        let up = [self.settles_at, self.outbox.due(), self.not_granted.values().min().copied()];
+        let up = up.into_iter().flatten().filter(|_| self.is_up());
+        self.redial.due().into_iter().chain(up).min()
     }
 
-    /// Dials when that is due; `will` and `filters` are those of the session.
+    /// Dials when that is due, and tries again what the broker did not take; `will` and `filters` are those of the
+    /// session.
     pub fn handle_timeout(&mut self, config: &Config, session: impl FnOnce() -> (Message, Vec<String>), now: Instant) {
+        if self.is_up() {
+            return self.try_again(now);
+        }
         if let Some(generation) = self.redial.handle_timeout(now) {
-            let (will, filters) = session();
+            let (will, mut filters) = session();
+            let will = Message { retained: will.retained && self.retains, ..will };
+            let left_out = filters.extract_if(.., |filter| self.suspects.leaves_out(filter, now));
+            self.not_granted = left_out.map(|filter| (filter, now + ASK_AGAIN)).collect();
+            filters.sort_by_key(|filter| self.suspects.has(filter));
             trace!(session = generation.0, "Dialling the local broker");
             self.link.dial(generation.0, settings::local_dial(config, self.tls.as_ref(), will, filters));
         }
+    }
+
+    fn try_again(&mut self, now: Instant) {
+        if self.settles_at.take_if(|at| *at <= now).is_some() {
+            self.outbox.settled();
+            self.reminder = None;
+        }
+        for (filter, at) in self.not_granted.iter_mut().filter(|(_, at)| **at <= now) {
+            *at = now + ASK_AGAIN;
+            if !self.suspects.leaves_out(filter, now) {
+                self.link.subscribe(self.redial.generation().0, filter.clone());
+            }
+        }
+        self.send(now);
     }
 
     /// Returns for how long the link's task has not reported in.
@@ -135,8 +322,12 @@ impl LocalLink {
 
     /// Publishes the last messages and closes the session; returns when it is down.
     pub async fn disconnect(&mut self, last: Vec<Message>) {
-        let (session, was_up) = (self.redial.generation().0, self.is_up());
+        let (session, was_up, now) = (self.redial.generation().0, self.is_up(), clock::now());
         for message in last {
+            self.outbox.push(message, now);
+        }
+        for mut message in self.outbox.last(now) {
+            message.retained &= self.retains;
             self.link.publish(session, message);
         }
         self.link.close(session);
@@ -150,8 +341,24 @@ impl LocalLink {
             "session": self.redial.generation().0,
             "failures": self.redial.failures(),
             "short_sessions": self.redial.short_sessions(),
+            "left_out": self.outbox.left_out().collect::<Vec<_>>(),
+            "not_granted": self.not_granted.keys().collect::<Vec<_>>(),
+            "retains": self.retains,
             "due_in_seconds": self.redial.due().map(|due| due.saturating_duration_since(now).as_secs()),
             "actor_silent_seconds": self.silence().as_secs(),
         })
+    }
+}
+
+fn say_blamed(Blamed { topic, bytes, times }: &Blamed) {
+    match times {
+        1 => warn!(topic, bytes, "The local broker closed the connection at the message on {topic}, of {bytes} bytes"),
+        2 => warn!(
+            topic,
+            bytes,
+            "The local broker closed the connection again at the message on {topic}, of {bytes} bytes; left out, and \
+             tried again from time to time"
+        ),
+        _ => debug!(topic, bytes, times, "The local broker still closes the connection at this message"),
     }
 }

@@ -51,6 +51,7 @@ use crate::model::Moment;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
+use crate::product;
 use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisor};
 
 /// How many events of one link may wait for the loop.
@@ -269,7 +270,9 @@ impl Daemon {
                     Verdict::Heard => Input::Heard(Generation(session)),
                 }
             }
-            LinkEvent::Down { session, error } => {
+            // Not told of a link that is not lenient.
+            LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => return,
+            LinkEvent::Down { session, error, .. } => {
                 if session == self.supervisor.generation().0 {
                     self.cloud.set_up(false);
                     self.bridge.session_ended(moment);
@@ -285,13 +288,29 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
+                if !self.local.retains() {
+                    self.bridge.states_again(moment.now);
+                }
+                self.show_status();
+            }
+            LinkEvent::Delivered { session } => {
+                if self.local.delivered(session, moment.now) {
+                    self.show_status();
+                }
+            }
+            LinkEvent::Subscribed { session, filter, granted } => {
+                self.local.subscribed(session, filter, granted, moment.now);
+                self.show_status();
             }
             LinkEvent::Message { topic, payload, retained, .. } if topic != UNREADABLE => {
                 trace!(topic, bytes = payload.len(), "From the local broker");
                 self.bridge.local_message(&topic, &payload, retained, moment);
             }
             LinkEvent::Message { .. } => self.local.count_unreadable(),
-            LinkEvent::Down { session, error } => self.local.down(session, &error, moment.now),
+            LinkEvent::Down { session, stage, error } => {
+                self.local.down(session, stage, &error, moment.now);
+                self.show_status();
+            }
         }
     }
 
@@ -318,7 +337,7 @@ impl Daemon {
                 self.take_list(&list);
                 // A heater that this list leaves out may be there all the same.
                 let known = self.bridge.heaters().next().map(|_| ());
-                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
+                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters(&product::names())))
             }
             TaskResult::Listed(Some(g), Err(error)) => Input::StepFailed(g, classify::rest(&error)),
             TaskResult::Signed(g, signed) => return self.dial_cloud(g, signed),

@@ -42,6 +42,14 @@ pub fn connection(view: &View, moment: Moment) -> Value {
     })
 }
 
+/// Returns the line that `systemctl status` shows: the connection to the cloud, and what is wrong with the local broker.
+pub fn status_line(cloud: String, local: Option<String>) -> String {
+    match local {
+        Some(trouble) => format!("{cloud}; local broker: {trouble}"),
+        None => cloud,
+    }
+}
+
 /// Returns the payload of `<base>/bridge/event`.
 pub fn event(event: &Event, wall: SystemTime) -> Value {
     let (name, more) = match event {

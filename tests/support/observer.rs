@@ -61,6 +61,7 @@ impl Observer {
                     seen.lock().unwrap().push(Seen { at: Instant::now(), topic, payload, retained });
                 }
                 LinkEvent::Down { error, .. } => panic!("the observer cannot connect: {error}"),
+                LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => {}
             }
         }
         let memory = Arc::clone(&seen);

@@ -168,7 +168,9 @@ fn an_acknowledged_control_ends_with_a_newer_one_of_its_name_and_with_the_sessio
     for (mode, code) in [("electric", 2), ("heat_pump", 1)] {
         set(&mut world, "mode", mode);
         world.acknowledges(1, json!({ "dhwOperationSetting": 7 - code }));
+        world.pass(2 * SECOND);
     }
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
     let ended = full_results(&std::mem::take(&mut world.others));
     assert_eq!((ended.len(), &ended[0]["in_force"]), (1, &json!(false)));
     world.bridge.session_ended(world.moment());
@@ -305,6 +307,88 @@ fn others_go_while_the_heater_takes_no_mode_temperature_or_power() {
 }
 
 #[test]
+fn refused_commands_keep_their_order_and_one_outside_the_pause_leaves_it_as_it_is() {
+    let mut world = ready();
+    set(&mut world, "power", "OFF");
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(set(&mut world, "demand_response", "ON"), ["power sent", "demand_response sent"][1..]);
+    world.pass(SECOND);
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(set(&mut world, "mode", "electric"), ["mode queued"]);
+    world.asked();
+    world.pass(SECOND);
+    assert_eq!(controls(&mut world), ["ctrl"], "the pause of the first one is over");
+    world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
+    let results = later(&mut world);
+    assert_eq!(results, ["power confirmed", "mode sent"], "the other one still waits by itself");
+    world.acknowledges(1, json!({ "dhwOperationSetting": 2 }));
+    world.pass(SECOND);
+    world.acknowledges(1, json!({}));
+    assert_eq!(later(&mut world), ["mode confirmed", "demand_response confirmed"]);
+}
+
+#[test]
+fn controls_that_cannot_be_paced_wait_in_the_order_of_their_arrival() {
+    let mut world = ready();
+    for name in ["demand_response", "intelligent_scheduling"] {
+        set(&mut world, name, "ON");
+        refused(&mut world, "client", TOO_SOON);
+    }
+    later(&mut world);
+    world.pass(2 * SECOND);
+    let sent = world.requests.iter().rev().find(|request| request.topic.ends_with("/ctrl")).unwrap();
+    let sent: Value = serde_json::from_slice(&sent.payload).unwrap();
+    assert_eq!(sent["request"]["mode"], "dr-on", "the first one goes first");
+}
+
+#[test]
+fn controls_of_one_name_are_two_seconds_apart_and_the_newest_wins() {
+    let mut world = ready();
+    let mut told = Vec::new();
+    for number in 0..270 {
+        told.extend(set(&mut world, "power", if number % 2 == 0 { "ON" } else { "OFF" }));
+        world.acknowledges(1, json!({ "dhwOperationSetting": if number % 2 == 0 { 3 } else { 6 } }));
+        world.pass(Duration::from_millis(50));
+        told.extend(later(&mut world));
+    }
+    world.pass(31 * SECOND);
+    told.extend(later(&mut world));
+    let count = |status: &str| told.iter().filter(|result| result.ends_with(status)).count();
+    assert_eq!(count("sent"), 8, "one in two seconds of 13.5");
+    assert_eq!(count("confirmed") + count("expired") + count("failed"), 270, "each of them ended");
+    assert_eq!(controls(&mut world).len(), 8);
+}
+
+#[test]
+fn a_command_that_is_refused_after_a_newer_one_came_is_not_sent_again() {
+    let mut world = ready();
+    set(&mut world, "temperature", "50");
+    assert_eq!(set(&mut world, "temperature", "55"), ["temperature queued"]);
+    refused(&mut world, "client", TOO_SOON);
+    assert_eq!(later(&mut world), ["temperature expired"]);
+    world.pass(2 * SECOND);
+    assert_eq!(later(&mut world), ["temperature sent"]);
+}
+
+#[test]
+fn only_what_a_time_of_use_period_can_hold_is_said_to_be_held_by_one() {
+    for (name, payload, held) in
+        [("power", "OFF", true), ("temperature", "50", true), ("air_filter_reset", "PRESS", false)]
+    {
+        let mut world = ready();
+        set(&mut world, name, payload);
+        world.acknowledges(
+            1,
+            json!({ "dhwOperationSetting": 3, "dhwTemperatureSetting": 120, "cumulatedOpTimeEvaFan": 9 }),
+        );
+        world.pass(SHOWN_WITHIN);
+        let result = &full_results(&std::mem::take(&mut world.others))[0];
+        assert_eq!(result["in_force"], false);
+        assert_eq!(result["reason"].as_str().unwrap().contains("time-of-use"), held, "{result}");
+    }
+}
+
+#[test]
 fn a_reservation_is_added_to_what_the_heater_holds_now() {
     let mut world = ready();
     let held = json!([{"enable": 2, "week": 64, "hour": 6, "min": 0, "mode": 1, "param": 100}]);
@@ -371,6 +455,57 @@ fn odd_reservations_in_hexadecimal_are_written_back_as_they_are() {
     let written: Value = serde_json::from_slice(&written.payload).unwrap();
     let odd = json!([{"enable": 2, "week": 255, "hour": 24, "min": 60, "mode": 3, "param": 255}]);
     assert_eq!(written["request"]["reservation"], odd);
+}
+
+/// The schedule that the heater holds, as the answer to a query.
+fn holds(world: &mut World, entries: &Value) {
+    let mac = heater(1).mac;
+    let answer = json!({ "clientID": "client", "response": {
+        "macAddress": mac.as_cloud(), "reservationUse": 2, "reservation": entries } });
+    world.arrives("cmd/52/client/res/rsv/rd", &answer);
+}
+
+#[test]
+fn a_deletion_that_is_delivered_twice_is_done_once_even_over_a_restart() {
+    let entry = |hour: i64| json!({"enable": 2, "week": 64, "hour": hour, "min": 0, "mode": 1, "param": 100});
+    let (all, rest) = (json!([entry(6), entry(7), entry(8)]), json!([entry(7), entry(8)]));
+    let delete = r#"{"index": 1, "id": "del-1"}"#;
+    let mut world = ready();
+    set(&mut world, "reservation_delete", delete);
+    assert!(set(&mut world, "reservation_delete", delete).is_empty(), "its end is told once");
+    holds(&mut world, &all);
+    assert_eq!(later(&mut world), ["reservation_delete sent"]);
+    holds(&mut world, &rest);
+    assert_eq!(later(&mut world), ["reservation_delete confirmed"]);
+    world.pass(60 * SECOND);
+    world.asked();
+    assert_eq!(set(&mut world, "reservation_delete", delete), ["reservation_delete confirmed"]);
+    assert!(world.asked().is_empty(), "nothing is read or written");
+    assert!(world.rest.contains(&Effect::Keep));
+
+    let kept = serde_json::to_string(&world.bridge.memories()).unwrap();
+    let mut world = ready();
+    world.bridge.restore(serde_json::from_str(&kept).unwrap());
+    world.drain();
+    assert_eq!(set(&mut world, "reservation_delete", delete), ["reservation_delete confirmed"]);
+    assert!(world.asked().is_empty());
+    let other = r#"{"index": 2, "id": "del-1"}"#;
+    assert_eq!(set(&mut world, "reservation_delete", other), ["reservation_delete rejected"], "one id, two commands");
+}
+
+#[test]
+fn an_edit_without_an_id_that_comes_again_within_seconds_is_done_once() {
+    let mut world = ready();
+    let entry = r#"{"days": ["friday"], "time": "18:30", "mode": "electric", "temperature": 50}"#;
+    assert!(set(&mut world, "reservation_add", entry).is_empty());
+    assert_eq!(set(&mut world, "reservation_add", entry), ["reservation_add rejected"]);
+    holds(&mut world, &json!([]));
+    assert_eq!(later(&mut world), ["reservation_add sent"]);
+    world.pass(31 * SECOND);
+    later(&mut world);
+    assert!(set(&mut world, "reservation_add", entry).is_empty(), "that is another one");
+    assert_eq!(set(&mut world, "power", "ON"), ["power queued"], "what can be done twice is not held back");
+    assert_eq!(set(&mut world, "power", "ON"), ["power expired", "power queued"]);
 }
 
 #[test]

@@ -32,6 +32,8 @@ use session::Actor;
 const MAX_UNACKNOWLEDGED: usize = 50;
 /// How many messages may wait to be sent; more than all that is ever retained for a few heaters.
 const MAX_WAITING: usize = 4096;
+/// How many filters may wait to be asked for.
+const MAX_FILTERS: usize = 64;
 /// The largest message that is sent, in bytes of topic and payload; as large as the largest that is received.
 const MAX_PUBLICATION: usize = 1 << 20;
 
@@ -79,13 +81,42 @@ pub enum LinkEvent {
         /// Its share of what may wait for the daemon; frees it when dropped.
         weight: Weight,
     },
+    /// The oldest message under way was acknowledged; told of a [`Link::lenient`] link only.
+    Delivered {
+        /// The session.
+        session: u64,
+    },
+    /// The server refused or granted a filter; told of a [`Link::lenient`] link only.
+    Subscribed {
+        /// The session.
+        session: u64,
+        /// The filter.
+        filter: String,
+        /// Whether it was granted.
+        granted: bool,
+    },
     /// The session is over, whether it had been up or not.
     Down {
         /// The session.
         session: u64,
+        /// How far it had come.
+        stage: Stage,
         /// Why.
         error: LinkError,
     },
+}
+
+/// What a session was doing when it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// The connection was not open yet.
+    Opening,
+    /// CONNECT was on its way, or its answer.
+    Connecting,
+    /// A filter was asked for; several at once, unless the link is lenient, have no name.
+    Subscribing(Option<String>),
+    /// It carried messages.
+    Serving,
 }
 
 /// Why a session is over.
@@ -155,6 +186,7 @@ enum Control {
 pub struct Link {
     control: mpsc::UnboundedSender<Control>,
     publications: mpsc::Sender<(u64, Message)>,
+    filters: mpsc::Sender<(u64, String)>,
     health: Arc<Health>,
 }
 
@@ -165,13 +197,28 @@ impl Link {
     ///
     /// When paho refuses the client id.
     pub fn new(client_id: &str, events: mpsc::Sender<LinkEvent>) -> Result<Self, LinkError> {
+        Self::with(client_id, events, false)
+    }
+
+    /// Creates a link that goes on when the server refuses a filter. It reports every acknowledgement, and subscribes to
+    /// one filter at a time, so that the one at which a server closes the connection is known.
+    ///
+    /// # Errors
+    ///
+    /// When paho refuses the client id.
+    pub fn lenient(client_id: &str, events: mpsc::Sender<LinkEvent>) -> Result<Self, LinkError> {
+        Self::with(client_id, events, true)
+    }
+
+    fn with(client_id: &str, events: mpsc::Sender<LinkEvent>, lenient: bool) -> Result<Self, LinkError> {
         // Unbounded, but every sender is bounded by its own state machine: one dial and one cut a session.
         let (control, controls) = mpsc::unbounded_channel();
         let (publications, waiting) = mpsc::channel(MAX_WAITING);
+        let (filters, asked) = mpsc::channel(MAX_FILTERS);
         let health = Health::watched();
         let engine = Engine::new(client_id, events.clone(), Arc::clone(&health))?;
-        task::spawn(Actor::new(engine, controls, waiting, events).run());
-        Ok(Self { control, publications, health })
+        task::spawn(Actor::new(engine, (controls, waiting, asked), events, lenient).run());
+        Ok(Self { control, publications, filters, health })
     }
 
     /// Begins a session; it is reported as [`LinkEvent::Up`], and its end as [`LinkEvent::Down`].
@@ -190,17 +237,25 @@ impl Link {
     }
 
     /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
-    /// session: the far side has stopped to acknowledge. A message of more than 1 MiB is left out with a warning.
-    pub fn publish(&self, session: u64, publication: Message) {
+    /// session: the far side has stopped to acknowledge. A message of more than 1 MiB is left out with a warning; returns
+    /// whether it was not.
+    pub fn publish(&self, session: u64, publication: Message) -> bool {
         let bytes = publication.topic.len() + publication.payload.len();
         if bytes > MAX_PUBLICATION {
             let topic = &publication.topic;
             warn!("A message to {topic:.64} has {bytes} bytes and is not sent: the limit is {MAX_PUBLICATION}");
-            return;
+            return false;
         }
         if self.publications.try_send((session, publication)).is_err() {
             let _ = self.control.send(Control::Overflow(session));
         }
+        true
+    }
+
+    /// Asks for a filter on the session that is up; the answer of a lenient link is [`LinkEvent::Subscribed`].
+    pub fn subscribe(&self, session: u64, filter: String) {
+        // Whoever asks, asks again.
+        let _ = self.filters.try_send((session, filter));
     }
 
     /// Returns what is known of the actor's health.

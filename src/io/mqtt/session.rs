@@ -4,14 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use paho_mqtt as paho;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
 use super::engine::{Connecting, Engine};
-use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
+use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal, Stage};
 use crate::io::clock::{self, TimedOut};
 use crate::io::wire::{End, EngineStream, EngineTransport, Loss, OneShot, Pump, StalePacketFilter, Wire};
 use crate::model::Message;
@@ -29,6 +29,9 @@ const PING_SLACK: Duration = Duration::from_secs(5);
 /// paho connects to the local socket at once.
 const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
 
+/// What the link's handle sends: orders, messages, filters.
+type FromHandle = (mpsc::UnboundedReceiver<Control>, mpsc::Receiver<(u64, Message)>, mpsc::Receiver<(u64, String)>);
+
 type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, TimedOut>> + Send>>;
 
 /// Owns the engine of one link.
@@ -36,7 +39,11 @@ pub struct Actor {
     engine: Engine,
     orders: Orders,
     waiting: mpsc::Receiver<(u64, Message)>,
+    filters: mpsc::Receiver<(u64, String)>,
     events: mpsc::Sender<LinkEvent>,
+    /// Whether a refused filter ends no session, and acknowledgements are told.
+    lenient: bool,
+    stage: Stage,
     /// How paho was reached last.
     way: EngineTransport,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
@@ -46,18 +53,13 @@ pub struct Actor {
 impl Actor {
     pub fn new(
         engine: Engine,
-        controls: mpsc::UnboundedReceiver<Control>,
-        waiting: mpsc::Receiver<(u64, Message)>,
+        (controls, waiting, filters): FromHandle,
         events: mpsc::Sender<LinkEvent>,
+        lenient: bool,
     ) -> Self {
-        Self {
-            engine,
-            orders: Orders { controls, next: None },
-            waiting,
-            events,
-            way: EngineTransport::Ipv4,
-            broken: false,
-        }
+        let orders = Orders { controls, next: None };
+        let (stage, way) = (Stage::Opening, EngineTransport::Ipv4);
+        Self { engine, orders, waiting, filters, events, lenient, stage, way, broken: false }
     }
 
     /// Runs until the link's handle is dropped.
@@ -65,14 +67,16 @@ impl Actor {
         while let Some((session, dial)) = self.next_dial().await {
             // Dials that follow each other quickly leave no time for the heartbeat.
             self.turned();
+            self.stage = Stage::Opening;
             let error = match self.session(session, &dial).await {
                 Ok(()) => LinkError::OnPurpose,
                 Err(error) => error,
             };
+            let stage = self.stage.clone();
             self.settle().await;
             self.turned();
             debug!(session, "MQTT session over: {error}");
-            if self.events.send(LinkEvent::Down { session, error }).await.is_err() {
+            if self.events.send(LinkEvent::Down { session, stage, error }).await.is_err() {
                 return;
             }
         }
@@ -84,6 +88,7 @@ impl Actor {
                 dial = self.orders.next_dial() => return dial,
                 // Belongs to a session that is gone.
                 Some(_) = self.waiting.recv() => {}
+                Some(_) = self.filters.recv() => {}
                 () = clock::sleep(HEARTBEAT) => self.show_life().await,
             }
         }
@@ -127,25 +132,55 @@ impl Actor {
             _ = self.orders.end_of(session) => return Ok(()),
         };
         let begun = clock::now();
+        self.stage = Stage::Connecting;
         let mut pump = self.connect(session, dial, wire, deadline).await?;
         let connack_after = clock::now().duration_since(begun);
         let marker = [marker(session)];
-        for filters in std::iter::once(marker.as_slice()).chain(dial.filters.chunks(FILTERS_AT_ONCE)) {
-            tokio::select! {
-                biased;
-                done = until(deadline, self.engine.subscribe(filters)) => match done {
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => return Err(cause(&mut pump, error).await),
-                    None => return Err(LinkError::ConnectTimedOut(dial.connect_timeout)),
-                },
-                // paho does not answer a SUBSCRIBE that it had not sent yet when the connection went.
-                end = pump.ended() => return Err(lost(end)),
-                _ = self.orders.end_of(session) => return Ok(()),
+        let at_once = if self.lenient { 1 } else { FILTERS_AT_ONCE };
+        for filters in std::iter::once(marker.as_slice()).chain(dial.filters.chunks(at_once)) {
+            if !self.subscribe(session, filters, (deadline, dial.connect_timeout), &mut pump).await? {
+                return Ok(());
             }
         }
+        self.stage = Stage::Serving;
         let up = LinkEvent::Up { session, connack_after };
         self.events.send(up).await.map_err(|_| LinkError::OnPurpose)?;
         self.serve(session, dial, &mut pump).await
+    }
+
+    /// Subscribes to filters; returns whether the session goes on.
+    async fn subscribe(
+        &mut self,
+        session: u64,
+        filters: &[String],
+        (deadline, limit): (Instant, Duration),
+        pump: &mut Pump,
+    ) -> Result<bool, LinkError> {
+        let marker = marker(session);
+        self.stage = Stage::Subscribing(match filters {
+            [one] if *one != marker => Some(one.clone()),
+            _ => None,
+        });
+        let done = tokio::select! {
+            biased;
+            done = until(deadline, self.engine.subscribe(filters)) => done,
+            // paho does not answer a SUBSCRIBE that it had not sent yet when the connection went.
+            end = pump.ended() => return Err(lost(end)),
+            _ = self.orders.end_of(session) => return Ok(false),
+        };
+        let granted = match done {
+            Some(Ok(())) => true,
+            Some(Err(LinkError::SubscriptionRefused(_))) if self.lenient => false,
+            Some(Err(error)) => return Err(cause(pump, error).await),
+            None => return Err(LinkError::ConnectTimedOut(limit)),
+        };
+        if self.lenient {
+            for filter in filters.iter().filter(|filter| **filter != marker) {
+                let answer = LinkEvent::Subscribed { session, filter: filter.clone(), granted };
+                self.events.send(answer).await.map_err(|_| LinkError::OnPurpose)?;
+            }
+        }
+        Ok(true)
     }
 
     /// Joins the wire to paho and waits for CONNACK.
@@ -216,7 +251,13 @@ impl Actor {
             self.engine.health.alive();
             let room = MAX_UNACKNOWLEDGED - on_the_way.len();
             tokio::select! {
-                end = pump.ended() => return Err(lost(end)),
+                end = pump.ended() => {
+                    // What was acknowledged before is not what it ended at.
+                    while let Some(Some(Ok(Ok(())))) = on_the_way.next().now_or_never() {
+                        self.tell_delivered(session).await?;
+                    }
+                    return Err(lost(end));
+                }
                 purpose = self.orders.end_of(session) => match purpose {
                     Purpose::Cut => return Ok(()),
                     Purpose::Overflow => return Err(LinkError::Overflow),
@@ -227,7 +268,7 @@ impl Actor {
                 },
                 () = self.engine.shared.overflowed() => return Err(LinkError::Overflow),
                 Some(delivered) = on_the_way.next() => match delivered {
-                    Ok(Ok(())) => {}
+                    Ok(Ok(())) => self.tell_delivered(session).await?,
                     Ok(Err(error)) => return Err(cause(pump, LinkError::Engine(error.to_string())).await),
                     Err(TimedOut(limit)) => return Err(LinkError::Unacknowledged(limit)),
                 },
@@ -239,9 +280,23 @@ impl Actor {
                         return Err(cause(pump, error).await);
                     }
                 }
+                Some((owner, filter)) = self.filters.recv() => {
+                    let limit = (clock::now() + dial.operation_timeout, dial.operation_timeout);
+                    if owner == session && !self.subscribe(session, &[filter], limit, pump).await? {
+                        return Ok(());
+                    }
+                    self.stage = Stage::Serving;
+                }
                 () = clock::sleep(HEARTBEAT) => self.show_life().await,
             }
         }
+    }
+
+    async fn tell_delivered(&self, session: u64) -> Result<(), LinkError> {
+        if self.lenient {
+            self.events.send(LinkEvent::Delivered { session }).await.map_err(|_| LinkError::OnPurpose)?;
+        }
+        Ok(())
     }
 
     async fn send(

@@ -1,5 +1,6 @@
 //! The topics of the local broker (contract, section 4).
 
+use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
@@ -69,9 +70,17 @@ impl Topics {
         &self.base
     }
 
-    /// The filters that the bridge subscribes to on the local broker.
+    /// The filters that the bridge subscribes to on the local broker: requests, and its own presence.
     pub fn filters(&self) -> Vec<String> {
-        vec![self.bridge("request/+"), format!("{}/+/get/+", self.base), format!("{}/+/set/+", self.base)]
+        let below = |rest: &str| format!("{}/{rest}", self.base);
+        ["bridge/request/+", "+/get/+", "+/set/+", "bridge/state", "+/availability"].map(below).into()
+    }
+
+    /// Returns whether a topic says whether the bridge or a heater is there.
+    pub fn is_presence(&self, topic: &str) -> bool {
+        let rest = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let parts = rest.and_then(|rest| rest.split_once('/'));
+        matches!(parts, Some(("bridge", "state") | (_, "availability")))
     }
 
     /// Reads a topic; `None` when it is not one of ours.
@@ -84,6 +93,19 @@ impl Topics {
             (mac, "get") => Some(Request::Get(mac.parse().ok()?, name)),
             (mac, "set") => Some(Request::Set(mac.parse().ok()?, name)),
             _ => None,
+        }
+    }
+
+    /// Returns how much others depend on what stands on a topic.
+    pub fn rank(&self, topic: &str) -> Rank {
+        let Some(rest) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+            return Rank::Discovery;
+        };
+        let (first, name) = rest.split_once('/').unwrap_or((rest, ""));
+        match (first, name) {
+            ("bridge", "state" | "connection" | "event") | (_, "availability" | "status" | "result") => Rank::Essential,
+            ("bridge", name) if name.starts_with("response/") => Rank::Essential,
+            _ => Rank::Ordinary,
         }
     }
 
