@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use super::broker::noise;
 use super::server::packet;
 use super::support::Limit;
+use super::support::mosquitto::Mosquitto;
 use super::support::observer::Observer;
 use super::support::rig::{HEATER, Rig};
 use super::{INPUTS, Meter, alone};
@@ -94,9 +95,9 @@ fn table() -> Vec<Said> {
     says("{}/set/power", &large, false, 20);
     says("{}/set/power", &noise(60_000), false, 1);
     says("{}/set/power", b"true", true, 1);
-    says("{}/set/mode", b"eco", false, 2000);
-    says("{}/set/temperature", b"{\"value\":50,\"id\":1}", false, 2000);
-    says("{}/set/reservations", b"{\"entries\":", false, 2000);
+    says("{}/set/mode", b"eco", false, 500);
+    says("{}/set/temperature", b"{\"value\":50,\"id\":1}", false, 500);
+    says("{}/set/reservations", b"{\"entries\":", false, 500);
     says(&format!("{{}}/set/{}", "x".repeat(60_000)), b"1", false, 3);
     says("{}/set/\u{7f}\u{85}\u{202e}", b"1", false, 1);
     says("{}/set//", b"1", false, 1);
@@ -113,11 +114,11 @@ fn table() -> Vec<Said> {
         says(&format!("{{b}}/{name}"), b"{\"value\":\"\\u0000\",\"mac\":\"nobody\",\"id\":{}}", false, 1);
         says(&format!("{{b}}/{name}"), b"\xff\xfe", true, 1);
     }
-    says("{b}/refresh", b"", false, 2000);
-    says("{b}/nonsense", b"", false, 2000);
+    says("{b}/refresh", b"", false, 500);
+    says("{b}/nonsense", b"", false, 500);
     says("{b}/diagnostics", b"{\"id\":\"x\"}", false, 10);
-    says("{b}/log_level", b"loud", false, 1000);
-    says("{b}/forget", b"ffffffffffff", false, 1000);
+    says("{b}/log_level", b"loud", false, 300);
+    says("{b}/forget", b"ffffffffffff", false, 300);
     says("{b}/reconnect", b"", false, 300);
     for mac in ["000000000000", "ffffffffffff", "04:78:63:32:fc:a0", "04786332FCA0", "x", "", "bridge", "+"] {
         says(&format!("navien2mqtt/{mac}/set/power"), b"true", false, 1);
@@ -140,7 +141,7 @@ fn table() -> Vec<Said> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hostile_client_is_survived() {
     let _turn = alone().await;
-    let rig = Rig::new(1).await;
+    let rig = Rig::with(1, Mosquitto::with("allow_anonymous true\nset_tcp_nodelay true")).await;
     let observer = rig.observer().await;
     let mut daemon = rig.run();
     let heater = format!("navien2mqtt/{HEATER}");
