@@ -22,5 +22,5 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(through(&pieces), through(&[stream]));
     let (passed, _) = through(&[MARKER, stream]);
     let rest = stream.strip_prefix(passed.as_slice()).expect("behind the marker everything passes");
-    assert_eq!(through(&[MARKER, rest]).0, [], "a whole packet was held back");
+    assert!(through(&[MARKER, rest]).0.is_empty(), "a whole packet was held back");
 });

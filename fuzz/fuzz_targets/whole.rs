@@ -18,6 +18,7 @@ use navien2mqtt::navilink::devices::{Device, DeviceList};
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::product::is_known;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};
 
@@ -163,7 +164,7 @@ impl World {
             }
             b'd' => {
                 let mut list = DeviceList::default();
-                list.take_page(&serde_json::from_slice(rest).unwrap_or_default());
+                list.take_page(&serde_json::from_slice(rest).unwrap_or_default(), is_known);
                 self.bridge.set_heaters(&list, moment);
             }
             b't' => {
