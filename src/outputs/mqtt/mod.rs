@@ -178,6 +178,11 @@ impl Mqtt {
         own
     }
 
+    /// The broker is gone; a replay corrects whatever it holds when it is there again.
+    pub fn broker_gone(&mut self) {
+        self.differing = Differing::default();
+    }
+
     /// Returns when [`Mqtt::correct`] is wanted.
     pub fn due(&self) -> Option<Instant> {
         self.differing.due()
