@@ -15,12 +15,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("units", &["units"]),
     ("navilink", &["navilink", "model", "units", "foreign_text"]),
     ("product", &["product", "navilink", "model", "units"]),
+    ("recording", &["recording", "product", "navilink", "model", "units"]),
+    ("decode", &["decode", "product", "navilink", "units"]),
     ("heater", &["heater", "product", "navilink", "model", "units"]),
     ("home", &["home", "heater", "product", "navilink", "model", "units"]),
     ("outputs", &["outputs", "heater", "product", "navilink", "model", "units"]),
     ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
     ("config", &["config", "supervisor", "model", "units", "foreign_text"]),
-    ("io", &["io", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
+    ("io", &["io", "recording", "product", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {
@@ -83,6 +85,25 @@ fn every_module_uses_only_what_lies_below_it() {
                     );
                 }
             }
+        }
+    }
+}
+
+/// Where the device type of a product may stand, beside the tests.
+const MAY_NAME_A_DEVICE_TYPE: &[&str] = &["src/product/", "src/simulator/"];
+
+#[test]
+fn a_device_type_is_named_by_its_product_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in sources("") {
+        let place = path.strip_prefix(root).expect("a source is below the root").display().to_string();
+        if place.contains("tests") || MAY_NAME_A_DEVICE_TYPE.iter().any(|allowed| place.starts_with(allowed)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        for (number, line) in production_lines(&text) {
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+            assert!(!words.any(|word| word == "52"), "{place}:{}: the number of a product: {line}", number + 1);
         }
     }
 }

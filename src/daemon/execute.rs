@@ -237,8 +237,9 @@ impl Daemon {
         }
         self.tell(Input::Stop);
         self.drain_effects();
-        self.keep();
         let (to_cloud, to_local) = (self.bridge.leave_cloud(), self.bridge.farewell(self.moment()));
+        // With how the commands have ended.
+        self.keep();
         let generation = self.supervisor.generation();
         let down = async {
             tokio::join!(self.cloud.disconnect(generation, to_cloud), self.local.disconnect(to_local));

@@ -94,7 +94,7 @@ impl LocalLink {
     }
 
     /// Returns whether the broker keeps what it is to retain, as far as is known.
-    pub fn is_retaining(&self) -> bool {
+    pub fn retains(&self) -> bool {
         self.retains
     }
 

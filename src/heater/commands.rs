@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
 pub use super::outcome::Report;
+use super::seen::Known as Earlier;
 use super::verdict::{Match, Word, verdict};
 use super::waiting::{Command, Waiting};
 use super::{Change, Context, Effect, Heater};
@@ -84,13 +85,12 @@ impl Commands {
 
 impl Heater {
     /// Takes a `set` of the local broker. An empty payload is nobody's command: it clears a retained message.
-    pub(super) fn set(&mut self, name: &str, payload: &[u8], context: &Context<'_>) {
-        if payload.is_empty() {
+    pub(super) fn set(&mut self, name: &str, raw: &[u8], context: &Context<'_>) {
+        if raw.is_empty() {
             return;
         }
-        let bytes = payload.len();
-        let read = match bytes {
-            0..=MAX_PAYLOAD => Payload::read(payload),
+        let read = match raw.len() {
+            0..=MAX_PAYLOAD => Payload::read(raw),
             _ => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
         };
         let (payload, wrong) = match read {
@@ -98,10 +98,24 @@ impl Heater {
             Err(reason) => (Payload::default(), Some(reason)),
         };
         let row = self.product.control(name);
-        let command = self.commands.waiting.number(name, row, payload, bytes, context.moment.now);
-        let outcome = wrong.map_or_else(|| self.queue(&command, context), Err);
+        let command = self.commands.waiting.number(name, row, payload, raw, context.moment.now);
+        let outcome = wrong.map_or_else(|| self.queue_once(&command, context), Err);
         if let Err(reason) = outcome {
             self.report(&command, Outcome::Rejected(reason), context);
+        }
+    }
+
+    /// Queues a command, unless it has come before.
+    fn queue_once(&mut self, command: &Command, context: &Context<'_>) -> Result<(), String> {
+        let id = command.payload.id.as_ref();
+        match self.seen.look(id, command.digest, command.is_edit(), context.moment.wall) {
+            Earlier::Nothing => self.queue(command, context),
+            Earlier::Refused(reason) => Err(reason),
+            Earlier::UnderWay => Ok(()),
+            Earlier::Ended(end) => {
+                self.tell(command, end.status(), end.in_force, end.reason, context);
+                Ok(())
+            }
         }
     }
 
@@ -114,6 +128,8 @@ impl Heater {
         if let Some(older) = replaced {
             self.report(&older, superseded(), context);
         }
+        let (id, is_edit) = (command.payload.id.as_ref(), command.is_edit());
+        self.seen.note(id, command.digest, is_edit, command.number, context.moment.wall);
         let before = self.effects.len();
         self.advance(context);
         if self.effects.len() == before {
@@ -325,7 +341,11 @@ impl Heater {
 
     fn report(&mut self, command: &Command, outcome: Outcome, context: &Context<'_>) {
         let in_force = !matches!(outcome, Outcome::NotInForce(_));
+        let ends = !matches!(outcome, Outcome::Queued(_) | Outcome::Sent);
         let (status, reason) = outcome.into_words();
+        if ends {
+            self.seen.ended(command.number, status, in_force, reason.as_deref());
+        }
         self.tell(command, Some(status), in_force, reason, context);
     }
 

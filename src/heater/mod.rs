@@ -14,6 +14,7 @@ pub mod meter;
 mod outcome;
 pub mod polling;
 mod queries;
+mod seen;
 pub mod tally;
 mod types;
 mod verdict;
@@ -26,10 +27,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::Mac;
-use crate::navilink::capabilities::Capabilities;
 use crate::navilink::devices::Device;
 use crate::navilink::encoding::Object;
 use crate::navilink::request::Query;
+use crate::product::capabilities::Capabilities;
 use crate::product::{self, Product};
 use crate::units::UnitSystem;
 
@@ -41,6 +42,7 @@ pub use freshness::{Fetches, Missing};
 use meter::Meters;
 use polling::{Poll, Schedule};
 use queries::Queries;
+use seen::Seen;
 use tally::Tally;
 pub use types::{Change, Context, Effect, Input, Session, Settings};
 
@@ -52,9 +54,16 @@ pub struct Memory {
     /// What it can do, as it was told.
     feature: Object,
     missing: Missing,
+    /// The commands of the last hour.
+    seen: Seen,
 }
 
 impl Memory {
+    /// Returns whether it knows of other commands than `earlier`, or more of them.
+    pub fn has_other_commands(&self, earlier: &Self) -> bool {
+        self.seen != earlier.seen
+    }
+
     /// Returns whether it has more than other values of the same counters that `earlier` does not have.
     pub fn adds_to(&self, earlier: &Self) -> bool {
         self.meters.adds_to(&earlier.meters) || (&self.feature, self.missing) != (&earlier.feature, earlier.missing)
@@ -104,6 +113,8 @@ pub struct Heater {
     status: Option<Object>,
     /// Its commands.
     commands: Commands,
+    /// Those of the last hour.
+    seen: Seen,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
     reservations: Option<Object>,
     /// The mode to which it returns after a vacation.
@@ -113,8 +124,9 @@ pub struct Heater {
 impl Heater {
     /// Begins with nothing known but the account's entry: it is unavailable.
     pub fn new(device: Device, settings: &Settings) -> Self {
+        let product = product::of(device.device_type).unwrap_or(product::PRODUCTS[0]);
         let mut heater = Self {
-            product: product::of(device.device_type).unwrap_or(product::PRODUCTS[0]),
+            product,
             device,
             effects: VecDeque::new(),
             freshness: Freshness::default(),
@@ -129,9 +141,10 @@ impl Heater {
             energy: Energy::default(),
             meters: Meters::default(),
             info: None,
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities::new(product),
             status: None,
             commands: Commands::default(),
+            seen: Seen::default(),
             reservations: None,
             mode_before_vacation: None,
         };
@@ -275,13 +288,19 @@ impl Heater {
 
     /// Returns what is to be kept over a restart of the process.
     pub fn memory(&self) -> Memory {
-        Memory { meters: self.meters.clone(), feature: self.capabilities.told().clone(), missing: self.missing }
+        Memory {
+            meters: self.meters.clone(),
+            feature: self.capabilities.told().clone(),
+            missing: self.missing,
+            seen: self.seen.clone(),
+        }
     }
 
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, memory: &Memory, settings: &Settings) {
         self.meters = memory.meters.clone();
         self.missing = memory.missing;
+        self.seen = memory.seen.clone();
         self.capabilities.learn(&memory.feature);
         self.units = settings.units.system(self.capabilities.temperature_type());
         self.show_info();

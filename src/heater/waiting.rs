@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::seen::digest;
 use crate::product::control::ControlRow;
 use crate::product::payload::Payload;
 
@@ -30,6 +31,8 @@ pub struct Command {
     pub payload: Payload,
     /// The payload's length, in bytes.
     pub bytes: usize,
+    /// A hash of its name and payload.
+    pub digest: u64,
     /// When it came.
     pub arrived: Instant,
     /// Its place among all that have arrived.
@@ -62,7 +65,12 @@ impl Command {
 
     /// Returns whether it makes an older one that waits worthless; what edits is done one after the other.
     fn takes_place_of(&self, older: &Self) -> bool {
-        self.name == older.name && !self.row.is_some_and(ControlRow::is_edit)
+        self.name == older.name && !self.is_edit()
+    }
+
+    /// Returns whether doing it twice is not the same as doing it once.
+    pub fn is_edit(&self) -> bool {
+        self.row.is_some_and(ControlRow::is_edit)
     }
 }
 
@@ -73,12 +81,12 @@ impl Waiting {
         name: &str,
         row: Option<&'static ControlRow>,
         payload: Payload,
-        bytes: usize,
+        raw: &[u8],
         arrived: Instant,
     ) -> Command {
         self.arrivals += 1;
-        let (name, number) = (name.to_owned(), self.arrivals);
-        Command { name, row, payload, bytes, arrived, number, refusals: 0, not_before: None }
+        let (bytes, digest, number) = (raw.len(), digest(name, raw), self.arrivals);
+        Command { name: name.to_owned(), row, payload, bytes, digest, arrived, number, refusals: 0, not_before: None }
     }
 
     /// Returns how many wait.
@@ -188,6 +196,6 @@ impl Waiting {
 
     /// Takes out everything.
     pub fn take_all(&mut self) -> Vec<Command> {
-        std::mem::take(self).commands.into()
+        std::mem::take(&mut self.commands).into()
     }
 }

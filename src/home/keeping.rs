@@ -19,7 +19,9 @@ pub struct Keeping {
 
 /// What has changed is kept so soon.
 const KEEP_AFTER: Duration = Duration::from_secs(5);
-/// But counters that have only grown no more often than this, for the sake of flash memory.
+/// But which commands came so soon: one that comes again after a crash is not to be done again.
+const COMMANDS_AFTER: Duration = Duration::from_secs(1);
+/// And counters that have only grown no more often than this, for the sake of flash memory.
 const KEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 impl Keeping {
@@ -41,6 +43,12 @@ impl Keeping {
     /// Plans to keep what differs from what was kept last.
     pub fn plan(&mut self, memories: &Memories, now: Instant) {
         let soon = now + KEEP_AFTER;
+        let other =
+            |(mac, memory): (&Mac, &Memory)| self.kept.get(mac).is_none_or(|kept| memory.has_other_commands(kept));
+        if memories.iter().any(other) {
+            let at = self.kept_at.map_or(now, |at| now.max(at + COMMANDS_AFTER));
+            self.due = Some(self.due.map_or(at, |due| due.min(at)));
+        }
         let every = |has: fn(&Memory, &Memory) -> bool| {
             let kept = &self.kept;
             let has_not = |(mac, memory): (&Mac, &Memory)| kept.get(mac).is_some_and(|kept| !has(memory, kept));

@@ -217,6 +217,7 @@ impl Home {
     /// Takes a `set` for a heater; returns whether there is one.
     pub fn set(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) -> bool {
         self.tell(mac, Input::Set { name, payload }, moment);
+        self.keeping.plan(&self.memories(), moment.now);
         self.heaters.contains_key(mac)
     }
 

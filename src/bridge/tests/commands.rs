@@ -457,6 +457,57 @@ fn odd_reservations_in_hexadecimal_are_written_back_as_they_are() {
     assert_eq!(written["request"]["reservation"], odd);
 }
 
+/// The schedule that the heater holds, as the answer to a query.
+fn holds(world: &mut World, entries: &Value) {
+    let mac = heater(1).mac;
+    let answer = json!({ "clientID": "client", "response": {
+        "macAddress": mac.as_cloud(), "reservationUse": 2, "reservation": entries } });
+    world.arrives("cmd/52/client/res/rsv/rd", &answer);
+}
+
+#[test]
+fn a_deletion_that_is_delivered_twice_is_done_once_even_over_a_restart() {
+    let entry = |hour: i64| json!({"enable": 2, "week": 64, "hour": hour, "min": 0, "mode": 1, "param": 100});
+    let (all, rest) = (json!([entry(6), entry(7), entry(8)]), json!([entry(7), entry(8)]));
+    let delete = r#"{"index": 1, "id": "del-1"}"#;
+    let mut world = ready();
+    set(&mut world, "reservation_delete", delete);
+    assert!(set(&mut world, "reservation_delete", delete).is_empty(), "its end is told once");
+    holds(&mut world, &all);
+    assert_eq!(later(&mut world), ["reservation_delete sent"]);
+    holds(&mut world, &rest);
+    assert_eq!(later(&mut world), ["reservation_delete confirmed"]);
+    world.pass(60 * SECOND);
+    world.asked();
+    assert_eq!(set(&mut world, "reservation_delete", delete), ["reservation_delete confirmed"]);
+    assert!(world.asked().is_empty(), "nothing is read or written");
+    assert!(world.rest.contains(&Effect::Keep));
+
+    let kept = serde_json::to_string(&world.bridge.memories()).unwrap();
+    let mut world = ready();
+    world.bridge.restore(serde_json::from_str(&kept).unwrap());
+    world.drain();
+    assert_eq!(set(&mut world, "reservation_delete", delete), ["reservation_delete confirmed"]);
+    assert!(world.asked().is_empty());
+    let other = r#"{"index": 2, "id": "del-1"}"#;
+    assert_eq!(set(&mut world, "reservation_delete", other), ["reservation_delete rejected"], "one id, two commands");
+}
+
+#[test]
+fn an_edit_without_an_id_that_comes_again_within_seconds_is_done_once() {
+    let mut world = ready();
+    let entry = r#"{"days": ["friday"], "time": "18:30", "mode": "electric", "temperature": 50}"#;
+    assert!(set(&mut world, "reservation_add", entry).is_empty());
+    assert_eq!(set(&mut world, "reservation_add", entry), ["reservation_add rejected"]);
+    holds(&mut world, &json!([]));
+    assert_eq!(later(&mut world), ["reservation_add sent"]);
+    world.pass(31 * SECOND);
+    later(&mut world);
+    assert!(set(&mut world, "reservation_add", entry).is_empty(), "that is another one");
+    assert_eq!(set(&mut world, "power", "ON"), ["power queued"], "what can be done twice is not held back");
+    assert_eq!(set(&mut world, "power", "ON"), ["power expired", "power queued"]);
+}
+
 #[test]
 fn commands_wait_until_the_heater_has_told_its_abilities() {
     let mut world = World::new(&[heater(1)]);
