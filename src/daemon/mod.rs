@@ -309,6 +309,7 @@ impl Daemon {
             LinkEvent::Message { .. } => self.local.count_unreadable(),
             LinkEvent::Down { session, stage, error } => {
                 self.local.down(session, stage, &error, moment.now);
+                self.bridge.broker_gone();
                 self.show_status();
             }
         }
