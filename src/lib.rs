@@ -6,12 +6,15 @@
 //! 2. [`io`] touches the world: connections, TLS, paho, REST, files, the journal, systemd, the clock.
 //! 3. [`supervisor`] decides, without a clock or a socket, when to sign in, dial, wait, recover or give up;
 //!    [`tokens`] which call renews what, and when the password may be shown.
-//! 4. [`navilink`] speaks the cloud's protocol: topics, requests, and the decoding of everything a heater says.
+//! 4. [`navilink`] speaks the cloud's protocol: topics, requests, encodings; [`product`] holds what a device type is made
+//!    of: its fields, error codes and controls.
 //! 5. [`heater`] is one heater: what is known of it, what it is asked for, and its commands.
 //! 6. [`home`] is the account: which heaters there are, and whose message it is.
 //! 7. [`outputs`] render what changes: on the local broker, and for Home Assistant.
 //! 8. [`bridge`] joins home and outputs.
 //! 9. `daemon` is the one loop that drives it all. [`model`] and [`units`] are what all of them share.
+//!
+//! Beside that way, [`recording`] keeps what the cloud said last, for reports, and [`decode`] reads it for people.
 //!
 //! [`cli`] offers them as commands, and the feature `simulator` adds a cloud and heaters to try them on.
 
@@ -19,6 +22,7 @@ pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod decode;
 pub mod exit;
 pub mod foreign_text;
 pub mod heater;
@@ -28,6 +32,7 @@ pub mod model;
 pub mod navilink;
 pub mod outputs;
 pub mod product;
+pub mod recording;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 pub mod supervisor;

@@ -15,12 +15,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("units", &["units"]),
     ("navilink", &["navilink", "model", "units", "foreign_text"]),
     ("product", &["product", "navilink", "model", "units"]),
+    ("recording", &["recording", "product", "navilink", "model", "units"]),
+    ("decode", &["decode", "product", "navilink", "units"]),
     ("heater", &["heater", "product", "navilink", "model", "units"]),
     ("home", &["home", "heater", "product", "navilink", "model", "units"]),
     ("outputs", &["outputs", "heater", "product", "navilink", "model", "units"]),
     ("bridge", &["bridge", "home", "outputs", "heater", "navilink", "model", "units"]),
     ("config", &["config", "supervisor", "model", "units", "foreign_text"]),
-    ("io", &["io", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
+    ("io", &["io", "recording", "product", "navilink", "tokens", "config", "model", "units", "foreign_text"]),
 ];
 
 fn sources(module: &str) -> Vec<PathBuf> {

@@ -12,10 +12,10 @@ use self::program::{Outcome, program, run_with_input};
 const MESSAGE: &str = include_str!("../fuzz/seeds/decode/status.json");
 /// The feature object of one, alone.
 const FEATURE: &str = include_str!("../fuzz/seeds/feature/nwp500.json");
-const STATUS_US: &str = include_str!("../src/navilink/golden/status.us.json");
-const STATUS_METRIC: &str = include_str!("../src/navilink/golden/status.metric.json");
-const FEATURE_US: &str = include_str!("../src/navilink/golden/feature.us.json");
-const FEATURE_METRIC: &str = include_str!("../src/navilink/golden/feature.metric.json");
+const STATUS_US: &str = include_str!("../src/product/nwp500/golden/status.us.json");
+const STATUS_METRIC: &str = include_str!("../src/product/nwp500/golden/status.metric.json");
+const FEATURE_US: &str = include_str!("../src/product/nwp500/golden/feature.us.json");
+const FEATURE_METRIC: &str = include_str!("../src/product/nwp500/golden/feature.metric.json");
 
 fn decode(arguments: &[&str], input: impl AsRef<[u8]>) -> Outcome {
     run_with_input(program(&["decode"]).args(arguments), input.as_ref())

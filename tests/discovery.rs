@@ -24,11 +24,11 @@ async fn discovery_is_retained_and_the_birth_of_home_assistant_brings_it_again()
     let _daemon = rig.run();
     let first = observer.wait(&config(HEATER), any).await.json();
     let second = observer.wait(&config(SECOND_HEATER), any).await.json();
-    assert_eq!(first["components"]["water_heater"]["temperature_unit"], "F");
-    assert_eq!(second["components"]["water_heater"]["temperature_unit"], "C");
-    assert_eq!(second["components"]["recirculation_mode"].as_object().unwrap().len(), 1, "it has no recirculation");
+    assert_eq!(first["cmps"]["water_heater"]["temp_unit"], "F");
+    assert_eq!(second["cmps"]["water_heater"]["temp_unit"], "C");
+    assert_eq!(second["cmps"]["recirculation_mode"].as_object().unwrap().len(), 1, "it has no recirculation");
     let bridge = observer.wait(BRIDGE, any).await.json();
-    assert_eq!(first["device"]["via_device"], bridge["device"]["identifiers"][0]);
+    assert_eq!(first["dev"]["via_device"], bridge["dev"]["ids"][0]);
     let late = Observer::start(rig.broker.port, "late").await;
     for topic in [BRIDGE, &config(HEATER), &config(SECOND_HEATER)] {
         assert!(late.wait(topic, any).await.retained, "{topic}");

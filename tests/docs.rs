@@ -1,7 +1,6 @@
 //! Holds the documentation to what the program does.
 
 use navien2mqtt::heater::events::EVENT_TYPES;
-use navien2mqtt::navilink::{feature, status};
 use navien2mqtt::product::PRODUCTS;
 
 #[test]
@@ -9,7 +8,7 @@ fn every_field_of_status_and_device_information_is_documented_in_its_order() {
     let topics = include_str!("../docs/topics.md");
     let (before, info) = topics.split_once("### `info`").expect("the section is there");
     let (_, statuses) = before.split_once("### `status`").expect("the section is there");
-    for (text, rows) in [(statuses, status::STATUS), (info, feature::FEATURE)] {
+    for (text, rows) in [(statuses, PRODUCTS[0].status), (info, PRODUCTS[0].feature)] {
         let mut rest = text;
         for row in rows {
             let key = format!("| `{}` |", row.name);

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 
+use navien2mqtt::outputs::home_assistant::abbreviated;
 use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
 use navien2mqtt::product::of;
 use navien2mqtt::units::UnitSystem;
@@ -66,6 +67,29 @@ fn the_messages_are_those_of_the_golden_files() {
         }
         let golden = fs::read_to_string(&file).unwrap_or_default();
         assert!(golden == made, "{file}: run the test with UPDATE_DOCS=1 and look at the difference");
+    }
+}
+
+#[test]
+fn the_published_messages_have_short_keys_and_are_bounded_in_size() {
+    for (name, most) in [("everything", 50_500), ("usual", 45_000), ("bare", 32_500), ("bridge", 4_100)] {
+        let (_, message) = all_messages().into_iter().find(|(of, _)| *of == name).unwrap();
+        let long = message.to_string().len();
+        let short = abbreviated(message.clone());
+        let size = short.to_string().len();
+        assert!(size <= most, "{name}: {size} bytes of {long}");
+        // Nothing but keys has changed.
+        let ids = |all: &Value| all.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(ids(&short["cmps"]), ids(&message["components"]));
+        for (id, component) in components(&message) {
+            let of = |one: &Value| {
+                let mut values: Vec<String> = one.as_object().unwrap().values().map(Value::to_string).collect();
+                values.retain(|value| !value.contains("\"topic\"") && !value.contains("\"t\""));
+                values.sort();
+                values
+            };
+            assert_eq!(of(&short["cmps"][id]), of(component), "{id}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod world;
 
 use std::time::Duration;
 
-use navien2mqtt::navilink::decode::{Found, decode};
+use navien2mqtt::decode::{Found, decode};
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::schedule_write::{Limits, recirculation, reservations, tou};
 use navien2mqtt::supervisor::{Effect, Input};

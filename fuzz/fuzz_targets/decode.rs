@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::navilink::decode::{Found, decode};
+use navien2mqtt::decode::{Found, decode};
 use navien2mqtt::units::UnitsChoice;
 
 fuzz_target!(|data: &[u8]| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn read(data: &Value) -> DeviceList {
     let mut list = DeviceList::default();
-    list.take_page(data);
+    list.take_page(data, navien2mqtt::product::is_known);
     list
 }
 

@@ -3,15 +3,16 @@
 
 use libfuzzer_sys::fuzz_target;
 use navien2mqtt::navilink::encoding::Object;
-use navien2mqtt::navilink::status::{STATUS, decode_status};
+use navien2mqtt::product::PRODUCTS;
 use navien2mqtt::units::UnitsChoice;
 
 fuzz_target!(|data: &[u8]| {
+    let product = PRODUCTS[0];
     let Ok(status) = serde_json::from_slice::<Object>(data) else { return };
     for choice in [UnitsChoice::Device, UnitsChoice::Metric, UnitsChoice::Us] {
-        let decoded = decode_status(&status, choice);
-        assert!(decoded.object.keys().zip(STATUS).all(|(name, row)| name == row.name));
-        assert_eq!(decoded.object.len(), STATUS.len() + 5);
+        let decoded = product.decode_status(&status, choice);
+        assert!(decoded.object.keys().zip(product.status).all(|(name, row)| name == row.name));
+        assert_eq!(decoded.object.len(), product.status.len() + 5);
         assert!(decoded.problems.len() + decoded.unknown.len() <= status.len());
     }
 });

@@ -17,7 +17,7 @@ use crate::home::{self, Home, Memories, WarnOnce};
 use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
-use crate::outputs::home_assistant::{HomeAssistant, Output};
+use crate::outputs::home_assistant::{Again, HomeAssistant, Output};
 use crate::outputs::mqtt::Mqtt;
 use crate::outputs::mqtt::topics::Topics;
 
@@ -238,6 +238,12 @@ impl Bridge {
         self.mqtt.replay()
     }
 
+    /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
+    /// subscribes to what was just discovered.
+    pub fn states_again(&mut self, now: Instant) {
+        self.home_assistant.states_again(now);
+    }
+
     /// Returns what the local broker is told when the process ends.
     pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
         self.home.stop("the bridge was stopped", moment);
@@ -251,14 +257,21 @@ impl Bridge {
 
     /// Returns when [`Bridge::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        self.home.poll_timeout().into_iter().chain(self.home_assistant.due()).min()
+        [self.home.poll_timeout(), self.home_assistant.due(), self.mqtt.due()].into_iter().flatten().min()
     }
 
     /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        if self.home_assistant.take_due(moment.now) {
-            let everything = self.mqtt.replay().into_iter().map(Effect::Publish);
-            self.effects.extend(everything);
+        let again = match self.home_assistant.take_due(moment.now) {
+            Some(Again::Everything) => self.mqtt.replay(),
+            Some(Again::States) => self.mqtt.states(),
+            None => Vec::new(),
+        };
+        self.effects.extend(again.into_iter().map(Effect::Publish));
+        for topic in self.mqtt.correct(moment.now) {
+            self.warn(&format!("own topic {topic}"), || {
+                format!("The local broker has something else on {topic} than was said there; said again, as often as it happens")
+            });
         }
         self.home.handle_timeout(moment);
         self.drain();
@@ -287,6 +300,7 @@ impl Bridge {
             }
             self.flush();
         }
+        self.mqtt.repeat_presence();
         self.flush();
     }
 

@@ -20,6 +20,9 @@ impl Bridge {
         if self.home_assistant.birth_topic().is_some_and(|birth| birth == topic) {
             return self.home_assistant.hear_birth(payload, retained, moment.now);
         }
+        if self.mqtt.hear_own(topic, payload, moment.now) {
+            return;
+        }
         let topics = self.mqtt.topics().clone();
         let Some(request) = topics.parse(topic) else { return };
         if request.name().len() > MAX_NAME {

@@ -1,4 +1,5 @@
 mod discovery;
+mod presence;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use serde_json::Value;
 
 use super::{print_error, say};
+use crate::decode::{self, DecodedMessage, Found};
 use crate::exit::Exit;
-use crate::navilink::decode::{self, DecodedMessage, Found};
 use crate::units::UnitsChoice;
 
 /// The cloud's messages end at 128 KB, and a diagnostics answer is not much longer; spaces may have been added.

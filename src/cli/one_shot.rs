@@ -13,12 +13,12 @@ use crate::daemon::one_shot::{OneShotClient, OneShotError};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::io::mqtt::{Link, LinkEvent};
-use crate::model::{Mac, Message};
+use crate::model::Mac;
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::message::{Body, read};
 use crate::navilink::request::Query;
-use crate::navilink::status::decode_status;
 use crate::navilink::topics;
+use crate::product;
 
 /// Lists the account's heaters.
 pub fn devices(config: Config, json: bool) -> Exit {
@@ -52,7 +52,7 @@ fn print_devices(list: &DeviceList, as_json: bool) {
         return say(serde_json::to_string_pretty(&list).unwrap_or_default());
     }
     if heaters.is_empty() {
-        return say(sentence(&list.in_place_of_heaters()));
+        return say(sentence(&list.in_place_of_heaters(&product::names())));
     }
     for heater in heaters {
         let online = match heater.online {
@@ -63,7 +63,7 @@ fn print_devices(list: &DeviceList, as_json: bool) {
         say(format_args!("{}  type {}  {online:7}  {}", heater.mac, heater.device_type, heater.name));
     }
     for other in &list.others {
-        say(format_args!("{other} is no NWP500 and left out"));
+        say(format_args!("{other} is no {} and left out", product::names()));
     }
 }
 
@@ -99,7 +99,7 @@ struct Answers {
 async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotError> {
     let way = OneShotClient::new(config).await?;
     let list = way.devices().await?;
-    let lack = list.in_place_of_heaters();
+    let lack = list.in_place_of_heaters(&product::names());
     let mut heaters = list.heaters;
     if let Some(device) = device {
         heaters.retain(|heater| heater.mac == device);
@@ -127,16 +127,16 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
             match events.recv().await {
                 Some(LinkEvent::Up { .. }) => {
                     for heater in waiting.values() {
-                        let message = Query::Status.message(heater, &identity);
-                        let publication = Message { topic: message.topic, payload: message.payload, retained: false };
-                        link.publish(1, publication);
+                        link.publish(1, Query::Status.message(heater, &identity));
                     }
                 }
                 Some(LinkEvent::Message { topic, payload, .. }) => {
                     let Ok(message) = read(&topic, &payload) else { continue };
                     let (Some(mac), Body::Status(status)) = (message.mac, message.body) else { continue };
-                    if let Some(heater) = waiting.remove(&mac) {
-                        statuses.push((heater, Value::Object(decode_status(&status, config.units).object)));
+                    if let Some(heater) = waiting.remove(&mac)
+                        && let Some(product) = product::of(heater.device_type)
+                    {
+                        statuses.push((heater, Value::Object(product.decode_status(&status, config.units).object)));
                     }
                 }
                 Some(LinkEvent::Down { error, .. }) => return Err(error.into()),

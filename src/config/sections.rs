@@ -354,6 +354,9 @@ fn broker(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environme
     if username.is_some() && password.is_none() && r.knows(&s, &["password", "password_file"]) {
         r.warn(&s, "username", "is given without a password, which hardly any broker accepts");
     }
+    if base_topic.contains('.') {
+        r.warn(&s, "base_topic", "has a `.`, which RabbitMQ takes for a `/`");
+    }
     s.finish(r);
     Some(BrokerConfig {
         host,

@@ -311,6 +311,10 @@ fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
         world.warnings(&format!("{account}[broker]\nusername = \"u\"\n")),
         ["test.toml:4:12: broker.username: warning: is given without a password, which hardly any broker accepts"]
     );
+    assert_eq!(
+        world.warnings(&format!("{account}[broker]\nbase_topic = \"home.cellar/navien\"\n")),
+        ["test.toml:4:14: broker.base_topic: warning: has a `.`, which RabbitMQ takes for a `/`"]
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::io::rest::Account;
 use crate::model::Moment;
-use crate::navilink::pseudonyms::{Class, Pseudonyms};
+use crate::recording::pseudonyms::{Class, Pseudonyms};
 
 /// The answer is not longer, in bytes, as far as it lies in the raw messages.
 const MAX_DIAGNOSTICS: usize = 128 << 10;

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use crate::config::DeviceConfig;
 use crate::navilink::devices::DeviceList;
+use crate::product;
 
 /// So many texts are remembered.
 const MOST: usize = 1000;
@@ -25,7 +26,7 @@ impl ListNotices {
         for other in &list.others {
             let text = other.to_string();
             if self.is_new(&text) {
-                info!("Left out, for it is no NWP500: {text}");
+                info!("Left out, for it is no {}: {text}", product::names());
             }
         }
         for DeviceConfig { mac, .. } in configured {

@@ -12,9 +12,9 @@ mod execute;
 mod list_notices;
 mod local_link;
 pub mod one_shot;
-mod outage;
+pub mod outage;
 mod report;
-mod settings;
+pub mod settings;
 mod start;
 mod state_writer;
 mod tasks;
@@ -51,6 +51,7 @@ use crate::model::Moment;
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
+use crate::product;
 use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisor};
 
 /// How many events of one link may wait for the loop.
@@ -333,7 +334,7 @@ impl Daemon {
                 self.take_list(&list);
                 // A heater that this list leaves out may be there all the same.
                 let known = self.bridge.heaters().next().map(|_| ());
-                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
+                Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters(&product::names())))
             }
             TaskResult::Listed(Some(g), Err(error)) => Input::StepFailed(g, classify::rest(&error)),
             TaskResult::Signed(g, signed) => return self.dial_cloud(g, signed),

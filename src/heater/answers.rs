@@ -10,12 +10,10 @@ use super::{Change, Context, Effect, Heater};
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
-use crate::navilink::feature::decode_feature;
 use crate::navilink::firmware::decode_firmware;
 use crate::navilink::message::{Body, Message};
 use crate::navilink::request::Query;
 use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
-use crate::navilink::status::decode_status;
 use crate::units::UnitSystem;
 
 /// The counters of a status (protocol reference, section 6), which Home Assistant adds up.
@@ -41,12 +39,14 @@ impl Heater {
         let choice = context.settings.units;
         match body {
             Body::Status(status) if self.status.is_none() => {
-                let mut decoded = decode_status(status, choice);
+                let mut decoded = self.product.decode_status(status, choice);
                 decoded.object.insert("received_at".to_owned(), Value::Null);
                 decoded.object.insert("mode_before_vacation".to_owned(), Value::Null);
                 self.show("status", decoded);
             }
-            Body::Feature(feature) if self.info.is_none() => self.show("info", decode_feature(feature, choice)),
+            Body::Feature(feature) if self.info.is_none() => {
+                self.show("info", self.product.decode_feature(feature, choice))
+            }
             Body::Status(_)
             | Body::Feature(_)
             | Body::EnergyHourly(_)
@@ -101,7 +101,7 @@ impl Heater {
     fn take_status(&mut self, mut status: Object, context: &Context<'_>) {
         let wall = context.moment.wall;
         self.meter_status(&mut status, wall);
-        let mut decoded = decode_status(&status, context.settings.units);
+        let mut decoded = self.product.decode_status(&status, context.settings.units);
         self.status = Some(status);
         self.learn_units(&decoded.object, context);
         let received_at = humantime::format_rfc3339_millis(wall).to_string();
@@ -115,7 +115,7 @@ impl Heater {
     }
 
     fn take_feature(&mut self, feature: &Object, context: &Context<'_>) {
-        let decoded = decode_feature(feature, context.settings.units);
+        let decoded = self.product.decode_feature(feature, context.settings.units);
         self.learn_units(&decoded.object, context);
         self.learn_capabilities(feature, context);
         self.info = Some(decoded.object);
@@ -218,7 +218,7 @@ impl Heater {
     /// Shows the device information and, beside it, what the cloud has recorded of the heater; nothing as long as
     /// nothing is known of either.
     pub(super) fn show_info(&mut self) {
-        let recorded = self.device.record.decoded();
+        let recorded = self.device.record.decoded(|code| self.product.errors.text(code, None));
         if self.info.is_none() && !self.capabilities.is_known() && recorded.iter().all(|(_, value)| value.is_null()) {
             return;
         }

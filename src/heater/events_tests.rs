@@ -3,13 +3,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::navilink::status::decode_status;
+use crate::product::PRODUCTS;
 use crate::units::UnitsChoice;
 
 /// Shows raw statuses to a new watch, as they would be decoded, and returns the events of each.
 fn watch(statuses: &[Value]) -> Vec<Vec<Value>> {
     let mut watch = Watch::default();
-    let decoded = |raw: &Value| decode_status(raw.as_object().unwrap(), UnitsChoice::Device).object;
+    let decoded = |raw: &Value| PRODUCTS[0].decode_status(raw.as_object().unwrap(), UnitsChoice::Device).object;
     statuses.iter().map(|raw| watch.compare(&decoded(raw), "2027-01-15T08:00:00Z")).collect()
 }
 

@@ -27,10 +27,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::Mac;
-use crate::navilink::capabilities::Capabilities;
 use crate::navilink::devices::Device;
 use crate::navilink::encoding::Object;
 use crate::navilink::request::Query;
+use crate::product::capabilities::Capabilities;
 use crate::product::{self, Product};
 use crate::units::UnitSystem;
 
@@ -124,8 +124,9 @@ pub struct Heater {
 impl Heater {
     /// Begins with nothing known but the account's entry: it is unavailable.
     pub fn new(device: Device, settings: &Settings) -> Self {
+        let product = product::of(device.device_type).unwrap_or(product::PRODUCTS[0]);
         let mut heater = Self {
-            product: product::of(device.device_type).unwrap_or(product::PRODUCTS[0]),
+            product,
             device,
             effects: VecDeque::new(),
             freshness: Freshness::default(),
@@ -140,7 +141,7 @@ impl Heater {
             energy: Energy::default(),
             meters: Meters::default(),
             info: None,
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities::new(product),
             status: None,
             commands: Commands::default(),
             seen: Seen::default(),

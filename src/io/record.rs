@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::navilink::recorder::Recorder;
+use crate::recording::recorder::Recorder;
 
 /// A handle of one recorder.
 #[derive(Debug, Clone, Default)]

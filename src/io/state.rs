@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::navilink::devices::{Device, DeviceList, write_heaters};
+use crate::product;
 use crate::tokens::SignInBudget;
 
 const TOKENS: &str = "tokens.json";
@@ -160,7 +161,7 @@ impl StateDirectory {
     /// Returns the heaters that an earlier run knew.
     pub fn heaters(&self) -> Vec<Device> {
         let mut list = DeviceList::default();
-        list.take_page(&self.read(HEATERS).unwrap_or_default());
+        list.take_page(&self.read(HEATERS).unwrap_or_default(), product::is_known);
         list.heaters
     }
 
@@ -490,7 +491,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(folder.path());
         let mut listed = DeviceList::default();
-        listed.take_page(&serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]));
+        listed.take_page(
+            &serde_json::json!([{ "deviceInfo": { "macAddress": "04786332FCA0", "deviceType": 52 } }]),
+            product::is_known,
+        );
         let heaters = listed.heaters;
         assert_eq!(heaters.len(), 1);
         state.keep_heaters(&heaters).await;

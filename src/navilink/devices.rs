@@ -6,12 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::account::integer;
-use super::error_codes::error_text;
 use crate::foreign_text::is_shown;
 use crate::model::Mac;
 
-/// `deviceType` of the NWP500.
-pub const NWP500: u32 = 52;
 /// A longer name is cut, in characters.
 const LONGEST_NAME: usize = 100;
 /// A device list holds no more entries; no account has nearly as many.
@@ -22,7 +19,7 @@ pub const MAX_ENTRIES: usize = 1000;
 pub struct Device {
     /// `macAddress`.
     pub mac: Mac,
-    /// `deviceType`, [`NWP500`].
+    /// `deviceType`.
     pub device_type: u32,
     /// `additionalValue`, which every request carries.
     pub additional_value: String,
@@ -50,12 +47,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns the members that the device information shows of it.
-    pub fn decoded(&self) -> [(&'static str, Value); 5] {
+    /// Returns the members that the device information shows of it; `words` has the words for an error code.
+    pub fn decoded(&self, words: impl Fn(i64) -> Option<String>) -> [(&'static str, Value); 5] {
         let time = |told: &Option<Value>| told.as_ref().and_then(time).into();
         [
             ("last_error_code", self.error_code.into()),
-            ("last_error_text", self.error_code.and_then(|code| error_text(code, None)).into()),
+            ("last_error_text", self.error_code.and_then(words).into()),
             ("last_error_at", time(&self.error_at)),
             ("descaling_start", time(&self.descaling_start)),
             ("descaling_end", time(&self.descaling_end)),
@@ -73,7 +70,7 @@ impl Record {
     }
 }
 
-/// A device of the account that is no NWP500.
+/// A device of the account that is of another product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherProduct {
     /// `macAddress`, as the cloud spells it.
@@ -107,13 +104,14 @@ pub struct DeviceList {
 }
 
 impl DeviceList {
-    /// Takes one page of `POST /device/list`; what exceeds [`MAX_ENTRIES`] is left out.
-    pub fn take_page(&mut self, data: &Value) {
+    /// Takes one page of `POST /device/list`; what exceeds [`MAX_ENTRIES`] is left out. `is_heater` tells the types of
+    /// heaters from those of other products.
+    pub fn take_page(&mut self, data: &Value, is_heater: fn(u32) -> bool) {
         for (place, entry) in data.as_array().into_iter().flatten().enumerate() {
             if self.heaters.len() + self.others.len() + self.problems.len() >= MAX_ENTRIES {
                 return self.cut();
             }
-            if let Err(what) = self.take(entry) {
+            if let Err(what) = self.take(entry, is_heater) {
                 self.problems.push(format!("entry {place} of the device list is left out: {what}"));
             }
         }
@@ -127,11 +125,11 @@ impl DeviceList {
         }
     }
 
-    fn take(&mut self, entry: &Value) -> Result<(), String> {
+    fn take(&mut self, entry: &Value, is_heater: fn(u32) -> bool) -> Result<(), String> {
         let info = entry.get("deviceInfo").unwrap_or(entry);
         let device_type = info.get("deviceType").and_then(integer).and_then(|n| u32::try_from(n).ok());
         let device_type = device_type.ok_or("no usable `deviceType`")?;
-        if device_type != NWP500 {
+        if !is_heater(device_type) {
             let shown = |key| name(&text(info, key));
             let other = OtherProduct { mac: shown("macAddress"), device_type, name: shown("deviceName") };
             if !self.others.contains(&other) {
@@ -139,22 +137,22 @@ impl DeviceList {
             }
             return Ok(());
         }
-        let heater = read_heater(info, Record::read(entry))?;
+        let heater = read_heater(info, device_type, Record::read(entry))?;
         if self.heaters.iter().all(|known| known.mac != heater.mac) {
             self.heaters.push(heater);
         }
         Ok(())
     }
 
-    /// Says what an account without heaters has instead.
-    pub fn in_place_of_heaters(&self) -> String {
+    /// Says what an account without heaters, which are called `heaters`, has instead.
+    pub fn in_place_of_heaters(&self, heaters: &str) -> String {
         let (others, unreadable) = (&self.others, self.problems.len());
         match (others.is_empty(), unreadable) {
             (true, 0) => "the account has no heater".to_owned(),
             (true, _) => format!("the account has no heater, but {unreadable} devices that cannot be read"),
             (false, _) => {
                 let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-                format!("the account has no NWP500; it has: {}", others.join(", "))
+                format!("the account has no {heaters}; it has: {}", others.join(", "))
             }
         }
     }
@@ -188,7 +186,7 @@ pub fn write_heaters<'a>(heaters: impl IntoIterator<Item = &'a Device>) -> Value
     heaters.into_iter().map(write).collect()
 }
 
-fn read_heater(info: &Value, record: Record) -> Result<Device, String> {
+fn read_heater(info: &Value, device_type: u32, record: Record) -> Result<Device, String> {
     let number = |key: &str| info.get(key).and_then(integer);
     let mac: Mac = text(info, "macAddress").parse().map_err(|error| format!("`macAddress`: {error}"))?;
     // The spelling goes into topics.
@@ -197,7 +195,7 @@ fn read_heater(info: &Value, record: Record) -> Result<Device, String> {
     }
     Ok(Device {
         mac,
-        device_type: NWP500,
+        device_type,
         additional_value: text(info, "additionalValue"),
         home_seq: number("homeSeq").and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
         name: name(&text(info, "deviceName")),
@@ -256,9 +254,13 @@ fn iso_8601(text: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
+    fn is_heater(device_type: u32) -> bool {
+        device_type == 52
+    }
+
     fn list(entries: &Value) -> DeviceList {
         let mut list = DeviceList::default();
-        list.take_page(entries);
+        list.take_page(entries, is_heater);
         list
     }
 
@@ -275,7 +277,7 @@ mod tests {
     fn a_broken_entry_of_the_list_costs_itself_only_and_the_list_is_not_complete() {
         let mut whole = list(&json!([entry("04786332FCA0")]));
         assert!(whole.is_complete());
-        whole.take_page(&json!([entry("04786332FCA0"), entry("nonsense"), 7, null]));
+        whole.take_page(&json!([entry("04786332FCA0"), entry("nonsense"), 7, null]), is_heater);
         assert_eq!((whole.heaters.len(), whole.problems.len()), (1, 3));
         assert!(whole.problems[0].contains("nonsense") && !whole.is_complete(), "{:?}", whole.problems);
         let heater = &whole.heaters[0];
@@ -294,7 +296,10 @@ mod tests {
             "deviceName": "NPE", "connected": 2 } });
         let list = list(&json!([tankless, entry("04786332FCA0"), tankless]));
         assert_eq!((list.heaters.len(), list.is_complete()), (1, true));
-        assert_eq!(list.in_place_of_heaters(), "the account has no NWP500; it has: NPE 04786332aa01 (device type 1)");
+        assert_eq!(
+            list.in_place_of_heaters("NWP500"),
+            "the account has no NWP500; it has: NPE 04786332aa01 (device type 1)"
+        );
         assert_eq!(list.others, [OtherProduct { mac: "04786332aa01".into(), device_type: 1, name: "NPE".into() }]);
     }
 
@@ -318,9 +323,9 @@ mod tests {
     #[test]
     fn the_record_is_told_in_words_and_in_utc() {
         let record = list(&json!([entry("04786332FCA0")])).heaters.remove(0).record;
-        let told = record.decoded().map(|(_, value)| value);
+        let told = record.decoded(|code| Some(format!("E{code}"))).map(|(_, value)| value);
         let start = json!("2026-06-01T00:00:00Z");
-        let words = json!("E799 water leak");
+        let words = json!("E799");
         assert_eq!(told, [json!(799), words, json!("2026-01-01T00:00:00Z"), start, json!("2027-06-01T00:00:00Z")]);
         let none = json!({ "deviceInfo": entry("04786332FCA0")["deviceInfo"], "error": { "errorCode": null,
             "errorOccuredTime": null }, "descaling": { "descalingStartTime": "soon", "descalingEndTime": -1 } });

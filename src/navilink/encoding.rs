@@ -19,7 +19,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(key: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// Makes a problem of a member.
+    pub fn new(key: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { key: key.into(), detail: detail.into() }
     }
 
@@ -58,7 +59,7 @@ pub struct Row {
 }
 
 /// Writes a row of a table.
-pub(super) const fn row(key: &'static str, name: &'static str, encoding: Encoding) -> Row {
+pub const fn row(key: &'static str, name: &'static str, encoding: Encoding) -> Row {
     Row { key, name, encoding }
 }
 
@@ -108,7 +109,8 @@ pub enum Encoding {
 
 /// What the meaning of a field depends on besides its own value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct DecodeContext {
+pub struct DecodeContext {
+    /// The units of decoded values.
     pub units: UnitSystem,
     /// `tempFormulaType`.
     pub formula: i64,
@@ -131,7 +133,7 @@ const DAYS: [(u32, &str); 7] =
 
 impl Encoding {
     /// Decodes a value that is not `null`; the error says what was expected and what was found.
-    pub(super) fn decode(self, value: &Value, context: DecodeContext) -> Result<Value, String> {
+    pub fn decode(self, value: &Value, context: DecodeContext) -> Result<Value, String> {
         let units = context.units;
         match self {
             Self::Text => text(value),
@@ -160,7 +162,7 @@ impl Encoding {
 }
 
 /// Decodes `map` by a table: one member for each row, in the table's order. `path` goes before the keys of problems.
-pub(super) fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
+pub fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
     let mut object = Object::with_capacity(rows.len());
     let mut problems = Vec::new();
     for row in rows {
@@ -177,7 +179,7 @@ pub(super) fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, pa
 }
 
 /// Decodes an entry of a list as [`decode_rows`] does; an entry has all its members, so that a missing one is a problem.
-pub(super) fn decode_entry(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
+pub fn decode_entry(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
     let (object, mut problems) = decode_rows(rows, map, context, path);
     let missing = rows.iter().filter(|row| map.get(row.key).is_none_or(Value::is_null));
     problems.extend(missing.map(|row| Problem::new(format!("{path}{}", row.key), "missing")));
@@ -217,7 +219,7 @@ pub(super) fn items<'a>(map: &'a Object, key: &str, path: &str, problems: &mut V
 }
 
 /// Reads a number, also from a string; not a boolean, nor what is not finite or too large to be exact.
-pub(super) fn number(value: &Value) -> Result<f64, String> {
+pub fn number(value: &Value) -> Result<f64, String> {
     let read = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -275,7 +277,7 @@ fn float(number: f64) -> Value {
 }
 
 /// Says what stands where something else was expected, in a few characters.
-pub(super) fn found(value: &Value) -> String {
+pub fn found(value: &Value) -> String {
     match value {
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
@@ -310,7 +312,7 @@ fn months(mask: i64) -> Value {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;

@@ -29,9 +29,9 @@ pub enum Body {
     Request,
     /// A client is there, or gone.
     Presence,
-    /// A status: for [`decode_status`](super::status::decode_status).
+    /// A status: for `Product::decode_status`.
     Status(Object),
-    /// Device information: for [`decode_feature`](super::feature::decode_feature).
+    /// Device information: for `Product::decode_feature`.
     Feature(Object),
     /// The energy by hour: for [`decode_hourly`](super::energy::decode_hourly).
     EnergyHourly(Object),
@@ -138,7 +138,7 @@ pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Unreadable> {
 }
 
 /// Returns the last parts of the topics of answers, after `res/`.
-pub(super) fn suffixes() -> impl Iterator<Item = &'static str> {
+pub fn suffixes() -> impl Iterator<Item = &'static str> {
     KINDS.iter().flat_map(|kind| kind.suffixes).copied()
 }
 
@@ -156,7 +156,7 @@ impl Message {
 }
 
 /// Parses an object, repaired if it must be, and returns whether it was.
-pub(super) fn object(payload: &[u8]) -> Result<(Object, bool), Unreadable> {
+pub fn object(payload: &[u8]) -> Result<(Object, bool), Unreadable> {
     let (value, repaired) = match serde_json::from_slice(payload) {
         Ok(value) => (value, false),
         Err(error) => {
@@ -169,7 +169,7 @@ pub(super) fn object(payload: &[u8]) -> Result<(Object, bool), Unreadable> {
 }
 
 /// Finds what a message says.
-pub(super) fn body(topic: &str, mut envelope: Object) -> Body {
+pub fn body(topic: &str, mut envelope: Object) -> Body {
     if envelope.get("request").is_some_and(Value::is_object) {
         return Body::Request;
     }

@@ -92,7 +92,7 @@ fn device(heater: &Device) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn heater() -> Device {

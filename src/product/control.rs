@@ -1,7 +1,7 @@
 //! What a heater can be told: a row each, and what a `set` makes of it.
 
+use super::capabilities::Capabilities;
 use super::payload::Payload;
-use crate::navilink::capabilities::Capabilities;
 use crate::navilink::control::{Control, Wire};
 use crate::navilink::encoding::Object;
 use crate::navilink::schedule_write::Limits;

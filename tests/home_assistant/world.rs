@@ -9,12 +9,12 @@ use navien2mqtt::heater::polling::Intervals;
 use navien2mqtt::model::{Mac, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
-use navien2mqtt::navilink::feature::decode_feature;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant;
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
 use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::product::PRODUCTS;
 use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 
@@ -37,12 +37,12 @@ pub fn everything() -> Object {
 
 /// The usual one: no recirculation, no mixing valve.
 pub fn usual() -> Object {
-    decode_feature(&wire(), UnitsChoice::Us).object
+    PRODUCTS[0].decode_feature(&wire(), UnitsChoice::Us).object
 }
 
 /// One that has no control at all and tells nothing of itself.
 pub fn bare() -> Object {
-    decode_feature(json!({ "dhwUse": 1 }).as_object().unwrap(), UnitsChoice::Us).object
+    PRODUCTS[0].decode_feature(json!({ "dhwUse": 1 }).as_object().unwrap(), UnitsChoice::Us).object
 }
 
 /// The message about a heater with these features, called Garage.

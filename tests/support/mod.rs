@@ -9,6 +9,8 @@ pub mod netns;
 #[cfg(feature = "simulator")]
 pub mod observer;
 #[cfg(feature = "simulator")]
+pub mod picky;
+#[cfg(feature = "simulator")]
 pub mod rig;
 
 use std::sync::atomic::{AtomicU16, Ordering};

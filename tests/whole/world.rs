@@ -316,7 +316,7 @@ impl World {
             List::Unreadable => entries = vec![Value::Null, json!({ "location": {} })],
         }
         let mut list = DeviceList::default();
-        list.take_page(&entries.into());
+        list.take_page(&entries.into(), navien2mqtt::product::is_known);
         list
     }
 
@@ -352,7 +352,10 @@ impl World {
                     let list = self.device_list();
                     self.bridge.set_heaters(&list, self.moment());
                     let known = self.bridge.heaters().next().map(|_| ());
-                    Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters()))
+                    Input::HeatersListed(
+                        g,
+                        known.ok_or_else(|| list.in_place_of_heaters(&navien2mqtt::product::names())),
+                    )
                 } else {
                     Input::StepFailed(g, unreachable())
                 };

@@ -198,7 +198,7 @@ fn heaters_without_names_are_told_apart() {
     world.lists(&[nameless(1), heater(2), nameless(3)]);
     assert_eq!(names(&world), ["Water heater fc01", "Heater 2", "Water heater fc03"]);
     world.feature(1, json!({ "powerUse": 2 }));
-    assert_eq!(world.discovered()["device"]["name"], "Water heater fc01");
+    assert_eq!(world.discovered()["dev"]["name"], "Water heater fc01");
 }
 
 #[test]

@@ -136,7 +136,13 @@ impl Engine {
     pub async fn subscribe(&self, filters: &[String]) -> Result<(), LinkError> {
         let asked = filters.to_vec();
         let token = self.call(move |client| client.subscribe_many_same_qos(&asked, QOS)).await?;
-        let answer = token.await.map_err(failed)?;
+        let answer = token.await.map_err(|error| match (error, filters) {
+            // What paho makes of a single return code 0x80; a loss of the connection has a name of its own.
+            (paho::Error::Failure, [one]) if self.shared.connected.load(Ordering::Acquire) => {
+                LinkError::SubscriptionRefused(one.clone())
+            }
+            (error, _) => failed(error),
+        })?;
         let granted = answer
             .subscribe_many_response()
             .or_else(|| answer.subscribe_response().map(|one| vec![one]))

@@ -21,6 +21,7 @@ use crate::io::record::SharedRecorder;
 use crate::io::retry_after::retry_after;
 use crate::navilink::account::{ApiError, open_envelope};
 use crate::navilink::devices::{Device, DeviceList, MAX_ENTRIES};
+use crate::product;
 
 /// No answer that is of use is nearly as long.
 const MAX_BODY: usize = 1 << 20;
@@ -153,7 +154,7 @@ impl RestClient {
             let body = json!({ "userId": email, "offset": page * PAGE, "count": PAGE });
             let data = self.post("/device/list", Some(access), body).await?;
             let Some(entries) = data.as_array().map(Vec::len) else { return Err(ApiError::Missing("data").into()) };
-            list.take_page(&data);
+            list.take_page(&data, product::is_known);
             if entries < PAGE {
                 return Ok(list);
             }

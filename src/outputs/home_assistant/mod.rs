@@ -3,13 +3,15 @@
 //! Pure: the bridge says which topics there are and publishes the messages. A message describes one device with all of
 //! its entities (device-based discovery); it changes only when the heater, its name or its units do.
 
+mod abbreviations;
 pub mod discovery;
 pub mod entities;
 pub mod measure;
 mod output;
 
+pub use abbreviations::abbreviated;
 pub use discovery::{Bridge, Described, bridge, bridge_id, heater, heater_id};
-pub use output::{HomeAssistant, Output};
+pub use output::{Again, HomeAssistant, Output};
 
 use entities::Topic;
 

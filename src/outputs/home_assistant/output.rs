@@ -6,13 +6,25 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::entities::Topic;
-use super::{Bridge, Described, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
+use super::{Bridge, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
 use crate::heater::Heater;
 use crate::model::Mac;
 use crate::outputs::mqtt::Mqtt;
 
 /// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
 const BIRTH_WAIT: (u64, u64) = (200, 1000);
+
+/// Home Assistant subscribes to the states of what it discovers within so long.
+const STATES_WAIT: Duration = Duration::from_secs(5);
+
+/// What is to be published again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Everything.
+    Everything,
+    /// Everything but discovery: not every broker gives what it keeps to a new subscription.
+    States,
+}
 
 /// Whether and where Home Assistant is told of everything (`[home_assistant]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +42,7 @@ pub struct Output {
     /// How long after its birth everything is published again.
     birth_wait: Duration,
     birth_due: Option<Instant>,
+    states_due: Option<Instant>,
 }
 
 impl Output {
@@ -41,7 +54,7 @@ impl Output {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let birth_wait = Duration::from_millis(least + spread % (most - least + 1));
-        Self { settings, birth_wait, birth_due: None }
+        Self { settings, birth_wait, birth_due: None, states_due: None }
     }
 
     /// Returns the topic of Home Assistant's birth message, if it is listened to.
@@ -56,14 +69,23 @@ impl Output {
         }
     }
 
-    /// Returns when everything is to be published again.
-    pub fn due(&self) -> Option<Instant> {
-        self.birth_due
+    /// Lets the states be published again once Home Assistant has subscribed to them.
+    pub fn states_again(&mut self, now: Instant) {
+        self.states_due = Some(now + STATES_WAIT);
     }
 
-    /// Returns whether everything is to be published again now.
-    pub fn take_due(&mut self, now: Instant) -> bool {
-        self.birth_due.take_if(|due| *due <= now).is_some()
+    /// Returns when [`Output::take_due`] is wanted.
+    pub fn due(&self) -> Option<Instant> {
+        self.birth_due.into_iter().chain(self.states_due).min()
+    }
+
+    /// Returns what is to be published again now.
+    pub fn take_due(&mut self, now: Instant) -> Option<Again> {
+        if self.birth_due.take_if(|due| *due <= now).is_some() {
+            self.states_again(now);
+            return Some(Again::Everything);
+        }
+        self.states_due.take_if(|due| *due <= now).map(|_| Again::States)
     }
 
     /// Tells of the bridge, or takes it back.
@@ -72,7 +94,8 @@ impl Output {
         let place = |topic| match topic {
             Topic::Bridge(name) | Topic::Heater(name) => mqtt.topics().bridge(name),
         };
-        let payload = self.settings.enabled.then(|| Bytes::from(bridge(described(mqtt), &place).to_string()));
+        let payload =
+            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(described(mqtt), &place)).to_string()));
         mqtt.retain(topic, payload.unwrap_or_default());
     }
 
@@ -92,7 +115,7 @@ impl Output {
         let units = of.units();
         let feature = &of.capabilities().decoded(units);
         let message = heater(Described { mac, name, feature, units }, described(mqtt), &place);
-        mqtt.retain(self.heater_topic(mac), Bytes::from(message.to_string()));
+        mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
     }
 
     /// Takes back what was told of a heater.

@@ -4,11 +4,13 @@
 //! forgotten it.
 
 pub mod outbox;
+mod presence;
 mod retained;
 pub mod suspects;
 pub mod topics;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ use crate::heater::Change;
 use crate::heater::commands::Report;
 use crate::model::{Mac, Message};
 
+use outbox::Rank;
+use presence::Differing;
 use retained::Retained;
 use topics::Topics;
 
@@ -26,6 +30,9 @@ pub struct Mqtt {
     topics: Topics,
     retained: Retained,
     messages: VecDeque<Message>,
+    /// The heaters whose status was shown since presence was last repeated.
+    shown: BTreeSet<Mac>,
+    differing: Differing,
     /// What `bridge/info` says besides the heaters.
     about: Value,
     /// What it says of the heaters.
@@ -39,6 +46,8 @@ impl Mqtt {
             topics,
             retained: Retained::default(),
             messages: VecDeque::new(),
+            shown: BTreeSet::new(),
+            differing: Differing::default(),
             about,
             devices: Value::Array(Vec::new()),
         }
@@ -62,6 +71,9 @@ impl Mqtt {
                 self.retain(self.topics.availability(mac), Bytes::from_static(payload.as_bytes()));
             }
             Change::Answer(name, answer) => {
+                if *name == "status" {
+                    self.shown.insert(mac.clone());
+                }
                 self.retain(self.topics.device(mac, name), text(answer));
             }
             Change::Event(event) => self.publish(self.topics.device(mac, "event"), event),
@@ -146,16 +158,60 @@ impl Mqtt {
         Message { topic: self.topics.state(), payload: Bytes::from_static(b"offline"), retained: true }
     }
 
-    /// Returns everything that the broker is to hold, for every new connection to it. `bridge/state` comes last: who sees
-    /// `online` finds everything else in its place.
+    /// Says again what was said of presence, for each heater whose status was shown since the last time.
+    pub fn repeat_presence(&mut self) {
+        let shown = std::mem::take(&mut self.shown);
+        if shown.is_empty() {
+            return;
+        }
+        let topics = shown.iter().map(|mac| self.topics.availability(mac)).chain([self.topics.state()]);
+        let messages: Vec<Message> = topics.filter_map(|topic| self.held(topic)).collect();
+        self.messages.extend(messages);
+    }
+
+    /// Takes what was heard on a topic of ours; returns whether it is one.
+    pub fn hear_own(&mut self, topic: &str, payload: &[u8], now: Instant) -> bool {
+        let own = self.topics.is_presence(topic);
+        if own && let Some(message) = self.held(topic.to_owned()) {
+            self.differing.hear(topic, message.payload == payload, now);
+        }
+        own
+    }
+
+    /// Returns when [`Mqtt::correct`] is wanted.
+    pub fn due(&self) -> Option<Instant> {
+        self.differing.due()
+    }
+
+    /// Says again what the broker has otherwise; returns the topics.
+    pub fn correct(&mut self, now: Instant) -> BTreeSet<String> {
+        let topics = self.differing.take_due(now);
+        let messages: Vec<Message> = topics.iter().filter_map(|topic| self.held(topic.clone())).collect();
+        self.messages.extend(messages);
+        topics
+    }
+
+    /// Returns what stands on a topic while we run.
+    fn held(&self, topic: String) -> Option<Message> {
+        let payload = match topic == self.topics.state() {
+            true => Bytes::from_static(b"online"),
+            false => self.retained.get(&topic)?.clone(),
+        };
+        Some(Message { topic, payload, retained: true })
+    }
+
+    /// Returns everything that the broker is to hold, for every new connection to it. `bridge/state` comes last of what
+    /// is as essential as itself ([`outbox`]): who sees `online` finds presence and status in their place.
     pub fn replay(&self) -> Vec<Message> {
-        let messages = self.retained.iter().map(|(topic, payload)| Message {
-            topic: topic.to_owned(),
-            payload: payload.clone(),
-            retained: true,
-        });
-        let online = Message { payload: Bytes::from_static(b"online"), ..self.will() };
-        messages.chain([online]).collect()
+        let topics = self.retained.iter().map(|(topic, _)| topic.to_owned()).chain([self.topics.state()]);
+        topics.filter_map(|topic| self.held(topic)).collect()
+    }
+
+    /// Returns the same without discovery.
+    pub fn states(&self) -> Vec<Message> {
+        let mut messages = self.replay();
+        messages.retain(|message| self.topics.rank(&message.topic) != Rank::Discovery);
+        messages
     }
 
     /// Publishes a message that the broker is to keep, unless it holds it already; an empty one clears the topic.

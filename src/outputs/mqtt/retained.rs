@@ -20,6 +20,11 @@ impl Retained {
         true
     }
 
+    /// Returns what stands on a topic.
+    pub fn get(&self, topic: &str) -> Option<&Bytes> {
+        self.messages.get(topic)
+    }
+
     /// Returns everything, in the order of the topics.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         self.messages.iter().map(|(topic, payload)| (topic.as_str(), payload))

@@ -79,9 +79,17 @@ impl Topics {
         &self.base
     }
 
-    /// The filters that the bridge subscribes to on the local broker.
+    /// The filters that the bridge subscribes to on the local broker: requests, and its own presence.
     pub fn filters(&self) -> Vec<String> {
-        vec![self.bridge("request/+"), format!("{}/+/get/+", self.base), format!("{}/+/set/+", self.base)]
+        let below = |rest: &str| format!("{}/{rest}", self.base);
+        ["bridge/request/+", "+/get/+", "+/set/+", "bridge/state", "+/availability"].map(below).into()
+    }
+
+    /// Returns whether a topic says whether the bridge or a heater is there.
+    pub fn is_presence(&self, topic: &str) -> bool {
+        let rest = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        let parts = rest.and_then(|rest| rest.split_once('/'));
+        matches!(parts, Some(("bridge", "state") | (_, "availability")))
     }
 
     /// Reads a topic; `None` when it is not one of ours.

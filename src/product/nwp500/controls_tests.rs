@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::super::super::capabilities::Capabilities;
 use super::super::NWP500;
+use super::super::feature::FEATURE;
+use super::super::status::STATUS;
 use super::*;
-use crate::navilink::capabilities::Capabilities;
 use crate::navilink::control::Shown;
-use crate::navilink::feature::FEATURE;
-use crate::navilink::status::STATUS;
 use crate::product::control::Plan;
 use crate::units::UnitSystem;
 
@@ -18,7 +18,7 @@ fn object(value: Value) -> Object {
 }
 
 fn able(feature: Value) -> Capabilities {
-    let mut capabilities = Capabilities::default();
+    let mut capabilities = Capabilities::new(&NWP500);
     capabilities.learn(&object(feature));
     capabilities
 }

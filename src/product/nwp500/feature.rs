@@ -1,9 +1,8 @@
 //! The device information of a heater, its "feature" object (protocol reference, section 7).
 
-use super::encoding::Encoding::*;
-use super::encoding::{Decoded, Names, Object, Row, decode_rows, row};
-use super::status::{TEMP_FORMULA_TYPE, TEMPERATURE_TYPE, context, unknown_keys};
-use crate::units::UnitsChoice;
+use super::status::{TEMP_FORMULA_TYPE, TEMPERATURE_TYPE};
+use crate::navilink::encoding::Encoding::*;
+use crate::navilink::encoding::{Names, Row, row};
 
 /// `modelTypeCode`; others exist.
 pub const UNIT_TYPE: Names = &[(513, "npf")];
@@ -61,15 +60,6 @@ pub const FEATURE: &[Row] = &[
     row("recircTemperatureMin", "recirc_temperature_min", HalfCelsius),
     row("recircTemperatureMax", "recirc_temperature_max", HalfCelsius),
 ];
-
-/// Decodes device information to one flat object: the fields of [`FEATURE`] in their order, then `units` (contract,
-/// section 5), settled as in a status.
-pub fn decode_feature(feature: &Object, choice: UnitsChoice) -> Decoded {
-    let context = context(feature, choice);
-    let (mut object, problems) = decode_rows(FEATURE, feature, context, "");
-    object.insert("units".to_owned(), context.units.as_str().into());
-    Decoded { object, problems, unknown: unknown_keys(FEATURE, feature) }
-}
 
 #[cfg(test)]
 #[path = "feature_tests.rs"]

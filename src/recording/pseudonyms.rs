@@ -14,13 +14,12 @@ use serde_json::Value;
 
 pub use super::private::Class;
 
-use super::encoding::Encoding::Named;
-use super::encoding::Row;
-use super::feature::FEATURE;
-use super::message::suffixes;
 use super::private::{by_form, class_of, in_members, in_topic, is_mac, is_struck, nested};
-use super::schedule::RESERVATION_MODE;
-use super::status::STATUS;
+use crate::navilink::encoding::Encoding::Named;
+use crate::navilink::encoding::Row;
+use crate::navilink::message::suffixes;
+use crate::navilink::schedule::RESERVATION_MODE;
+use crate::product::PRODUCTS;
 
 /// Shorter values are replaced only where they are expected, in characters.
 const SHORTEST_WORD: usize = 3;
@@ -39,7 +38,7 @@ const COMMON: &str = "cmd evt res st did end ctrl ctrl-fail commit-ota app-conne
 
 /// All words of the protocol in lower case, each in a line of its own.
 static WORDS: LazyLock<String> = LazyLock::new(|| {
-    let rows = || STATUS.iter().chain(FEATURE);
+    let rows = || PRODUCTS.iter().flat_map(|product| product.status.iter().chain(product.feature));
     let names = |row: &Row| if let Named(names) = row.encoding { names } else { &[] };
     let values = rows().flat_map(names).chain(RESERVATION_MODE).map(|(_, name)| *name);
     let words = COMMON.split_whitespace().chain(suffixes()).chain(rows().map(|row| row.key));

@@ -1,6 +1,11 @@
 //! The words for error codes (protocol reference, section 8).
 
-const ERRORS: &[(i64, &str)] = &[
+use crate::product::errors::ErrorCodes;
+
+/// Every error code.
+pub const ERRORS: ErrorCodes = ErrorCodes { codes: CODES, details: DETAILS };
+
+const CODES: &[(i64, &str)] = &[
     (96, "upper element"),
     (97, "lower element"),
     (326, "dry fire"),
@@ -35,7 +40,7 @@ const ERRORS: &[(i64, &str)] = &[
     (990, "condensate overflow"),
 ];
 
-const SUB_ERRORS: &[(i64, i64, &str)] = &[
+const DETAILS: &[(i64, i64, &str)] = &[
     (407, 1, "low"),
     (407, 2, "high"),
     (445, 1, "open"),
@@ -54,40 +59,25 @@ const SUB_ERRORS: &[(i64, i64, &str)] = &[
     (615, 30, "lower element"),
 ];
 
-/// Returns an error as the vendor shows it, with its words as far as they are known: `E407 hot-water temperature
-/// sensor: low`, or `E123`. `None` when `code` is 0, no error.
-pub fn error_text(code: i64, sub: Option<i64>) -> Option<String> {
-    if code == 0 {
-        return None;
-    }
-    let Some((_, words)) = ERRORS.iter().find(|(known, _)| *known == code) else {
-        return Some(format!("E{code:03}"));
-    };
-    match SUB_ERRORS.iter().find(|(of, known, _)| *of == code && Some(*known) == sub) {
-        Some((_, _, detail)) => Some(format!("E{code:03} {words}: {detail}")),
-        None => Some(format!("E{code:03} {words}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_error_has_its_number_in_three_digits_and_its_words() {
-        assert_eq!(error_text(0, Some(1)), None);
-        assert_eq!(error_text(96, None).as_deref(), Some("E096 upper element"));
-        assert_eq!(error_text(407, Some(1)).as_deref(), Some("E407 hot-water temperature sensor: low"));
-        assert_eq!(error_text(407, Some(9)).as_deref(), Some("E407 hot-water temperature sensor"));
-        assert_eq!(error_text(615, Some(28)).as_deref(), Some("E615 feedback: compressor"));
-        assert_eq!(error_text(123, Some(1)).as_deref(), Some("E123"));
+        assert_eq!(ERRORS.text(0, Some(1)), None);
+        assert_eq!(ERRORS.text(96, None).as_deref(), Some("E096 upper element"));
+        assert_eq!(ERRORS.text(407, Some(1)).as_deref(), Some("E407 hot-water temperature sensor: low"));
+        assert_eq!(ERRORS.text(407, Some(9)).as_deref(), Some("E407 hot-water temperature sensor"));
+        assert_eq!(ERRORS.text(615, Some(28)).as_deref(), Some("E615 feedback: compressor"));
+        assert_eq!(ERRORS.text(123, Some(1)).as_deref(), Some("E123"));
     }
 
     #[test]
     fn all_thirty_two_codes_have_words_and_every_sub_code_has_its_code() {
-        assert_eq!(ERRORS.len(), 32);
-        assert!(ERRORS.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(SUB_ERRORS.is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1)));
-        assert!(SUB_ERRORS.iter().all(|sub| ERRORS.iter().any(|error| error.0 == sub.0)));
+        assert_eq!(CODES.len(), 32);
+        assert!(CODES.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(DETAILS.is_sorted_by(|a, b| (a.0, a.1) < (b.0, b.1)));
+        assert!(DETAILS.iter().all(|sub| CODES.iter().any(|error| error.0 == sub.0)));
     }
 }

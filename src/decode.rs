@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::devices::{Device, DeviceList};
-use super::diagnostics::decode_diagnostics;
-use super::encoding::Encoding::{Text, ZeroOne};
-use super::encoding::{DecodeContext, Decoded, Object, Problem, Row, decode_entry, found, row};
-use super::energy::{decode_daily, decode_hourly, decode_monthly};
-use super::feature::{FEATURE, decode_feature};
-use super::firmware::decode_firmware;
-use super::message::{Body, Unreadable, body, object};
-use super::schedule::{decode_recirculation, decode_reservations, decode_tou};
-use super::status::{STATUS, decode_status, unknown_keys};
+use crate::navilink::devices::{Device, DeviceList};
+use crate::navilink::diagnostics::decode_diagnostics;
+use crate::navilink::encoding::Encoding::{Text, ZeroOne};
+use crate::navilink::encoding::{DecodeContext, Decoded, Object, Problem, Row, decode_entry, found, row};
+use crate::navilink::energy::{decode_daily, decode_hourly, decode_monthly};
+use crate::navilink::firmware::decode_firmware;
+use crate::navilink::message::{Body, Unreadable, body, object};
+use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
+use crate::product::{self, PRODUCTS, Product, unknown_keys};
 use crate::units::{UnitSystem, UnitsChoice};
 
 /// Says why a text cannot be decoded.
@@ -82,20 +81,31 @@ fn is_enveloped(object: &Object) -> bool {
 }
 
 fn bare(object: Object, choice: UnitsChoice) -> Option<DecodedMessage> {
-    match (known(STATUS, &object), known(FEATURE, &object)) {
+    let (of_status, status) = best(|product| product.status, &object);
+    let (of_feature, feature) = best(|product| product.feature, &object);
+    match (status, feature) {
         (0, 0) => {
             let response = Object::from_iter([("response".to_owned(), Value::Object(object))]);
             Some(read("", response, choice, choice.system(None))).filter(|reading| reading.kind != "other")
         }
         (status, feature) if feature > status => {
-            Some(DecodedMessage { kind: "info", decoded: decode_feature(&object, choice) })
+            Some(DecodedMessage { kind: "info", decoded: of_feature.decode_feature(&object, choice) })
         }
-        _ => Some(DecodedMessage { kind: "status", decoded: decode_status(&object, choice) }),
+        _ => Some(DecodedMessage { kind: "status", decoded: of_status.decode_status(&object, choice) }),
     }
 }
 
 /// The keys that other messages and objects have as well.
 const OF_ANYTHING: [&str; 2] = ["command", "temperatureType"];
+
+/// Returns the product whose table knows most of an object's keys, and how many.
+fn best(table: fn(&Product) -> &'static [Row], map: &Object) -> (&'static Product, usize) {
+    let first = (PRODUCTS[0], known(table(PRODUCTS[0]), map));
+    PRODUCTS[1..].iter().fold(first, |best, product| {
+        let keys = known(table(product), map);
+        if keys > best.1 { (product, keys) } else { best }
+    })
+}
 
 fn known(rows: &[Row], map: &Object) -> usize {
     rows.iter().filter(|row| !OF_ANYTHING.contains(&row.key) && map.contains_key(row.key)).count()
@@ -157,8 +167,10 @@ fn read(topic: &str, envelope: Object, choice: UnitsChoice, units: UnitSystem) -
     }
     let topic = if topic.is_empty() { answered_on(&envelope) } else { topic.to_owned() };
     let (kind, decoded) = match body(&topic, envelope.clone()) {
-        Body::Status(status) => ("status", decode_status(&status, choice)),
-        Body::Feature(feature) => ("info", decode_feature(&feature, choice)),
+        Body::Status(status) => ("status", best(|product| product.status, &status).0.decode_status(&status, choice)),
+        Body::Feature(feature) => {
+            ("info", best(|product| product.feature, &feature).0.decode_feature(&feature, choice))
+        }
         Body::EnergyHourly(answer) => ("energy_hourly", decode_hourly(&answer)),
         Body::EnergyDaily(answer) => ("energy_daily", decode_daily(&answer)),
         Body::EnergyMonthly(answer) => ("energy_monthly", decode_monthly(&answer)),
@@ -234,11 +246,15 @@ fn answer_of_rest(envelope: &Object) -> DecodedMessage {
     match envelope.get("data") {
         Some(data @ Value::Array(_)) => {
             let mut list = DeviceList::default();
-            list.take_page(data);
+            list.take_page(data, product::is_known);
             let heater = |heater: &Device| {
                 let mut shown = json!({ "mac": heater.mac.as_str(), "name": heater.name,
                     "device_type": heater.device_type, "online": heater.online });
-                heater.record.decoded().into_iter().for_each(|(name, value)| shown[name] = value);
+                heater
+                    .record
+                    .decoded(|code| product::of(heater.device_type)?.errors.text(code, None))
+                    .into_iter()
+                    .for_each(|(name, value)| shown[name] = value);
                 shown
             };
             let others = list

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::encoding::{DecodeContext, Object, whole};
-use super::feature::{FEATURE, decode_feature};
+use super::Product;
+use crate::navilink::encoding::{DecodeContext, Object, whole};
 use crate::units::{UnitSystem, UnitsChoice};
 
 /// `dhwTemperatureSettingUse` of a heater whose target temperature cannot be set.
@@ -12,17 +12,23 @@ const DISABLED: i64 = 1;
 /// The capabilities of one heater, merged from everything that its device information has said.
 ///
 /// A member that is absent or malformed in one message keeps the value that an earlier message gave it.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Capabilities {
+    product: &'static Product,
     /// Well-formed members as the heater sent them, by their names on the wire.
     merged: Object,
 }
 
 impl Capabilities {
+    /// Begins with nothing known.
+    pub fn new(product: &'static Product) -> Self {
+        Self { product, merged: Object::new() }
+    }
+
     /// Merges device information as the heater sent it.
     pub fn learn(&mut self, feature: &Object) {
         let context = DecodeContext { units: UnitSystem::Metric, formula: 0 };
-        for row in FEATURE {
+        for row in self.product.feature {
             let told = feature.get(row.key).filter(|value| !value.is_null() && *value != "");
             if let Some(value) = told.filter(|value| row.encoding.decode(value, context).is_ok()) {
                 self.merged.insert(row.key.to_owned(), value.clone());
@@ -65,13 +71,13 @@ impl Capabilities {
         self.merged.get("controllerSerialNumber").and_then(Value::as_str)
     }
 
-    /// Returns the decoded members in `units`, as [`decode_feature`] names them; `null` where nothing is known.
+    /// Returns the decoded members in `units`, as [`Product::decode_feature`] names them; `null` where nothing is known.
     pub fn decoded(&self, units: UnitSystem) -> Object {
         let choice = match units {
             UnitSystem::Metric => UnitsChoice::Metric,
             UnitSystem::Us => UnitsChoice::Us,
         };
-        decode_feature(&self.merged, choice).object
+        self.product.decode_feature(&self.merged, choice).object
     }
 
     fn number(&self, key: &str) -> Option<i64> {
@@ -86,7 +92,7 @@ mod tests {
     use super::*;
 
     fn told(messages: &[Value]) -> Capabilities {
-        let mut capabilities = Capabilities::default();
+        let mut capabilities = Capabilities::new(crate::product::PRODUCTS[0]);
         messages.iter().for_each(|message| capabilities.learn(message.as_object().unwrap()));
         capabilities
     }
@@ -98,7 +104,7 @@ mod tests {
         let damaged = json!({ "powerUse": "?", "dhwUse": null, "controllerSerialNumber": "",
             "dhwTemperatureSettingUse": 9, "dhwTemperatureMax": {} });
         let capabilities = told(&[good.clone(), damaged]);
-        assert_eq!(capabilities, told(&[good]));
+        assert_eq!(capabilities.told(), told(&[good]).told());
         assert_eq!(capabilities.fitted("powerUse"), Some(true));
         assert_eq!((capabilities.fitted("dhwUse"), capabilities.fitted("drSettingUse")), (Some(false), Some(false)));
         assert_eq!((capabilities.fitted("holidayUse"), capabilities.sets_temperature()), (None, Some(true)));

@@ -3,10 +3,17 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::encoding::tests::{any_json, any_object_of};
+use super::super::NWP500;
 use super::*;
+use crate::navilink::encoding::tests::{any_json, any_object_of};
+use crate::navilink::encoding::{Decoded, Object};
+use crate::units::UnitsChoice;
 
-const WIRE: &str = include_str!("../../fuzz/seeds/status/nwp500.json");
+const WIRE: &str = include_str!("../../../fuzz/seeds/status/nwp500.json");
+
+fn decode_status(told: &Object, choice: UnitsChoice) -> Decoded {
+    NWP500.decode_status(told, choice)
+}
 
 /// The keys that a field decides besides its own.
 const DERIVED: &[(&str, &str)] = &[

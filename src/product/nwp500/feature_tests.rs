@@ -3,10 +3,17 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::encoding::tests::{any_json, any_object_of};
+use super::super::NWP500;
 use super::*;
+use crate::navilink::encoding::tests::{any_json, any_object_of};
+use crate::navilink::encoding::{Decoded, Object};
+use crate::units::UnitsChoice;
 
-const WIRE: &str = include_str!("../../fuzz/seeds/feature/nwp500.json");
+const WIRE: &str = include_str!("../../../fuzz/seeds/feature/nwp500.json");
+
+fn decode_feature(told: &Object, choice: UnitsChoice) -> Decoded {
+    NWP500.decode_feature(told, choice)
+}
 
 #[test]
 fn the_table_has_the_43_fields_of_the_protocol_reference() {

@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::encoding::Encoding::*;
-use super::encoding::{DecodeContext, Decoded, Names, Object, Row, decode_rows, number, plain, row, whole};
-use super::error_codes::error_text;
-use crate::units::UnitsChoice;
+use super::error_codes::ERRORS;
+use crate::navilink::encoding::Encoding::*;
+use crate::navilink::encoding::{Names, Object, Row, number, plain, row};
 
 /// `temperatureType`.
 pub const TEMPERATURE_TYPE: Names = &[(1, "celsius"), (2, "fahrenheit")];
@@ -153,40 +152,15 @@ pub const STATUS: &[Row] = &[
     row("freezeProtectionTempMax", "freeze_protection_temp_max", HalfCelsius),
 ];
 
-/// Decodes a status to one flat object: the fields of [`STATUS`] in their order, then the derived `error_text`,
-/// `usable_energy` (Wh), `dr_override_active`, `air_filter_remaining_hours` and `units` (contract, section 5).
-///
-/// Without a usable `temperatureType` the units of [`UnitsChoice::Device`] are US, and without a usable
-/// `tempFormulaType` the formula of the outside temperature is that of type 0.
-pub fn decode_status(status: &Object, choice: UnitsChoice) -> Decoded {
-    let context = context(status, choice);
-    let (mut object, problems) = decode_rows(STATUS, status, context, "");
-    for (name, value) in derived(&object) {
-        object.insert(name.to_owned(), value);
-    }
-    object.insert("units".to_owned(), context.units.as_str().into());
-    Decoded { object, problems, unknown: unknown_keys(STATUS, status) }
-}
-
-/// Reads what the meaning of the other fields depends on.
-pub(super) fn context(map: &Object, choice: UnitsChoice) -> DecodeContext {
-    let read = |key| map.get(key).and_then(|value| whole(value).ok());
-    DecodeContext { units: choice.system(read("temperatureType")), formula: read("tempFormulaType").unwrap_or(0) }
-}
-
-/// Returns the keys that a table does not know.
-pub(super) fn unknown_keys(rows: &[Row], map: &Object) -> Vec<String> {
-    map.keys().filter(|key| rows.iter().all(|row| row.key != key.as_str())).cloned().collect()
-}
-
-fn derived(object: &Object) -> [(&'static str, Value); 4] {
+/// Computes the members of a decoded status that come from several fields.
+pub fn derived(object: &Object) -> Vec<(&'static str, Value)> {
     let read = |name| object.get(name).and_then(|value| number(value).ok());
     let code = |name| object.get(name).and_then(Value::as_i64);
     let surplus = |of, used| Some(plain((read(of)? - read(used)?).max(0.0)));
     let remaining = surplus("air_filter_alarm_period", "cumulated_op_time_eva_fan")
         .filter(|_| read("air_filter_alarm_period") != Some(0.0));
-    [
-        ("error_text", code("error_code").and_then(|error| error_text(error, code("sub_error_code"))).into()),
+    vec![
+        ("error_text", code("error_code").and_then(|error| ERRORS.text(error, code("sub_error_code"))).into()),
         ("usable_energy", surplus("full_recovery_energy", "energy_to_setpoint").into()),
         ("dr_override_active", code("dr_override_status").map(|status| status == 2).into()),
         ("air_filter_remaining_hours", remaining.into()),

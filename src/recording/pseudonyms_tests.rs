@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::encoding::Object;
-use super::super::request::{Query, presence};
-use super::super::session::{ClientId, Identity, SessionId};
-use super::super::topics::tests::heater;
 use super::*;
+use crate::navilink::encoding::Object;
+use crate::navilink::request::{Query, presence};
+use crate::navilink::session::{ClientId, Identity, SessionId};
+use crate::navilink::topics::tests::heater;
 
 /// Learns from all messages and replaces in all of them, as the diagnostics do.
 fn pseudonymised(known: &[(Class, &str)], mut messages: Value) -> Value {

@@ -115,7 +115,7 @@ fn of_a_sign_in_only_its_shape_is_recorded() {
 
 #[test]
 fn what_is_not_recorded_is_known_elsewhere_and_no_secret_is_kept_for_that() {
-    use crate::navilink::pseudonyms::Pseudonyms;
+    use crate::recording::pseudonyms::Pseudonyms;
 
     let mut recorder = Recorder::default();
     let answer = json!({"code": 200, "msg": "SUCCESS", "data": {

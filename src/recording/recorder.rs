@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::encoding::Object;
 use super::private::{Class, in_topic, strike, strike_text, struck};
 use super::pseudonyms::each_private;
-use super::topics;
+use crate::navilink::encoding::Object;
+use crate::navilink::topics;
 
 /// A longer message is cut, in bytes.
 const MAX_MESSAGE: usize = 16 << 10;

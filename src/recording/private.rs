@@ -183,12 +183,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::navilink::feature::FEATURE;
-    use crate::navilink::status::STATUS;
+    use crate::product::PRODUCTS;
 
     #[test]
     fn of_all_fields_of_a_heater_only_the_serial_number_is_private() {
-        let private = STATUS.iter().chain(FEATURE).filter(|row| class_of(row.key).is_some());
+        let rows = PRODUCTS.iter().flat_map(|product| product.status.iter().chain(product.feature));
+        let private = rows.filter(|row| class_of(row.key).is_some());
         assert_eq!(private.map(|row| row.key).collect::<Vec<_>>(), ["controllerSerialNumber"]);
         let others = "command deviceType mode param paramStr requestTopic protocolVersion reservationUse usage typeOfUsage \
                       total year month hpUsage downloadSwInfo swCode failCode typeOfTD tsData numOfdhwUse code msg \
