@@ -312,7 +312,7 @@ impl Bridge {
             Change::Command(report) => {
                 let status = report.status.unwrap_or("waits");
                 let Some(left_out) = self.repeats.count(mac, &report.name, status, report.at) else { return };
-                let more = (left_out > 0).then(|| format!("and so did {left_out} others since this was said"));
+                let more = (left_out > 0).then(|| format!("{left_out} more of these since the last such line"));
                 let reason: Vec<String> = report.reason.clone().into_iter().chain(more).collect();
                 let reason = (!reason.is_empty()).then(|| reason.join("; "));
                 self.effects.push_back(Effect::Command { mac: mac.clone(), name: report.name.clone(), status, reason });

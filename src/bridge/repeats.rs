@@ -7,7 +7,7 @@ use crate::model::Mac;
 
 /// Between two lines of one kind. What was sent cannot come faster than every two seconds, but for its repetition.
 const APART: Duration = Duration::from_secs(60);
-const SENT_APART: Duration = Duration::from_secs(2);
+const SENT_APART: Duration = Duration::from_secs(1);
 /// The most kinds told apart; what comes after them is one kind.
 const MOST: usize = 50;
 
@@ -56,7 +56,7 @@ mod tests {
         let said = (0..10_000).filter_map(|n| repeats.count(&mac, &n.to_string(), "rejected", at(60_000))).count();
         assert_eq!((said, repeats.kinds.len()), (MOST, MOST + 1));
         assert_eq!(repeats.count(&mac, "mode", "sent", at(180_000)), Some(0));
-        assert_eq!(repeats.count(&mac, "mode", "sent", at(181_000)), None);
-        assert_eq!(repeats.count(&mac, "mode", "sent", at(182_000)), Some(1));
+        assert_eq!(repeats.count(&mac, "mode", "sent", at(180_999)), None);
+        assert_eq!(repeats.count(&mac, "mode", "sent", at(181_000)), Some(1));
     }
 }
