@@ -82,6 +82,8 @@ pub fn bridge(config: &Config) -> bridge::Settings {
                 max_queued: config.commands.max_queued,
                 max_age: config.commands.max_age,
                 allow_firmware_commit: config.commands.allow_firmware_commit,
+                read_only: config.commands.read_only,
+                max_temperature: config.commands.max_temperature,
                 answer_within: cloud.operation_timeout,
             },
         },
@@ -90,6 +92,7 @@ pub fn bridge(config: &Config) -> bridge::Settings {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
         },
+        allow: config.administration.clone(),
     }
 }
 
