@@ -65,7 +65,7 @@ impl Subject {
 
     /// Has a session with the server as it is, speaks on it, and ends it after a while if the server does not.
     pub async fn suffer(&mut self, what: &str) {
-        self.dial(200 * MILLISECOND);
+        self.dial(150 * MILLISECOND);
         let mut ending = false;
         let mut pause = Box::pin(tokio::time::sleep(Duration::from_secs(60)));
         loop {
@@ -74,7 +74,7 @@ impl Subject {
                     match event.unwrap_or_else(|| panic!("{what}: the link is stuck")).unwrap() {
                         LinkEvent::Up { .. } => {
                             self.speak();
-                            pause = Box::pin(tokio::time::sleep(100 * MILLISECOND));
+                            pause = Box::pin(tokio::time::sleep(60 * MILLISECOND));
                         }
                         LinkEvent::Message { .. } | LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => {}
                         LinkEvent::Down { session, error, .. } => {
