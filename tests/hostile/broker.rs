@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::server::When::{Connect, Idle, Publish, Subscribe};
 use super::server::{Act, Input, Kind, Server, input, packet, publish};
-use super::support::within;
+use super::support::rig::Rig;
+use super::support::{Limit, within};
 use super::{INPUTS, Meter, alone};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -64,7 +65,7 @@ impl Subject {
 
     /// Has a session with the server as it is, speaks on it, and ends it after a while if the server does not.
     pub async fn suffer(&mut self, what: &str) {
-        self.dial(200 * MILLISECOND);
+        self.dial(150 * MILLISECOND);
         let mut ending = false;
         let mut pause = Box::pin(tokio::time::sleep(Duration::from_secs(60)));
         loop {
@@ -73,7 +74,7 @@ impl Subject {
                     match event.unwrap_or_else(|| panic!("{what}: the link is stuck")).unwrap() {
                         LinkEvent::Up { .. } => {
                             self.speak();
-                            pause = Box::pin(tokio::time::sleep(100 * MILLISECOND));
+                            pause = Box::pin(tokio::time::sleep(60 * MILLISECOND));
                         }
                         LinkEvent::Message { .. } | LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => {}
                         LinkEvent::Down { session, error, .. } => {
@@ -296,4 +297,33 @@ async fn a_hostile_broker_is_survived() {
     assert!(table.len() >= INPUTS);
     subject.go_through(&server, &table).await;
     meter.check(20.0, 64).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_finds_back_from_a_hostile_broker_and_the_cloud_does_not_notice() {
+    let _turn = alone().await;
+    let mut rig = Rig::new(1).await;
+    let server = Server::start(Kind::Mqtt, rig.folder.path()).await;
+    rig.broker_lines = format!("url = \"mqtt://127.0.0.1:{}\"", server.port);
+    let named = |name: &str| {
+        let tables = [of_connecting(), of_subscribing(), of_publishing(), unasked()].concat();
+        tables.into_iter().find(|input| input.name == name).unwrap()
+    };
+    server.plays(Some(&named("0xff for ever")));
+    let mut daemon = rig.run();
+    daemon.logged("Connected to the cloud").await;
+    let meter = Meter::of(Some(daemon.pid()));
+    // Each of them ends its own connection: the server changes for the next one only.
+    for name in ["CONNACK for ever", "a length without end", "zeros for ever", "a close in place of CONNACK"] {
+        server.plays(Some(&named(name)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let before = daemon.log().len();
+    server.plays(None);
+    let mut limit = Limit::of(Duration::from_secs(30));
+    while !daemon.log()[before..].contains("Session with the local broker is up") {
+        assert!(limit.pause().await && daemon.runs(), "{}", daemon.log());
+    }
+    assert!(!daemon.log().contains("Connection to the cloud interrupted"), "{}", daemon.log());
+    meter.check(10.0, 64).await;
 }
