@@ -184,7 +184,9 @@ impl Outbox {
 
     /// Returns what can still be sent when the process ends: what is essential and no suspect.
     pub fn last(&mut self, now: Instant) -> Vec<Message> {
-        self.waiting.retain(|one| one.rank == Rank::Essential);
+        let topics = &self.topics;
+        self.waiting.retain(|one| one.rank != Rank::Suspect && topics.rank(&one.message.topic) == Rank::Essential);
+        self.bytes_waiting = self.waiting.iter().map(|one| bytes(&one.message)).sum();
         self.one_at_a_time = false;
         std::iter::from_fn(|| {
             self.under_way.clear();
@@ -307,6 +309,14 @@ mod tests {
         assert!(outbox.next(due).is_some());
         assert_eq!(outbox.acknowledged(), Some(DISCOVERY.into()));
         assert_eq!((outbox.left_out().count(), outbox.due()), (0, None));
+    }
+
+    #[test]
+    fn at_the_end_of_the_process_only_what_is_essential_is_sent() {
+        let (mut outbox, now) = (outbox(), Instant::now());
+        outbox.up(replay(), now);
+        let last: Vec<String> = outbox.last(now).into_iter().map(|message| message.topic).collect();
+        assert_eq!(last, ["n/a/status", "n/a/availability", "n/bridge/state"]);
     }
 
     #[test]
