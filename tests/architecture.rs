@@ -89,6 +89,25 @@ fn every_module_uses_only_what_lies_below_it() {
     }
 }
 
+/// Where the device type of a product may stand, beside the tests.
+const MAY_NAME_A_DEVICE_TYPE: &[&str] = &["src/product/", "src/simulator/"];
+
+#[test]
+fn a_device_type_is_named_by_its_product_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in sources("") {
+        let place = path.strip_prefix(root).expect("a source is below the root").display().to_string();
+        if place.contains("tests") || MAY_NAME_A_DEVICE_TYPE.iter().any(|allowed| place.starts_with(allowed)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        for (number, line) in production_lines(&text) {
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+            assert!(!words.any(|word| word == "52"), "{place}:{}: the number of a product: {line}", number + 1);
+        }
+    }
+}
+
 #[test]
 fn the_supervisor_needs_the_standard_library_only() {
     for path in sources("supervisor") {

@@ -165,3 +165,26 @@ async fn systemd_is_told_why_there_is_no_local_broker() {
     let daemon = rig.run();
     last_status(&daemon, |status| status == "STATUS=connected; local broker: refused, not authorized").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_looks_for_the_daemon_on_the_local_broker_when_asked_to() {
+    let mut rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(STATE, says("online")).await;
+    let config = rig.folder.path().join("navien2mqtt.toml");
+    let status = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+        let outcome = command.args(["status", "--broker", "--config"]).arg(&config).output().unwrap();
+        (outcome.status.code(), String::from_utf8(outcome.stderr).unwrap())
+    };
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert_eq!(code, Some(0), "{errors}");
+    daemon.signal("TERM");
+    daemon.ended(std::time::Duration::from_secs(10)).await;
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert!(code == Some(75) && errors.contains("bridge/state is not `online`"), "{code:?} {errors}");
+    rig.broker.kill();
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert!(code == Some(75) && errors.contains("local broker: "), "{code:?} {errors}");
+}

@@ -1,7 +1,7 @@
 //! Holds the documentation to what the program does.
 
-use navien2mqtt::heater::events::EVENT_TYPES;
 use navien2mqtt::product::PRODUCTS;
+use navien2mqtt::product::events::EVENT_TYPES;
 
 #[test]
 fn every_field_of_status_and_device_information_is_documented_in_its_order() {

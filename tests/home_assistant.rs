@@ -12,7 +12,9 @@ use std::fmt::Write;
 use std::fs;
 
 use navien2mqtt::outputs::home_assistant::abbreviated;
-use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE, Component, Entity, Need, Section, Topic};
+use navien2mqtt::outputs::home_assistant::bridge_entities::{BRIDGE, CONNECTION_EVENTS};
+use navien2mqtt::product::PRODUCTS;
+use navien2mqtt::product::entity::{Component, Entity, Requirement, Section, Topic};
 use navien2mqtt::product::of;
 use navien2mqtt::units::UnitSystem;
 use serde_json::{Map, Value};
@@ -112,7 +114,7 @@ fn what_a_heater_does_not_have_is_a_stub_and_the_rest_is_there() {
         components(message).iter().filter(|(_, c)| c.as_object().unwrap().len() > 1).map(|(id, _)| id.clone()).collect()
     };
     let all = of(&heater(&everything(), UnitSystem::Us));
-    assert_eq!(all.len(), entities::heater().count(), "a heater with everything has every entity");
+    assert_eq!(all.len(), PRODUCTS[0].entities().count(), "a heater with everything has every entity");
     let usual = of(&heater(&usual(), UnitSystem::Us));
     let missing: BTreeSet<&str> = all.difference(&usual).map(String::as_str).collect();
     assert!(missing.contains("recirculation_mode") && missing.contains("mixing_rate"), "{missing:?}");
@@ -154,7 +156,7 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
 fn every_member_that_a_template_reads_is_published() {
     let published = published();
     let messages = [
-        (heater(&everything(), UnitSystem::Us), entities::heater().collect::<Vec<_>>()),
+        (heater(&everything(), UnitSystem::Us), PRODUCTS[0].entities().collect::<Vec<_>>()),
         (the_bridge(), BRIDGE.iter().collect()),
     ];
     for (message, entity) in
@@ -210,7 +212,7 @@ fn every_command_is_one_of_the_contract() {
 #[test]
 fn every_event_of_the_connection_is_known_to_its_entity() {
     let production = include_str!("../src/daemon/report.rs").split("pub fn log(").next().unwrap();
-    for event in entities::CONNECTION_EVENTS {
+    for event in CONNECTION_EVENTS {
         assert!(
             production.contains(&format!("(\"{event}\"")) || production.contains(&format!("\"{event}\",")),
             "{event}"
@@ -221,14 +223,14 @@ fn every_event_of_the_connection_is_known_to_its_entity() {
     let section = section.split("###").next().unwrap();
     let arms = production.split("Event::").skip(1).filter_map(|arm| arm.split('"').nth(1));
     for name in arms.filter(|name| !name.is_empty() && *name != "event") {
-        assert!(entities::CONNECTION_EVENTS.contains(&name), "{name} is no event type");
+        assert!(CONNECTION_EVENTS.contains(&name), "{name} is no event type");
         assert!(section.contains(&format!("`{name}`")), "{name} is not documented");
     }
 }
 
 #[test]
 fn the_documentation_lists_the_entities() {
-    for (marker, table) in [("heater", list(entities::heater())), ("bridge", list(BRIDGE.iter()))] {
+    for (marker, table) in [("heater", list(PRODUCTS[0].entities())), ("bridge", list(BRIDGE.iter()))] {
         hold("docs/home-assistant.md", &format!("<!-- {marker} -->"), &format!("<!-- end of {marker} -->"), &table);
     }
 }
@@ -243,9 +245,9 @@ fn list<'a>(entities: impl Iterator<Item = &'a Entity>) -> String {
             (platform, _) => platform.to_owned(),
         };
         let needs = match entity.needs {
-            Need::Nothing => "",
-            Need::Flag(flag) => &format!("`{flag}`"),
-            Need::TargetTemperature => "`dhw_temperature_setting_use`",
+            Requirement::Nothing => "",
+            Requirement::Flag(flag) => &format!("`{flag}`"),
+            Requirement::TargetTemperature => "`dhw_temperature_setting_use`",
         };
         let shown = if entity.enabled { "yes" } else { "" };
         writeln!(table, "| {name} | `{}` | {kind} | {shown} | {needs} |", entity.id).unwrap();

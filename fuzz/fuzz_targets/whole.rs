@@ -18,6 +18,7 @@ use navien2mqtt::navilink::devices::{Device, DeviceList};
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::product::is_known;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::{Value, json};
 
@@ -88,7 +89,7 @@ impl World {
     }
 
     fn publish(&mut self, message: Message) {
-        assert!(!message.topic.contains(['+', '#', '\0']) && message.topic.len() < 1000, "{}", message.topic);
+        assert!(!message.topic.contains(['+', '#', '\0']), "{}", message.topic);
         if message.retained && message.payload.is_empty() {
             self.broker.remove(&message.topic);
         } else if message.retained {
@@ -163,7 +164,7 @@ impl World {
             }
             b'd' => {
                 let mut list = DeviceList::default();
-                list.take_page(&serde_json::from_slice(rest).unwrap_or_default());
+                list.take_page(&serde_json::from_slice(rest).unwrap_or_default(), is_known);
                 self.bridge.set_heaters(&list, moment);
             }
             b't' => {
@@ -174,6 +175,10 @@ impl World {
                 let end = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
                 let (topic, payload) = rest.split_at(end);
                 let (topic, payload) = (String::from_utf8_lossy(topic), payload.get(1..).unwrap_or_default());
+                // No broker lets such topics through.
+                if topic.contains(['+', '#', '\0']) {
+                    return;
+                }
                 match kind {
                     b'c' => drop(self.bridge.cloud_message(&topic, payload, false, moment)),
                     _ => self.bridge.local_message(&topic, payload, *kind == b'L', moment),

@@ -238,6 +238,11 @@ impl Bridge {
         self.mqtt.replay()
     }
 
+    /// The local broker is gone: [`Mqtt::broker_gone`].
+    pub fn broker_gone(&mut self) {
+        self.mqtt.broker_gone();
+    }
+
     /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
     /// subscribes to what was just discovered.
     pub fn states_again(&mut self, now: Instant) {

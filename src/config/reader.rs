@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::foreign_text::one_line;
+
+/// Longer keys and messages are cut where they are shown, in characters.
+const LONGEST_KEY: usize = 100;
+const LONGEST_MESSAGE: usize = 500;
+
 /// What is wrong in a configuration, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -28,10 +34,11 @@ impl fmt::Display for ConfigProblem {
         if self.line > 0 {
             write!(f, "{}:{}:", self.line, self.column)?;
         }
+        // Both can quote the file, where a quotation mark that is missing makes a value of all that follows.
         if !self.key.is_empty() {
-            write!(f, " {}:", self.key)?;
+            write!(f, " {}:", one_line(&self.key, LONGEST_KEY))?;
         }
-        write!(f, " {}", self.message)
+        write!(f, " {}", one_line(&self.message, LONGEST_MESSAGE))
     }
 }
 

@@ -532,6 +532,21 @@ fn what_is_wrong_with_a_url_is_said() {
 }
 
 #[test]
+fn a_mistake_is_one_line_of_bounded_length_whatever_it_quotes() {
+    let rest = "x".repeat(10_000);
+    for more in [
+        format!("[cloud]\nkeep_alive = \"\"\"\n\u{1}{rest}\n\"\"\"\n"),
+        format!("[cloud]\nkeep_alive = \"\\u001b[2J\\r\\n{rest}\"\n"),
+        format!("[cloud]\n\"\\u001b[2J\\n{rest}\" = 1\n"),
+        "[cloud]\nkeep_alive = \"5s\n\n[recovery]\nstrategy = \"\n".to_owned(),
+    ] {
+        for problem in bad(&more) {
+            assert!(!problem.contains(char::is_control) && problem.len() < 700, "{problem:?}");
+        }
+    }
+}
+
+#[test]
 fn the_brokers_address_is_taken_apart() {
     let broker = good("[broker]\nurl = \"mqtts://broker.home.arpa\"\nusername = \"u\"\npassword = \"p\"\n").broker;
     assert_eq!((broker.host.as_str(), broker.port, broker.tls), ("broker.home.arpa", 8883, true));

@@ -11,8 +11,8 @@ use tracing::{debug, info, trace, warn};
 
 use super::{MAX_EVENTS, OVERDUE, StartError, settings};
 use crate::config::Config;
-use crate::io::mqtt::{Link, LinkError, LinkEvent, Stage};
-use crate::io::{clock, tls};
+use crate::io::clock;
+use crate::io::mqtt::{Dial, Link, LinkError, LinkEvent, Stage};
 use crate::model::Message;
 use crate::outputs::mqtt::outbox::{Blamed, Outbox};
 use crate::outputs::mqtt::suspects::Suspects;
@@ -63,17 +63,12 @@ pub struct LocalLink {
 impl LocalLink {
     /// Prepares the link as configured; the first dial is due at once.
     pub fn new(config: &Config, seed: u64, now: Instant) -> Result<Self, StartError> {
-        let client = config.broker.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let tls = match config.broker.tls {
-            true => Some(tls::client_config(config.broker.ca_file.as_deref(), client)?),
-            false => None,
-        };
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         Ok(Self {
             link: Link::lenient(&config.broker.client_id, sender)?,
             events,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, seed),
-            tls,
+            tls: settings::local_tls(config)?,
             outbox: Outbox::new(Topics::new(&config.broker.base_topic)),
             suspects: Suspects::default(),
             not_granted: BTreeMap::new(),
@@ -297,7 +292,8 @@ impl LocalLink {
             self.not_granted = left_out.map(|filter| (filter, now + ASK_AGAIN)).collect();
             filters.sort_by_key(|filter| self.suspects.has(filter));
             trace!(session = generation.0, "Dialling the local broker");
-            self.link.dial(generation.0, settings::local_dial(config, self.tls.as_ref(), will, filters));
+            let dial = settings::local_dial(config, self.tls.as_ref(), Some(will));
+            self.link.dial(generation.0, Dial { filters, ..dial });
         }
     }
 

@@ -288,6 +288,9 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
+                if !self.local.retains() {
+                    self.bridge.states_again(moment.now);
+                }
                 self.show_status();
             }
             LinkEvent::Delivered { session } => {
@@ -306,6 +309,7 @@ impl Daemon {
             LinkEvent::Message { .. } => self.local.count_unreadable(),
             LinkEvent::Down { session, stage, error } => {
                 self.local.down(session, stage, &error, moment.now);
+                self.bridge.broker_gone();
                 self.show_status();
             }
         }

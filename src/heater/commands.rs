@@ -102,8 +102,17 @@ impl Heater {
             Ok(payload) => (payload, None),
             Err(reason) => (Payload::default(), Some(reason)),
         };
-        let row = self.product.control(name);
-        let command = self.commands.waiting.number(name, row, payload, raw, context.moment.now);
+        let command = Command {
+            name: name.to_owned(),
+            row: self.product.control(name),
+            payload,
+            bytes: raw.len(),
+            digest: seen::digest(name, raw),
+            arrived: context.moment.now,
+            number: self.commands.waiting.next_number(),
+            refusals: 0,
+            not_before: None,
+        };
         let outcome = wrong.map_or_else(|| self.queue_once(&command, context), Err);
         if let Err(reason) = outcome {
             self.report(&command, Outcome::Rejected(reason), context);
@@ -121,7 +130,9 @@ impl Heater {
             Earlier::Refused(reason) => Err(reason),
             Earlier::UnderWay => Ok(()),
             Earlier::Ended(end) => {
-                self.tell(command, end.status(), end.in_force, end.reason, context);
+                let report = command.report(context.moment.wall);
+                let (status, in_force, reason) = (end.status(), end.in_force, end.reason);
+                self.changed(Change::Command(Report { status, in_force, reason, ..report }));
                 Ok(())
             }
         }
@@ -136,8 +147,10 @@ impl Heater {
         if let Some(older) = replaced {
             self.report(&older, superseded(), context);
         }
-        let (id, is_edit) = (command.payload.id.as_ref(), command.is_edit());
-        self.seen.note(id, command.digest, is_edit, command.number, context.moment.wall);
+        let id = command.payload.id.as_ref();
+        if id.is_some() || command.is_edit() {
+            self.seen.note(id, command.digest, command.number, context.moment.wall);
+        }
         let before = self.effects.len();
         self.advance(context);
         if self.effects.len() == before {
@@ -229,7 +242,8 @@ impl Heater {
                 Some(pause) => {
                     let reason = format!("the heater asked for a pause of {}", humantime::format_duration(pause));
                     // No result is published: it has been sent, and will be again.
-                    self.tell(&flight.command, None, true, Some(reason), context);
+                    let report = flight.command.report(context.moment.wall);
+                    self.changed(Change::Command(Report { reason: Some(reason), ..report }));
                 }
                 None => self.report(&flight.command, superseded(), context),
             },
@@ -355,19 +369,8 @@ impl Heater {
         if ends {
             self.seen.ended(command.number, status, in_force, reason.as_deref());
         }
-        self.tell(command, Some(status), in_force, reason, context);
-    }
-
-    fn tell(
-        &mut self,
-        command: &Command,
-        status: Option<&'static str>,
-        in_force: bool,
-        reason: Option<String>,
-        context: &Context<'_>,
-    ) {
-        let (name, id) = (command.name.clone(), command.payload.id.clone());
-        self.changed(Change::Command(Report { name, id, status, in_force, reason, at: context.moment.wall }));
+        let report = command.report(context.moment.wall);
+        self.changed(Change::Command(Report { status: Some(status), in_force, reason, ..report }));
     }
 }
 

@@ -4,24 +4,6 @@ use serde_json::{Value, json};
 
 use crate::navilink::encoding::Object;
 
-/// What a heater's `event` can say.
-pub const EVENT_TYPES: &[&str] = &[
-    "mode_changed",
-    "powered_on",
-    "powered_off",
-    "vacation_started",
-    "vacation_ended",
-    "temperature_changed",
-    "heating_started",
-    "heating_stopped",
-    "anti_legionella_started",
-    "anti_legionella_stopped",
-    "error_detected",
-    "error_cleared",
-    "leak_detected",
-    "leak_cleared",
-];
-
 /// `errorCode` of a water leak (protocol reference, section 8).
 const WATER_LEAK: i64 = 799;
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::product::PRODUCTS;
+use crate::product::events::EVENT_TYPES;
 use crate::units::UnitsChoice;
 
 /// Shows raw statuses to a new watch, as they would be decoded, and returns the events of each.

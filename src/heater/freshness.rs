@@ -93,7 +93,7 @@ impl Missing {
     /// Counts a complete list that leaves the heater out.
     pub fn count(&mut self, now: Instant) {
         let since = self.counted_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.seconds += since.as_secs();
+        self.seconds = self.seconds.saturating_add(since.as_secs());
         self.lists = self.lists.saturating_add(1);
         self.counted_at = Some(now);
     }
@@ -101,5 +101,21 @@ impl Missing {
     /// Returns whether that is enough to remove the heater.
     pub fn is_gone(&self) -> bool {
         self.seconds >= GONE_AFTER && self.lists >= GONE_AFTER_LISTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Moment;
+
+    #[test]
+    fn a_damaged_file_cannot_make_a_heater_missing_for_longer_than_can_be_counted() {
+        let mut missing: Missing = serde_json::from_str(r#"{"seconds": 18446744073709551615, "lists": 0}"#).unwrap();
+        let begin = Moment::start().now;
+        for days in 0..3 {
+            missing.count(begin + days * Duration::from_secs(86_400));
+        }
+        assert!(missing.is_gone());
     }
 }

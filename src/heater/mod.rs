@@ -266,6 +266,11 @@ impl Heater {
         &self.device.mac
     }
 
+    /// Returns what its device type is made of.
+    pub fn product(&self) -> &'static Product {
+        self.product
+    }
+
     /// Returns what it can do.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities

@@ -114,14 +114,12 @@ impl Seen {
         }
     }
 
-    /// Remembers a command of this run; one that has no id, and is no edit, needs no memory.
-    pub fn note(&mut self, id: Option<&Value>, digest: u64, is_edit: bool, number: u64, wall: SystemTime) {
+    /// Remembers a command of this run, which has an id or is an edit.
+    pub fn note(&mut self, id: Option<&Value>, digest: u64, number: u64, wall: SystemTime) {
         let (id, at) = (as_text(id), seconds(wall));
         self.commands.retain(|entry| entry.at.abs_diff(at) < if entry.id.is_some() { REMEMBERED } else { SAME_WITHIN });
-        if id.is_some() || is_edit {
-            self.commands.push_back(Entry { id, digest, at, end: None, number });
-            self.trim();
-        }
+        self.commands.push_back(Entry { id, digest, at, end: None, number });
+        self.trim();
     }
 
     /// Remembers how a command ended.
@@ -183,7 +181,7 @@ mod tests {
     #[test]
     fn an_id_is_remembered_for_an_hour_with_its_end_and_over_restarts() {
         let (mut seen, id) = (Seen::default(), json!("del-1"));
-        seen.note(Some(&id), 7, true, 1, at(0));
+        seen.note(Some(&id), 7, 1, at(0));
         assert_eq!(seen.look(Some(&id), 7, true, at(1)), Known::UnderWay);
         assert!(matches!(seen.look(Some(&id), 8, true, at(1)), Known::Refused(_)), "another command");
         let crashed: Seen = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
@@ -200,13 +198,12 @@ mod tests {
     #[test]
     fn without_an_id_an_equal_edit_is_the_same_one_for_some_seconds() {
         let mut seen = Seen::default();
-        seen.note(None, 7, true, 1, at(0));
+        seen.note(None, 7, 1, at(0));
         assert!(matches!(seen.look(None, 7, true, at(29)), Known::Refused(_)));
         assert_eq!(seen.look(None, 8, true, at(29)), Known::Nothing);
         assert_eq!(seen.look(None, 7, true, at(30)), Known::Nothing);
         assert_eq!(seen.look(Some(&Value::Null), 8, true, at(1)), Known::Nothing, "null is no id");
-        seen.note(None, 9, false, 2, at(30));
-        assert_eq!(seen, Seen::default(), "what is no edit can be repeated");
+        assert_eq!(seen.look(None, 7, false, at(1)), Known::Nothing, "what is no edit can be repeated");
     }
 
     #[test]
@@ -214,7 +211,7 @@ mod tests {
         let mut seen = Seen::default();
         for number in 1..10_000 {
             let id = json!("x".repeat(100) + &number.to_string());
-            seen.note(Some(&id), number, true, number, at(0));
+            seen.note(Some(&id), number, number, at(0));
             seen.ended(number, "rejected", true, Some(&"y".repeat(5000)));
         }
         assert!(serde_json::to_string(&seen).unwrap().len() < 2 * MAX_BYTES);

@@ -1,9 +1,9 @@
 //! The commands of one heater that wait: in the order of their arrival, and for how long.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::seen::digest;
+use super::outcome::Report;
 use crate::product::control::ControlRow;
 use crate::product::payload::Payload;
 
@@ -40,7 +40,7 @@ pub struct Command {
     /// How often it was sent, and the heater asked for a pause.
     pub refusals: usize,
     /// One that does not observe the others' pause waits until then by itself.
-    not_before: Option<Instant>,
+    pub not_before: Option<Instant>,
 }
 
 /// What waits.
@@ -58,6 +58,11 @@ pub struct Waiting {
 }
 
 impl Command {
+    /// Returns a report of it, in which nothing is said yet.
+    pub fn report(&self, at: SystemTime) -> Report {
+        Report { name: self.name.clone(), id: self.payload.id.clone(), status: None, in_force: true, reason: None, at }
+    }
+
     /// Returns whether it has to wait while the heater takes no mode, temperature or power.
     pub fn is_paced(&self) -> bool {
         self.row.is_some_and(|row| row.paced)
@@ -75,18 +80,10 @@ impl Command {
 }
 
 impl Waiting {
-    /// Makes a command of what has arrived.
-    pub fn number(
-        &mut self,
-        name: &str,
-        row: Option<&'static ControlRow>,
-        payload: Payload,
-        raw: &[u8],
-        arrived: Instant,
-    ) -> Command {
+    /// Returns the place of a command that arrives now among all that have.
+    pub fn next_number(&mut self) -> u64 {
         self.arrivals += 1;
-        let (bytes, digest, number) = (raw.len(), digest(name, raw), self.arrivals);
-        Command { name: name.to_owned(), row, payload, bytes, digest, arrived, number, refusals: 0, not_before: None }
+        self.arrivals
     }
 
     /// Returns how many wait.

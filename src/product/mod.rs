@@ -5,7 +5,10 @@
 
 pub mod capabilities;
 pub mod control;
+pub mod entity;
 pub mod errors;
+pub mod events;
+pub mod measure;
 mod nwp500;
 pub mod payload;
 
@@ -15,6 +18,7 @@ use crate::navilink::encoding::{DecodeContext, Decoded, Object, Row, decode_rows
 use crate::units::UnitsChoice;
 
 use control::ControlRow;
+use entity::Entity;
 use errors::ErrorCodes;
 
 /// Every product.
@@ -37,6 +41,8 @@ pub struct Product {
     pub errors: ErrorCodes,
     /// What it can be told.
     pub controls: &'static [ControlRow],
+    /// What Home Assistant shows of it, in tables.
+    pub entities: &'static [&'static [Entity]],
 }
 
 /// Returns the product of a `deviceType`.
@@ -68,6 +74,11 @@ impl Product {
     /// section 5), settled as in a status.
     pub fn decode_feature(&self, feature: &Object, choice: UnitsChoice) -> Decoded {
         decode(self.feature, |_| Vec::new(), feature, choice)
+    }
+
+    /// Returns its entities.
+    pub fn entities(&self) -> impl Iterator<Item = &'static Entity> {
+        self.entities.iter().copied().flatten()
     }
 
     /// Returns the control of this name.

@@ -12,14 +12,15 @@ use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant;
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
-use navien2mqtt::outputs::home_assistant::entities::{self, BRIDGE as BRIDGE_ENTITIES, Topic};
+use navien2mqtt::outputs::home_assistant::bridge_entities::BRIDGE as BRIDGE_ENTITIES;
 use navien2mqtt::outputs::mqtt::topics::Topics;
 use navien2mqtt::product::PRODUCTS;
+use navien2mqtt::product::entity::Topic;
 use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 
 const MAC: &str = "04786332fca0";
-const BRIDGE: home_assistant::Bridge<'_> = home_assistant::Bridge { base: "navien2mqtt", version: "1.2.3" };
+const BRIDGE: home_assistant::BridgeDevice<'_> = home_assistant::BridgeDevice { base: "navien2mqtt", version: "1.2.3" };
 
 /// The device information of a heater on sale, as it comes over the wire.
 fn wire() -> Object {
@@ -48,7 +49,7 @@ pub fn bare() -> Object {
 /// The message about a heater with these features, called Garage.
 pub fn heater(feature: &Object, units: UnitSystem) -> Value {
     let mac: Mac = MAC.parse().unwrap();
-    let heater = home_assistant::Described { mac: &mac, name: "Garage", feature, units };
+    let heater = home_assistant::Described { product: PRODUCTS[0], mac: &mac, name: "Garage", feature, units };
     home_assistant::heater(heater, BRIDGE, &at)
 }
 
@@ -116,7 +117,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         .filter_map(|message| Some((message.topic, serde_json::from_slice(&message.payload).ok()?)))
         .collect();
     let mut published = vec![(Topic::Bridge("event"), BTreeSet::from(["event".to_owned()]))];
-    for entity in entities::heater().chain(BRIDGE_ENTITIES) {
+    for entity in PRODUCTS[0].entities().chain(BRIDGE_ENTITIES) {
         let object = retained.get(&at(entity.topic)).into_iter().flat_map(|object| object.keys().cloned());
         published.push((entity.topic, object.collect()));
     }

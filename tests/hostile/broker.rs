@@ -75,8 +75,8 @@ impl Subject {
                             self.speak();
                             pause = Box::pin(tokio::time::sleep(100 * MILLISECOND));
                         }
-                        LinkEvent::Message { .. } => {}
-                        LinkEvent::Down { session, error } => {
+                        LinkEvent::Message { .. } | LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => {}
+                        LinkEvent::Down { session, error, .. } => {
                             assert_eq!(session, self.session, "{what}");
                             let shown = error.to_string();
                             assert!(!shown.chars().any(char::is_control), "{what}: {shown:?}");
@@ -105,6 +105,7 @@ impl Subject {
                     heard |= topic == ECHO && payload == "hello";
                     self.link.cut(self.session);
                 }
+                LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => {}
                 LinkEvent::Down { error, .. } => {
                     assert!(heard && matches!(error, LinkError::OnPurpose), "after {after}: {error}");
                     return;

@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Place;
-use super::entities::{self, BRIDGE, Component, Entity, Need, Range, Reading, STATUS, Section, Topic};
-use super::measure::{Kind, Measure};
+use super::bridge_entities::BRIDGE;
 use crate::model::Mac;
 use crate::navilink::encoding::Object;
+use crate::product::Product;
+use crate::product::entity::{Component, Entity, Range, Reading, Requirement, STATUS, Section, Topic};
+use crate::product::measure::{Kind, Measure};
 use crate::units::UnitSystem;
 
 /// The target temperatures of a heater that does not tell its limits, in half °C.
@@ -37,7 +39,7 @@ const MODE_ATTRIBUTES: &str = "{{ {'vacation_days': value_json.vacation_day_sett
 
 /// The bridge, as far as messages tell of it.
 #[derive(Clone, Copy)]
-pub struct Bridge<'a> {
+pub struct BridgeDevice<'a> {
     /// `broker.base_topic`, which tells bridges on one broker apart.
     pub base: &'a str,
     /// Its version.
@@ -47,6 +49,8 @@ pub struct Bridge<'a> {
 /// A heater, as far as messages tell of it.
 #[derive(Clone, Copy)]
 pub struct Described<'a> {
+    /// What it is.
+    pub product: &'static Product,
     /// Its address.
     pub mac: &'a Mac,
     /// Its name.
@@ -69,7 +73,7 @@ pub fn heater_id(mac: &Mac) -> String {
 }
 
 /// Returns the discovery message of the bridge itself.
-pub fn bridge(bridge: Bridge<'_>, place: Place<'_>) -> Value {
+pub fn bridge(bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
     let id = bridge_id(bridge.base);
     // Its values have no units of a heater's.
     let made = Maker { id: &id, units: UnitSystem::Metric, feature: &Object::new(), place };
@@ -90,11 +94,13 @@ pub fn bridge(bridge: Bridge<'_>, place: Place<'_>) -> Value {
 
 /// Returns the discovery message of a heater. What it does not have is a stub, which takes away what an earlier message
 /// may have made.
-pub fn heater(heater: Described<'_>, bridge: Bridge<'_>, place: Place<'_>) -> Value {
-    let Described { mac, name, feature, units } = heater;
+pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
+    let Described { mac, name, feature, units, .. } = heater;
     let id = heater_id(mac);
     let made = Maker { id: &id, units, feature, place };
-    let components: Object = entities::heater()
+    let components: Object = heater
+        .product
+        .entities()
         .map(|entity| {
             let fitted = made.has(entity.needs);
             let stub = || json!({ "platform": entity.platform() });
@@ -106,7 +112,7 @@ pub fn heater(heater: Described<'_>, bridge: Bridge<'_>, place: Place<'_>) -> Va
         "connections": [["mac", separated(mac)]],
         "name": name,
         "manufacturer": "Navien",
-        "model": model(feature),
+        "model": model(heater.product, feature),
         "via_device": bridge_id(bridge.base),
     });
     for (key, member) in [("sw_version", "controller_sw_version"), ("serial_number", "controller_serial_number")] {
@@ -128,36 +134,20 @@ pub fn heater(heater: Described<'_>, bridge: Bridge<'_>, place: Place<'_>) -> Va
     })
 }
 
-fn origin(bridge: Bridge<'_>) -> Value {
+fn origin(bridge: BridgeDevice<'_>) -> Value {
     json!({ "name": "navien2mqtt", "sw_version": bridge.version })
 }
 
-fn model(feature: &Object) -> String {
+fn model(product: &Product, feature: &Object) -> String {
     match feature.get("volume_code").and_then(Value::as_i64) {
-        Some(gallons) => format!("NWP500-{gallons}"),
-        None => "NWP500".to_owned(),
+        Some(gallons) => format!("{}-{gallons}", product.name),
+        None => product.name.to_owned(),
     }
 }
 
 fn separated(mac: &Mac) -> String {
     let pairs: Vec<&str> = (0..6).filter_map(|at| mac.as_str().get(2 * at..2 * at + 2)).collect();
     pairs.join(":")
-}
-
-impl Entity {
-    /// Returns Home Assistant's name of what it is.
-    pub fn platform(&self) -> &'static str {
-        match self.component {
-            Component::WaterHeater => "water_heater",
-            Component::Sensor(_) => "sensor",
-            Component::Binary(_) => "binary_sensor",
-            Component::Switch(..) => "switch",
-            Component::Number { .. } => "number",
-            Component::Select(..) => "select",
-            Component::Button(..) => "button",
-            Component::Event(_) => "event",
-        }
-    }
 }
 
 /// Makes the components of one device.
@@ -169,11 +159,11 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn has(&self, need: Need) -> bool {
+    fn has(&self, need: Requirement) -> bool {
         match need {
-            Need::Nothing => true,
-            Need::Flag(flag) => self.feature.get(flag) == Some(&Value::Bool(true)),
-            Need::TargetTemperature => {
+            Requirement::Nothing => true,
+            Requirement::Flag(flag) => self.feature.get(flag) == Some(&Value::Bool(true)),
+            Requirement::TargetTemperature => {
                 let fineness = self.feature.get("dhw_temperature_setting_use").and_then(Value::as_str);
                 fineness.is_some_and(|fineness| !matches!(fineness, "unknown" | "disabled"))
             }
@@ -336,26 +326,26 @@ impl Maker<'_> {
         add("max_temp", max.into());
         add("current_temperature_topic", status.as_str().into());
         add("current_temperature_template", "{{ value_json.dhw_temperature }}".into());
-        if self.has(Need::TargetTemperature) {
+        if self.has(Requirement::TargetTemperature) {
             add("temperature_state_topic", status.as_str().into());
             add("temperature_state_template", "{{ value_json.dhw_temperature_setting }}".into());
             add("temperature_command_topic", (self.place)(Topic::Heater("set/temperature")).into());
         }
         // Without a topic for the mode Home Assistant would show the heater as off.
         let modes: Vec<&str> =
-            MODES.iter().filter(|(_, flag)| self.has(Need::Flag(flag))).map(|(mode, _)| *mode).collect();
+            MODES.iter().filter(|(_, flag)| self.has(Requirement::Flag(flag))).map(|(mode, _)| *mode).collect();
         // Standing by is neither on nor off, and a mode that is not listed would be a warning.
         let listed = modes.join("', '");
         add("modes", json!(modes));
         add("mode_state_topic", status.as_str().into());
         add("mode_state_template", format!("{RENAMED}{{{{ mode if mode in ['{listed}'] else None }}}}").into());
-        if self.has(Need::Flag(ANY_MODE)) {
+        if self.has(Requirement::Flag(ANY_MODE)) {
             add("mode_command_topic", (self.place)(Topic::Heater("set/mode")).into());
             add("mode_command_template", SET_MODE.into());
             add("json_attributes_topic", status.as_str().into());
             add("json_attributes_template", MODE_ATTRIBUTES.into());
         }
-        if self.has(Need::Flag("power_use")) {
+        if self.has(Requirement::Flag("power_use")) {
             add("power_command_topic", (self.place)(Topic::Heater("set/power")).into());
         }
     }

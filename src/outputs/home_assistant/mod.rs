@@ -1,19 +1,18 @@
-//! What Home Assistant is told: one table of entities, and the discovery messages made of it.
+//! What Home Assistant is told: the discovery messages made of the tables of entities.
 //!
 //! Pure: the bridge says which topics there are and publishes the messages. A message describes one device with all of
 //! its entities (device-based discovery); it changes only when the heater, its name or its units do.
 
 mod abbreviations;
+pub mod bridge_entities;
 pub mod discovery;
-pub mod entities;
-pub mod measure;
 mod output;
 
 pub use abbreviations::abbreviated;
-pub use discovery::{Bridge, Described, bridge, bridge_id, heater, heater_id};
+pub use discovery::{BridgeDevice, Described, bridge, bridge_id, heater, heater_id};
 pub use output::{Again, HomeAssistant, Output};
 
-use entities::Topic;
+use crate::product::entity::Topic;
 
 /// Says where a topic of the table stands on the broker.
 pub type Place<'a> = &'a dyn Fn(Topic) -> String;

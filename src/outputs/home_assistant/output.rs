@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::entities::Topic;
-use super::{Bridge, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
+use super::{BridgeDevice, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
 use crate::heater::Heater;
 use crate::model::Mac;
 use crate::outputs::mqtt::Mqtt;
+use crate::product::entity::Topic;
 
 /// Home Assistant needs a moment after its birth, and several bridges are not to answer it in one blow.
 const BIRTH_WAIT: (u64, u64) = (200, 1000);
@@ -114,7 +114,7 @@ impl Output {
         };
         let units = of.units();
         let feature = &of.capabilities().decoded(units);
-        let message = heater(Described { mac, name, feature, units }, described(mqtt), &place);
+        let message = heater(Described { product: of.product(), mac, name, feature, units }, described(mqtt), &place);
         mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
     }
 
@@ -128,7 +128,7 @@ impl Output {
     }
 }
 
-fn described(mqtt: &Mqtt) -> Bridge<'_> {
+fn described(mqtt: &Mqtt) -> BridgeDevice<'_> {
     let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
-    Bridge { base: mqtt.topics().base(), version }
+    BridgeDevice { base: mqtt.topics().base(), version }
 }

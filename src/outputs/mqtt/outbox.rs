@@ -93,9 +93,11 @@ impl Outbox {
         if !self.up && message.retained {
             return None;
         }
-        let rank = match self.suspects.has(&message.topic) {
-            true => Rank::Suspect,
-            false => self.topics.rank(&message.topic),
+        let rank = match self.topics.rank(&message.topic) {
+            _ if self.suspects.has(&message.topic) => Rank::Suspect,
+            // Where nothing is wrong, whoever sees `online` finds everything else in its place.
+            Rank::Essential if !self.one_at_a_time && message.topic == self.topics.state() => Rank::Ordinary,
+            rank => rank,
         };
         self.bytes_waiting += bytes(&message);
         // Only the newest of what is retained counts; it takes the place of the one before.
@@ -269,7 +271,12 @@ mod tests {
 
     #[test]
     fn presence_and_status_go_first_and_discovery_last() {
-        let (taken, _) = session(&mut outbox(), |_| false, Instant::now());
+        let (mut outbox, now) = (outbox(), Instant::now());
+        let (taken, _) = session(&mut outbox, |_| false, now);
+        assert_eq!(taken, ["n/a/status", "n/a/availability", "n/a/info", "n/bridge/state", DISCOVERY]);
+        // After a short session `online` waits for nothing that might end the next one.
+        outbox.down(true, now);
+        let (taken, _) = session(&mut outbox, |_| false, now);
         assert_eq!(taken, ["n/a/status", "n/a/availability", "n/bridge/state", "n/a/info", DISCOVERY]);
     }
 

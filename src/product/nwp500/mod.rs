@@ -1,6 +1,7 @@
 //! The NWP500, a heat-pump water heater.
 
 mod controls;
+mod entities;
 mod error_codes;
 mod feature;
 mod status;
@@ -16,4 +17,5 @@ pub static NWP500: Product = Product {
     feature: feature::FEATURE,
     errors: error_codes::ERRORS,
     controls: controls::CONTROLS,
+    entities: entities::ENTITIES,
 };

@@ -1,6 +1,7 @@
 //! What a status says.
 
-use super::{Component, Entity, Kind::*, binary, row, sensor};
+use crate::product::entity::{Component, Entity, binary, row, sensor};
+use crate::product::measure::Kind::*;
 
 /// Names of what the heater is set to, and of what it does.
 const SETTINGS_OF_USE: &[&str] =

@@ -1,13 +1,7 @@
-//! The table of entities: a row each.
+//! Entities, as Home Assistant calls what it shows of a device: a row each.
 //!
-//! Discovery, the documentation's list of entities and the golden files are made of it. A row's `id` is part of the
-//! entity's unique id: changing one makes a new entity and leaves the old one behind.
-
-mod controls;
-mod others;
-mod status;
-
-pub use others::{BRIDGE, CONNECTION_EVENTS};
+//! Discovery, the documentation's list of entities and the golden files are made of the tables. A row's `id` is part of
+//! the entity's unique id: changing one makes a new entity and leaves the old one behind.
 
 use super::measure::Kind;
 
@@ -85,7 +79,7 @@ pub enum Component {
 
 /// What the heater must have, or the entity does not appear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub enum Requirement {
     /// Nothing.
     Nothing,
     /// This flag of its device information.
@@ -114,20 +108,16 @@ pub struct Entity {
     /// Whether Home Assistant shows it before anybody asked for it.
     pub enabled: bool,
     /// What the heater must have.
-    pub needs: Need,
+    pub needs: Requirement,
     /// Whether its value holds while the heater is not heard of, too.
     pub lasting: bool,
 }
 
-/// Returns the table of a heater's entities.
-pub fn heater() -> impl Iterator<Item = &'static Entity> {
-    [status::MAIN, status::MACHINERY, status::SETTINGS, controls::CONTROLS, others::OTHERS].into_iter().flatten()
-}
-
-pub(super) const STATUS: Topic = Topic::Heater("status");
+/// The topic of a heater's status.
+pub const STATUS: Topic = Topic::Heater("status");
 
 /// A row whose value is the member of the status that gives the row its id.
-const fn row(id: &'static str, name: &'static str, component: Component) -> Entity {
+pub(crate) const fn row(id: &'static str, name: &'static str, component: Component) -> Entity {
     Entity {
         id,
         name,
@@ -137,25 +127,25 @@ const fn row(id: &'static str, name: &'static str, component: Component) -> Enti
         attributes: None,
         section: Section::Main,
         enabled: true,
-        needs: Need::Nothing,
+        needs: Requirement::Nothing,
         lasting: false,
     }
 }
 
-const fn sensor(id: &'static str, name: &'static str, kind: Kind) -> Entity {
+pub(crate) const fn sensor(id: &'static str, name: &'static str, kind: Kind) -> Entity {
     row(id, name, Component::Sensor(kind))
 }
 
-const fn binary(id: &'static str, name: &'static str) -> Entity {
+pub(crate) const fn binary(id: &'static str, name: &'static str) -> Entity {
     row(id, name, Component::Binary(None))
 }
 
-const fn button(id: &'static str, name: &'static str, to: Topic) -> Entity {
+pub(crate) const fn button(id: &'static str, name: &'static str, to: Topic) -> Entity {
     Entity { reading: Reading::Nothing, ..row(id, name, Component::Button(to, "PRESS", None)) }
 }
 
 impl Entity {
-    const fn of_class(self, class: &'static str) -> Self {
+    pub(crate) const fn of_class(self, class: &'static str) -> Self {
         let component = match self.component {
             Component::Button(to, word, _) => Component::Button(to, word, Some(class)),
             _ => Component::Binary(Some(class)),
@@ -163,47 +153,69 @@ impl Entity {
         Self { component, ..self }
     }
 
-    const fn on(self, topic: Topic) -> Self {
+    pub(crate) const fn on(self, topic: Topic) -> Self {
         Self { topic, ..self }
     }
 
-    const fn read(self, template: &'static str) -> Self {
+    pub(crate) const fn read(self, template: &'static str) -> Self {
         Self { reading: Reading::Template(template), ..self }
     }
 
-    const fn key(self, key: &'static str) -> Self {
+    pub(crate) const fn key(self, key: &'static str) -> Self {
         Self { reading: Reading::Key(key), ..self }
     }
 
-    const fn payload(self) -> Self {
+    pub(crate) const fn payload(self) -> Self {
         Self { reading: Reading::Payload, ..self }
     }
 
-    const fn unread(self) -> Self {
+    pub(crate) const fn unread(self) -> Self {
         Self { reading: Reading::Nothing, ..self }
     }
 
-    const fn with(self, topic: Topic, template: Option<&'static str>) -> Self {
+    pub(crate) const fn with(self, topic: Topic, template: Option<&'static str>) -> Self {
         Self { attributes: Some((topic, template)), ..self }
     }
 
-    const fn needs(self, flag: &'static str) -> Self {
-        Self { needs: Need::Flag(flag), ..self }
+    pub(crate) const fn needs(self, flag: &'static str) -> Self {
+        Self { needs: Requirement::Flag(flag), ..self }
     }
 
-    const fn diagnostic(self) -> Self {
+    pub(crate) const fn diagnostic(self) -> Self {
         Self { section: Section::Diagnostic, ..self }
     }
 
-    const fn configuration(self) -> Self {
+    pub(crate) const fn configuration(self) -> Self {
         Self { section: Section::Configuration, ..self }
     }
 
-    const fn disabled(self) -> Self {
+    pub(crate) const fn disabled(self) -> Self {
         Self { enabled: false, ..self }
     }
 
-    const fn lasting(self) -> Self {
+    pub(crate) const fn lasting(self) -> Self {
         Self { lasting: true, ..self }
+    }
+
+    pub(crate) const fn within(self, kind: Kind, range: Range) -> Self {
+        let component = match self.component {
+            Component::Number { to, template, .. } => Component::Number { to, template, kind, range },
+            other => other,
+        };
+        Self { component, ..self }
+    }
+
+    /// Returns Home Assistant's name of what it is.
+    pub fn platform(&self) -> &'static str {
+        match self.component {
+            Component::WaterHeater => "water_heater",
+            Component::Sensor(_) => "sensor",
+            Component::Binary(_) => "binary_sensor",
+            Component::Switch(..) => "switch",
+            Component::Number { .. } => "number",
+            Component::Select(..) => "select",
+            Component::Button(..) => "button",
+            Component::Event(_) => "event",
+        }
     }
 }

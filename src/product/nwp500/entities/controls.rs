@@ -1,6 +1,7 @@
 //! What can be set, and what it is set to (contract, section 6).
 
-use super::{Component, Entity, Kind, Need, Range, STATUS, Topic, button, row};
+use crate::product::entity::{Component, Entity, Range, Requirement, STATUS, Topic, button, row};
+use crate::product::measure::Kind;
 
 const RECIRCULATION: &str = "recirculation_use";
 const RECIRCULATION_MODES: &[&str] = &["always_on", "weekly", "hot_button_only", "off"];
@@ -22,7 +23,7 @@ pub const CONTROLS: &[Entity] = &[
         )
         .needs("power_use"),
     Entity {
-        needs: Need::TargetTemperature,
+        needs: Requirement::TargetTemperature,
         ..number("temperature", "Target temperature", "set/temperature", None)
             .within(Kind::Temperature, Range::Target)
             .key("dhw_temperature_setting")
@@ -99,14 +100,4 @@ const fn switch(id: &'static str, name: &'static str, to: &'static str, template
 
 const fn number(id: &'static str, name: &'static str, to: &'static str, template: Option<&'static str>) -> Entity {
     row(id, name, Component::Number { to: Topic::Heater(to), template, kind: Kind::Number, range: Range::Target })
-}
-
-impl Entity {
-    const fn within(self, kind: Kind, range: Range) -> Self {
-        let component = match self.component {
-            Component::Number { to, template, .. } => Component::Number { to, template, kind, range },
-            other => other,
-        };
-        Self { component, ..self }
-    }
 }

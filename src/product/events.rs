@@ -1,0 +1,19 @@
+//! The events of a heater.
+
+/// What a heater's `event` can say.
+pub const EVENT_TYPES: &[&str] = &[
+    "mode_changed",
+    "powered_on",
+    "powered_off",
+    "vacation_started",
+    "vacation_ended",
+    "temperature_changed",
+    "heating_started",
+    "heating_stopped",
+    "anti_legionella_started",
+    "anti_legionella_stopped",
+    "error_detected",
+    "error_cleared",
+    "leak_detected",
+    "leak_cleared",
+];
