@@ -107,7 +107,7 @@ impl Heater {
             row: self.product.control(name),
             payload,
             bytes: raw.len(),
-            digest: digest(name, raw),
+            digest: seen::digest(name, raw),
             arrived: context.moment.now,
             number: self.commands.waiting.next_number(),
             refusals: 0,
