@@ -11,10 +11,13 @@ const SENT_APART: Duration = Duration::from_secs(1);
 /// The most kinds told apart; what comes after them is one kind.
 const MOST: usize = 50;
 
+/// A heater, a name and a status; `None` is all that found no room.
+type Kind = Option<(Mac, String, &'static str)>;
+
 /// Counts lines by heater, name and status.
 #[derive(Debug, Default)]
 pub struct Repeats {
-    kinds: BTreeMap<Option<(Mac, String, &'static str)>, (SystemTime, u64)>,
+    kinds: BTreeMap<Kind, (SystemTime, u64)>,
 }
 
 impl Repeats {
