@@ -25,7 +25,8 @@ allow() {
 }
 
 role navien2mqtt-bridge "$@"
-for topic in "$base/bridge/request/+" "$base/+/get/+" "$base/+/set/+" "$discovery/status"; do
+for topic in "$base/bridge/request/+" "$base/bridge/state" "$base/+/availability" "$base/+/get/+" "$base/+/set/+" \
+    "$discovery/status"; do
     allow navien2mqtt-bridge read "$topic" "$@"
 done
 allow navien2mqtt-bridge write "$base/#" "$@"

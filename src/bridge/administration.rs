@@ -1,11 +1,8 @@
-//! Requests to the bridge that the daemon carries out, and what the bridge has seen so far.
+//! Requests to the bridge that the daemon carries out.
 
 use serde_json::Value;
 
-use super::Bridge;
-use crate::model::Moment;
-
-/// What the daemon is asked for; it answers with [`Bridge::respond`].
+/// What the daemon is asked for; it answers with [`Bridge::respond`](super::Bridge::respond).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Log at this level from now on, as it was written.
@@ -50,28 +47,5 @@ pub(super) fn value(payload: &[u8]) -> String {
             members.get("value").or(members.get("mac")).and_then(Value::as_str).unwrap_or_default().to_owned()
         }
         _ => text,
-    }
-}
-
-impl Bridge {
-    /// Answers a request to the bridge: with data, if there is any, or with what is wrong with it.
-    pub fn respond(&mut self, name: &str, id: Option<Value>, outcome: Result<Value, String>) {
-        self.mqtt.respond(name, id, outcome);
-        self.flush();
-    }
-
-    /// Sets a member of `bridge/info`.
-    pub fn set_about(&mut self, member: &str, value: Value) {
-        self.mqtt.set_about(member, value);
-        self.flush();
-    }
-
-    /// Returns what has been seen so far, for the diagnostics.
-    pub fn diagnostics(&self, moment: Moment) -> Value {
-        let mut seen = self.home.diagnostics(moment);
-        if let (Some(all), Value::Array(local)) = (seen["complaints"].as_array_mut(), self.warnings.show()) {
-            all.extend(local);
-        }
-        seen
     }
 }

@@ -221,6 +221,27 @@ impl Bridge {
         self.flush();
     }
 
+    /// Answers a request to the bridge: with data, if there is any, or with what is wrong with it.
+    pub fn respond(&mut self, name: &str, id: Option<Value>, outcome: Result<Value, String>) {
+        self.mqtt.respond(name, id, outcome);
+        self.flush();
+    }
+
+    /// Sets a member of `bridge/info`.
+    pub fn set_about(&mut self, member: &str, value: Value) {
+        self.mqtt.set_about(member, value);
+        self.flush();
+    }
+
+    /// Returns what has been seen so far, for the diagnostics.
+    pub fn diagnostics(&self, moment: Moment) -> Value {
+        let mut seen = self.home.diagnostics(moment);
+        if let (Some(all), Value::Array(local)) = (seen["complaints"].as_array_mut(), self.warnings.show()) {
+            all.extend(local);
+        }
+        seen
+    }
+
     /// Returns what the bridge subscribes to on the local broker.
     pub fn filters(&self) -> Vec<String> {
         let mut filters = self.mqtt.topics().filters();
