@@ -1,5 +1,6 @@
 //! Holds the `use` lines against the layering: pure modules decide, `io` does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -143,4 +144,52 @@ fn no_file_and_no_function_is_too_long() {
             assert!(length <= LONGEST_FUNCTION, "{}:{}: {length} lines", path.display(), at + 1);
         }
     }
+}
+
+/// Returns the files of production code with their text, without tests.
+fn production() -> Vec<(PathBuf, String)> {
+    let sources = sources("").into_iter().filter(|path| !path.to_string_lossy().contains("tests"));
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("the source can be read");
+        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]\nmod"));
+        let text = lines.take_while(|line| !line.starts_with("mod tests")).collect::<Vec<_>>().join("\n");
+        (path, text)
+    };
+    sources.map(read).collect()
+}
+
+/// Names that more than one type may have: every sans-IO machine has its inputs and effects.
+const SHARED_NAMES: &[&str] = &["Input", "Effect"];
+
+#[test]
+fn no_two_types_have_one_name() {
+    let mut places: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (path, text) in production() {
+        for line in text.lines() {
+            let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+            let keyword = words.find(|word| !matches!(*word, "pub" | "crate" | "super" | "in"));
+            if !matches!(keyword, Some("struct" | "enum" | "trait")) {
+                continue;
+            }
+            let name = words.next().unwrap_or_default().to_owned();
+            places.entry(name).or_default().insert(path.clone());
+        }
+    }
+    places.retain(|name, places| places.len() > 1 && !SHARED_NAMES.contains(&name.as_str()));
+    assert!(places.is_empty(), "{places:#?}");
+}
+
+#[test]
+fn no_type_is_spread_over_more_than_two_files() {
+    let mut places: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for (path, text) in production() {
+        for line in text.lines().filter(|line| line.starts_with("impl") && !line.contains(" for ")) {
+            let of = line.rsplit(['>', ' ']).find(|word| word.starts_with(char::is_uppercase));
+            let of = of.or_else(|| line.split_whitespace().nth(1)).unwrap_or_default();
+            let name: String = of.chars().take_while(|c| c.is_alphanumeric()).collect();
+            places.entry(name).or_default().insert(path.clone());
+        }
+    }
+    places.retain(|_, places| places.len() > 2);
+    assert!(places.is_empty(), "{places:#?}");
 }

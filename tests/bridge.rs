@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use navien2mqtt::navilink::command;
-use navien2mqtt::simulator::{Fault, HeaterState};
+use navien2mqtt::simulator::{Fault, SimulatedCondition};
 use serde_json::{Value, json};
 use support::mosquitto::Mosquitto;
 use support::observer::Seen;
@@ -74,7 +74,7 @@ async fn two_heaters_share_one_session_and_nothing_else() {
     let other = observer.wait(&second("status"), any).await.json();
     assert_eq!((&one["units"], &other["units"]), (&json!("us"), &json!("metric")));
     assert_eq!(rig.cloud().counters().connects, 1);
-    rig.cloud().faults().set(Fault::Heater { index: Some(1), state: HeaterState::Silent, ms: None });
+    rig.cloud().faults().set(Fault::Heater { index: Some(1), state: SimulatedCondition::Silent, ms: None });
     let mark = observer.mark();
     observer.after(mark, &heater("status"), any).await;
     observer.after(mark, &heater("status"), any).await;
@@ -88,12 +88,12 @@ async fn a_heater_that_falls_silent_becomes_unavailable_and_the_session_stays() 
     let observer = rig.observer().await;
     let _daemon = rig.run();
     observer.wait(&heater("availability"), says("online")).await;
-    rig.cloud().faults().set(Fault::Heater { index: Some(0), state: HeaterState::Silent, ms: None });
+    rig.cloud().faults().set(Fault::Heater { index: Some(0), state: SimulatedCondition::Silent, ms: None });
     let mark = observer.mark();
     observer.after(mark, &heater("availability"), says("offline")).await;
     assert_eq!(observer.latest()[&format!("navien2mqtt/{SECOND_HEATER}/availability")], "online");
     assert_eq!(rig.cloud().counters().connects, 1, "its neighbour answers, so the session stays");
-    rig.cloud().faults().set(Fault::Heater { index: Some(0), state: HeaterState::Online, ms: None });
+    rig.cloud().faults().set(Fault::Heater { index: Some(0), state: SimulatedCondition::Online, ms: None });
     observer.after(mark, &heater("availability"), says("online")).await;
 }
 

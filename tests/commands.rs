@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 
-use navien2mqtt::simulator::{Fault, HeaterState, Options, RestAnswer, Simulator};
+use navien2mqtt::simulator::{Fault, Options, RestAnswer, SimulatedCondition, Simulator};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -103,7 +103,7 @@ async fn status_says_when_there_is_no_heater_and_opens_no_session() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_lists_json_for_scripts() {
     let (simulator, terminal) = cloud_with(2).await;
-    simulator.faults().set(Fault::Heater { index: Some(1), state: HeaterState::Offline, ms: None });
+    simulator.faults().set(Fault::Heater { index: Some(1), state: SimulatedCondition::Offline, ms: None });
     let listed = terminal.run(&["devices", "--json"]);
     assert_eq!(listed.code, Some(0), "{}", listed.err);
     let list: Vec<Value> = serde_json::from_str(&listed.out).unwrap();
@@ -174,7 +174,7 @@ async fn a_heater_that_the_account_does_not_have_is_a_mistake_of_usage() {
 async fn a_heater_that_does_not_answer_is_named_and_costs_only_itself() {
     let (simulator, terminal) = cloud_with(2).await;
     let silent = &macs(&simulator)[1];
-    simulator.faults().set(Fault::Heater { index: Some(1), state: HeaterState::Silent, ms: None });
+    simulator.faults().set(Fault::Heater { index: Some(1), state: SimulatedCondition::Silent, ms: None });
     let config = terminal.folder.path().join("test.toml");
     let text = fs::read_to_string(&config)
         .unwrap()

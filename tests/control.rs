@@ -165,7 +165,7 @@ async fn a_command_that_the_heater_does_not_confirm_has_failed() {
     let mut rig = Rig::new(1).await;
     rig.cloud_lines = "operation_timeout = \"2s\"\n";
     let (observer, _daemon) = ready(&rig).await;
-    let state = navien2mqtt::simulator::HeaterState::Silent;
+    let state = navien2mqtt::simulator::SimulatedCondition::Silent;
     rig.cloud().faults().set(Fault::Heater { index: None, state, ms: None });
     let results = results(&observer, "power", json!({"value": "OFF"}), "x").await;
     assert_eq!(statuses(&results), ["sent", "failed"], "{results:?}");

@@ -14,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use mqtt_protocol_core::mqtt::packet::Qos;
 use mqtt_protocol_core::mqtt::packet::v3_1_1::Connect;
 use navien2mqtt::io::clock;
-use navien2mqtt::simulator::{Fault, HeaterState, Options, RestAnswer, Simulator};
+use navien2mqtt::simulator::{Fault, Options, RestAnswer, SimulatedCondition, Simulator};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -361,11 +361,11 @@ async fn heaters_can_be_silent_or_offline_and_push_or_talk_nonsense() {
 
     let mut second = Mqtt::connected(&simulator, &aws, "b").await;
     second.subscribe(&[&format!("cmd/52/navilink-{MAC}/b/res")]).await;
-    simulator.faults().set(Fault::Heater { index: Some(0), state: HeaterState::Silent, ms: None });
+    simulator.faults().set(Fault::Heater { index: Some(0), state: SimulatedCondition::Silent, ms: None });
     ask_for_status(&mut second, "b").await;
     assert_eq!(second.packet().await.unwrap().packet_type(), 4);
     assert!(second.is_silent(Duration::from_millis(300)).await);
-    simulator.faults().set(Fault::Heater { index: None, state: HeaterState::Offline, ms: None });
+    simulator.faults().set(Fault::Heater { index: None, state: SimulatedCondition::Offline, ms: None });
     let rest = Rest::signed_in(&simulator).await;
     let (_, list) = rest.call("/device/list", json!({"offset": 0, "count": 20})).await;
     assert_eq!(list["data"][0]["deviceInfo"]["connected"], 1);

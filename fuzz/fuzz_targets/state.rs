@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::bridge::{Bridge, Settings};
+use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::daemon::outage::KeptOutage;
 use navien2mqtt::heater::{self, commands, polling::Intervals};
 use navien2mqtt::home::Memories;
@@ -36,14 +36,14 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     folder
 });
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> BridgeSettings {
+    BridgeSettings {
         topics: Topics::new("n"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals { status: HOUR / 60, information: HOUR / 2, energy: HOUR, schedules: HOUR },
             stale_after: HOUR / 12,
-            commands: commands::Settings {
+            commands: commands::CommandSettings {
                 max_queued: 3,
                 max_age: HOUR / 12,
                 allow_firmware_commit: false,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::bridge::{Bridge, Effect, Settings};
+use navien2mqtt::bridge::{Bridge, Effect, BridgeSettings};
 use navien2mqtt::heater::{self, commands, polling::Intervals};
 use navien2mqtt::home::Memories;
 use navien2mqtt::model::{Mac, Message, Moment};
@@ -39,15 +39,15 @@ struct World {
     broker: BTreeMap<String, Vec<u8>>,
 }
 
-fn settings(discovery: bool) -> Settings {
+fn settings(discovery: bool) -> BridgeSettings {
     let hour = Duration::from_secs(3600);
-    Settings {
+    BridgeSettings {
         topics: Topics::new("n"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals { status: hour / 60, information: hour / 2, energy: hour, schedules: hour },
             stale_after: STALE_AFTER,
-            commands: commands::Settings {
+            commands: commands::CommandSettings {
                 max_queued: 3,
                 max_age: hour / 12,
                 allow_firmware_commit: true,

@@ -27,11 +27,11 @@ use repeats::Repeats;
 
 /// How the bridge is set up.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BridgeSettings {
     /// The local topics.
     pub topics: Topics,
     /// How heaters are treated.
-    pub heater: heater::Settings,
+    pub heater: heater::HeaterSettings,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
     /// Whether and where Home Assistant is told of it.
@@ -110,10 +110,10 @@ pub struct Bridge {
 impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
-    pub fn new(settings: Settings, identity: Identity, known: &[Device], about: Value) -> Self {
+    pub fn new(settings: BridgeSettings, identity: Identity, known: &[Device], about: Value) -> Self {
         let home_assistant = Output::new(settings.home_assistant, identity.client.as_str());
         let mut bridge = Self {
-            home: Home::new(home::Settings { heater: settings.heater, names: settings.names }, identity, known),
+            home: Home::new(home::HomeSettings { heater: settings.heater, names: settings.names }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),
             home_assistant,
             effects: VecDeque::new(),

@@ -29,10 +29,10 @@ pub(super) fn heater(last: u8) -> Device {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> BridgeSettings {
+    BridgeSettings {
         topics: Topics::new("navien2mqtt"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals {
                 status: MINUTE,
@@ -41,7 +41,7 @@ fn settings() -> Settings {
                 schedules: 60 * MINUTE,
             },
             stale_after: 5 * MINUTE,
-            commands: heater::commands::Settings {
+            commands: heater::commands::CommandSettings {
                 max_queued: 3,
                 max_age: 5 * MINUTE,
                 allow_firmware_commit: false,
@@ -74,7 +74,7 @@ impl World {
     }
 
     #[allow(clippy::disallowed_methods)]
-    pub(super) fn with(settings: Settings, known: &[Device]) -> Self {
+    pub(super) fn with(settings: BridgeSettings, known: &[Device]) -> Self {
         let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
         let start = Instant::now();
         let mut world = Self {

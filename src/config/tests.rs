@@ -7,14 +7,14 @@ use super::*;
 
 /// Variables and files that exist in a test.
 #[derive(Default)]
-struct World {
+struct TestFiles {
     variables: BTreeMap<&'static str, &'static str>,
     files: BTreeMap<&'static str, &'static str>,
     store: Option<&'static str>,
     access: BTreeMap<&'static str, Access>,
 }
 
-impl World {
+impl TestFiles {
     fn with_password() -> Self {
         let mut world = Self::default();
         world.variables.insert("NAVIEN_PASSWORD", "from the environment");
@@ -58,11 +58,11 @@ impl World {
 const ACCOUNT: &str = "[account]\nemail = \"you@example.com\"\n";
 
 fn good(more: &str) -> Config {
-    World::with_password().read(&format!("{ACCOUNT}{more}")).unwrap()
+    TestFiles::with_password().read(&format!("{ACCOUNT}{more}")).unwrap()
 }
 
 fn bad(more: &str) -> Vec<String> {
-    World::with_password().problems(&format!("{ACCOUNT}{more}"))
+    TestFiles::with_password().problems(&format!("{ACCOUNT}{more}"))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn everything_has_a_default_but_the_account() {
     assert_eq!(dump["reconnect"]["max_delay"], "2m");
     assert_eq!(dump["recovery"]["strategy"], "exponential-backoff");
     assert_eq!(dump["broker"]["url"], "mqtt://127.0.0.1:1883");
-    let missing = World::default().problems("");
+    let missing = TestFiles::default().problems("");
     assert_eq!(missing.len(), 2, "{missing:?}");
     assert!(missing[0].starts_with("test.toml: account.email: is missing"), "{missing:?}");
     assert!(missing[1].contains("navien-password") && missing[1].contains("NAVIEN_PASSWORD"), "{missing:?}");
@@ -157,7 +157,7 @@ fn the_commented_file_shows_the_defaults() {
             None => active += &format!("{line}\n"),
         }
     }
-    let shown = World::with_password().read(&active).unwrap().dump();
+    let shown = TestFiles::with_password().read(&active).unwrap().dump();
     assert_eq!(shown, good("").dump());
     let keys = active.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
     let written = |value: &serde_json::Value| -> usize {
@@ -192,7 +192,7 @@ client_key = "/missing"
 mac = "12345"
 [paint]
 "#;
-    let problems = World::with_password().problems(text);
+    let problems = TestFiles::with_password().problems(text);
     let wanted = [
         r#"test.toml:1:9: units: expected one of "device", "metric", "us", not "imperial""#,
         r#"test.toml:3:9: account.email: expected an email address such as "you@example.com""#,
@@ -251,16 +251,17 @@ fn broken_syntax_does_not_hide_the_other_problems() {
 #[test]
 fn a_section_of_the_wrong_kind_is_named() {
     assert_eq!(bad("password = 3\n")[0], "test.toml:3:12: account.password: expected a string, not a whole number");
-    let problems = World::with_password().problems("cloud = 7\ndevice = 1\n[account]\nemail = \"a@b.c\"\n");
+    let problems = TestFiles::with_password().problems("cloud = 7\ndevice = 1\n[account]\nemail = \"a@b.c\"\n");
     assert_eq!(problems[0], "test.toml:1:9: cloud: a section is expected, written as `[cloud]`, not a whole number");
     assert!(problems[1].starts_with("test.toml:2:10: device: sections are expected"), "{problems:?}");
 }
 
 #[test]
 fn the_password_comes_from_the_first_place_that_has_it() {
-    let mut world = World::default();
+    let mut world = TestFiles::default();
     let text = format!("{ACCOUNT}password_file = \"/pw\"\npassword = \"inline\"\n");
-    let password = |world: &World, text: &str| world.read(text).unwrap().account.password.expose_secret().to_owned();
+    let password =
+        |world: &TestFiles, text: &str| world.read(text).unwrap().account.password.expose_secret().to_owned();
     world.files.insert("/pw", "in the file\n");
     assert_eq!(password(&world, &text), "in the file");
     world.variables.insert("NAVIEN_PASSWORD", "in the environment");
@@ -270,14 +271,14 @@ fn the_password_comes_from_the_first_place_that_has_it() {
     world.files.insert("/run/credentials/navien-password", "as a credential\r\n");
     assert_eq!(password(&world, &text), "as a credential");
     let inline = format!("{ACCOUNT}password = \"inline\"\n");
-    assert_eq!(password(&World::default(), &inline), "inline");
+    assert_eq!(password(&TestFiles::default(), &inline), "inline");
 }
 
 #[test]
 fn the_store_of_credentials_comes_after_what_was_handed_over_and_before_the_file() {
-    let mut world = World { store: Some("/store"), ..World::default() };
+    let mut world = TestFiles { store: Some("/store"), ..TestFiles::default() };
     let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
-    let password = |world: &World| world.read(&text).unwrap().account.password.expose_secret().to_owned();
+    let password = |world: &TestFiles| world.read(&text).unwrap().account.password.expose_secret().to_owned();
     world.files.insert("/pw", "in the file");
     assert_eq!(password(&world), "in the file", "the store has other credentials");
     world.files.insert("/store/navien-password", "stored\n");
@@ -288,7 +289,7 @@ fn the_store_of_credentials_comes_after_what_was_handed_over_and_before_the_file
 
 #[test]
 fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
-    let world = World::with_password();
+    let world = TestFiles::with_password();
     let account = "[account]\nemail = \"me@example.org\"\n";
     assert_eq!(world.warnings(account), [""; 0]);
     assert_eq!(
@@ -319,7 +320,7 @@ fn what_is_probably_not_meant_so_is_a_warning_with_its_place() {
 
 #[test]
 fn a_password_that_everybody_can_read_and_a_file_that_the_service_cannot_are_named() {
-    let mut world = World::default();
+    let mut world = TestFiles::default();
     let account = "[account]\nemail = \"me@example.org\"\n";
     world.files.extend([("/pw", "p"), ("/ca.pem", "one")]);
     let by_file = format!("{account}password_file = \"/pw\"\n");
@@ -354,7 +355,7 @@ fn a_password_that_everybody_can_read_and_a_file_that_the_service_cannot_are_nam
 
 #[test]
 fn a_password_file_that_is_of_no_use_is_named() {
-    let mut world = World::default();
+    let mut world = TestFiles::default();
     let text = format!("{ACCOUNT}password_file = \"/pw\"\n");
     assert!(world.problems(&text)[0].starts_with("test.toml:3:17: account.password_file: /pw cannot be read"));
     world.files.insert("/pw", "\n");
@@ -365,7 +366,7 @@ fn a_password_file_that_is_of_no_use_is_named() {
 
 #[test]
 fn a_byte_order_mark_at_the_start_of_a_file_is_ignored() {
-    let mut world = World::default();
+    let mut world = TestFiles::default();
     let text = format!("\u{feff}{ACCOUNT}password_file = \"/pw\"\n");
     world.files.insert("/pw", "\u{feff}pass\r\n");
     assert_eq!(world.read(&text).unwrap().account.password.expose_secret(), "pass");
@@ -380,7 +381,7 @@ fn a_byte_order_mark_at_the_start_of_a_file_is_ignored() {
 /// Whoever set up a credential does not expect that another password is used instead.
 #[test]
 fn a_credential_that_is_of_no_use_is_named_and_not_passed_over() {
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     world.variables.insert("CREDENTIALS_DIRECTORY", "/run/credentials");
     for (held, what) in [("", "is empty"), ("\n", "is empty"), ("two\nlines\n", "has more than one line")] {
         world.files.insert("/run/credentials/navien-password", held);
@@ -391,7 +392,7 @@ fn a_credential_that_is_of_no_use_is_named_and_not_passed_over() {
 
 #[test]
 fn the_end_of_the_line_is_no_part_of_a_password_from_the_environment() {
-    let mut world = World::default();
+    let mut world = TestFiles::default();
     world.variables.insert("NAVIEN_PASSWORD", "with a line end\n");
     assert_eq!(world.read(ACCOUNT).unwrap().account.password.expose_secret(), "with a line end");
     world.variables.insert("NAVIEN_PASSWORD", "two\nlines");
@@ -419,7 +420,7 @@ fn the_rest_api_is_not_polled_faster_than_once_a_minute() {
 
 #[test]
 fn a_file_that_does_not_hold_what_it_is_for_is_named() {
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     world.files.extend([("/good.pem", "one"), ("/other.pem", "two"), ("/bad.pem", "nonsense")]);
     let text = format!(
         "{ACCOUNT}[cloud]\nca_file = \"/bad.pem\"\n[broker]\nurl = \"mqtts://host\"\nca_file = \"/bad.pem\"\n\
@@ -452,7 +453,7 @@ fn a_value_that_was_refused_is_not_compared_with_others() {
         ("[reconnect]\ninitial_delay = 5\nmax_delay = \"500ms\"\n", "reconnect.initial_delay"),
         ("[broker]\nurl = \"mqtts://u:p@host\"\nca_file = \"/ca.pem\"\n", "broker.url"),
     ];
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     world.files.insert("/ca.pem", "a certificate");
     for (text, key) in alone {
         let problems = world.problems(&format!("{ACCOUNT}{text}"));
@@ -469,7 +470,7 @@ fn what_broken_syntax_hides_is_not_missed() {
         "[broker]\nusername = = \"u\"\npassword = \"p\"\n",
         "[[device]]\nmac = = \"04786332fca0\"\n",
     ];
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     world.files.insert("/ca.pem", "a certificate");
     for text in hiding {
         let problems = world.problems(&format!("{ACCOUNT}{text}"));
@@ -555,7 +556,7 @@ fn the_brokers_address_is_taken_apart() {
 
 #[test]
 fn an_instance_of_the_template_unit_has_a_client_id_and_a_base_topic_of_its_own() {
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     world.variables.insert("NAVIEN2MQTT_INSTANCE", "cabin");
     let broker = world.read(ACCOUNT).unwrap().broker;
     assert_eq!((broker.client_id.as_str(), broker.base_topic.as_str()), ("navien2mqtt-cabin", "navien2mqtt-cabin"));
@@ -566,7 +567,7 @@ fn an_instance_of_the_template_unit_has_a_client_id_and_a_base_topic_of_its_own(
 
 #[test]
 fn the_state_directory_of_systemd_wins() {
-    let mut world = World::with_password();
+    let mut world = TestFiles::with_password();
     let text = format!("{ACCOUNT}[state]\ndirectory = \"/here\"\n");
     assert_eq!(world.read(&text).unwrap().state_directory, Path::new("/here"));
     world.variables.insert("STATE_DIRECTORY", "/var/lib/one:/var/lib/two");
@@ -576,7 +577,7 @@ fn the_state_directory_of_systemd_wins() {
 #[test]
 fn the_dump_has_no_secret_in_it() {
     let text = format!("{ACCOUNT}password = \"hush\"\n[broker]\nusername = \"u\"\npassword = \"hush\"\n");
-    let config = World::default().read(&text).unwrap();
+    let config = TestFiles::default().read(&text).unwrap();
     let dump = config.dump().to_string();
     assert!(!dump.contains("hush") && !dump.contains("you@example.com"), "{dump}");
     assert!(dump.contains("y***@example.com"));
@@ -586,7 +587,7 @@ fn the_dump_has_no_secret_in_it() {
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "\\PC{0,300}") {
-        let _ = World::with_password().read(&text);
+        let _ = TestFiles::with_password().read(&text);
     }
 
     #[test]
@@ -595,6 +596,6 @@ proptest! {
         key in prop::sample::select(vec!["url", "keep_alive", "jitter", "max_attempts", "level", "max_queued", "enabled"]),
         value in "[0-9a-z\"\\[\\]{}=.:+_-]{0,20}",
     ) {
-        let _ = World::with_password().read(&format!("{ACCOUNT}[{section}]\n{key} = {value}\n"));
+        let _ = TestFiles::with_password().read(&format!("{ACCOUNT}[{section}]\n{key} = {value}\n"));
     }
 }

@@ -13,7 +13,7 @@ use super::reminder::Reminder;
 use super::{MAX_EVENTS, OVERDUE, StartError, settings};
 use crate::config::Config;
 use crate::io::clock;
-use crate::io::mqtt::{Dial, Link, LinkError, LinkEvent, Stage};
+use crate::io::mqtt::{Dial, Link, LinkError, LinkEvent, SessionStage};
 use crate::model::Message;
 use crate::outputs::mqtt::outbox::{Blamed, Outbox};
 use crate::outputs::mqtt::suspects::Suspects;
@@ -160,7 +160,7 @@ impl LocalLink {
     }
 
     /// Takes note that the link is down; logged when it is new, and again every so often.
-    pub fn down(&mut self, session: u64, stage: Stage, error: &LinkError, now: Instant) {
+    pub fn down(&mut self, session: u64, stage: SessionStage, error: &LinkError, now: Instant) {
         let was_up = self.redial.is_up();
         let Some(delay) = self.redial.link_down(Generation(session), now) else { return };
         let short = self.redial.short_sessions() > 0;
@@ -185,8 +185,8 @@ impl LocalLink {
             self.retains = true;
         }
         match stage {
-            Stage::Subscribing(Some(filter)) if closed => self.blame(&filter, now),
-            Stage::Connecting if closed => {
+            SessionStage::Subscribing(Some(filter)) if closed => self.blame(&filter, now),
+            SessionStage::Connecting if closed => {
                 self.unanswered += 1;
                 self.retains ^= self.unanswered.is_multiple_of(UNANSWERED);
             }

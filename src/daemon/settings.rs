@@ -63,13 +63,13 @@ fn line(attempts: &AttemptsConfig) -> Line {
 }
 
 /// Sets up the bridge.
-pub fn bridge(config: &Config) -> bridge::Settings {
+pub fn bridge(config: &Config) -> bridge::BridgeSettings {
     let cloud = &config.cloud;
     let names: BTreeMap<_, _> =
         config.devices.iter().filter_map(|device| Some((device.mac.clone(), device.name.clone()?))).collect();
-    bridge::Settings {
+    bridge::BridgeSettings {
         topics: Topics::new(&config.broker.base_topic),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: config.units,
             intervals: Intervals {
                 status: cloud.status_interval,
@@ -78,7 +78,7 @@ pub fn bridge(config: &Config) -> bridge::Settings {
                 schedules: cloud.schedule_interval,
             },
             stale_after: cloud.stale_after,
-            commands: heater::commands::Settings {
+            commands: heater::commands::CommandSettings {
                 max_queued: config.commands.max_queued,
                 max_age: config.commands.max_age,
                 allow_firmware_commit: config.commands.allow_firmware_commit,

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
 pub use super::outcome::Report;
-use super::seen::{self, Known as Earlier};
+use super::seen::{self, Earlier};
 use super::verdict::{Match, Word, verdict};
-use super::waiting::{Command, Waiting};
+use super::waiting::{Command, WaitingCommands};
 use super::{Change, Context, Effect, Heater};
 use crate::navilink::control::Control;
 use crate::navilink::encoding::Object;
-use crate::navilink::message::{Body, Message};
+use crate::navilink::message::{Body, CloudMessage};
 use crate::navilink::request::Query;
 use crate::navilink::topics;
 use crate::product::control::{Edit, Known, Plan};
@@ -24,7 +24,7 @@ const MAX_PAYLOAD: usize = 64 * 1024;
 
 /// How commands are treated.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct CommandSettings {
     /// How many may wait, all heaters together.
     pub max_queued: usize,
     /// How long one may wait.
@@ -42,7 +42,7 @@ pub struct Settings {
 /// The commands of one heater: one is under way, the others wait in order.
 #[derive(Debug, Default)]
 pub struct Commands {
-    waiting: Waiting,
+    waiting: WaitingCommands,
     flight: Option<Flight>,
     /// Acknowledged, but no status has shown them yet; at most one of each name.
     acknowledged: Vec<Acknowledged>,
@@ -220,7 +220,7 @@ impl Heater {
     }
 
     /// Looks whether a message of the heater says something of its commands.
-    pub(super) fn judge(&mut self, topic: &str, message: &Message, context: &Context<'_>) {
+    pub(super) fn judge(&mut self, topic: &str, message: &CloudMessage, context: &Context<'_>) {
         if let Body::Status(status) = &message.body {
             self.confirm_shown(status, context);
         }

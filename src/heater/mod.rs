@@ -39,11 +39,11 @@ use commands::Commands;
 use freshness::Freshness;
 pub use freshness::{Fetches, Missing};
 use meter::Meters;
-use polling::{Poll, Schedule};
+use polling::{Poll, PollTimers};
 use queries::Queries;
 use seen::Seen;
 use state::{FollowUp, HeaterState};
-pub use types::{Change, Context, Effect, Input, Session, Settings};
+pub use types::{Change, Context, Effect, HeaterSettings, Input, Session};
 
 /// What is kept of a heater over restarts of the process, besides the account's entry.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub struct Heater {
     /// For how long the account's device list has left it out.
     missing: Missing,
     /// When it is asked for what; there is none without a session.
-    schedule: Option<Schedule>,
+    schedule: Option<PollTimers>,
     /// What it was asked and is to be asked again.
     queries: Queries,
     /// The fetches of its time-of-use schedule.
@@ -97,7 +97,7 @@ pub struct Heater {
 
 impl Heater {
     /// Begins with nothing known but the account's entry: it is unavailable.
-    pub fn new(device: Device, settings: &Settings) -> Self {
+    pub fn new(device: Device, settings: &HeaterSettings) -> Self {
         let mut heater = Self {
             state: HeaterState::new(device, settings.units.system(None)),
             effects: VecDeque::new(),
@@ -120,7 +120,7 @@ impl Heater {
         match input {
             Input::SessionBegun => {
                 let place = context.session.map_or(0, |session| session.place.index);
-                self.schedule = Some(Schedule::begin(context.moment.now, place));
+                self.schedule = Some(PollTimers::begin(context.moment.now, place));
             }
             Input::SessionOver => {
                 self.end_sent("the connection was lost before the heater acknowledged it", context);
@@ -170,12 +170,12 @@ impl Heater {
     }
 
     /// Returns when [`Heater::handle_timeout`] is wanted.
-    pub fn poll_timeout(&self, settings: &Settings, session: Option<Session>) -> Option<Instant> {
+    pub fn poll_timeout(&self, settings: &HeaterSettings, session: Option<Session>) -> Option<Instant> {
         let requests = self.schedule.as_ref().filter(|_| session.is_some_and(|session| session.periodic));
         let stale = self.freshness.runs_out_at(settings.stale_after);
         let commands = self.commands.due(settings.commands.max_age);
         let queries = self.queries.due().filter(|_| session.is_some());
-        [requests.map(Schedule::due), self.tou.due(), queries, stale, commands].into_iter().flatten().min()
+        [requests.map(PollTimers::due), self.tou.due(), queries, stale, commands].into_iter().flatten().min()
     }
 
     /// Returns the next thing to do.
@@ -265,7 +265,7 @@ impl Heater {
     }
 
     /// Takes up what an earlier run kept.
-    pub fn restore(&mut self, memory: &Memory, settings: &Settings) {
+    pub fn restore(&mut self, memory: &Memory, settings: &HeaterSettings) {
         self.state.meters = memory.meters.clone();
         self.missing = memory.missing;
         self.seen = memory.seen.clone();
@@ -286,7 +286,7 @@ impl Heater {
     }
 
     /// Takes a message of the heater.
-    fn hear(&mut self, topic: &str, message: message::Message, context: &Context<'_>) {
+    fn hear(&mut self, topic: &str, message: message::CloudMessage, context: &Context<'_>) {
         self.queries.answered(&message.body);
         self.judge(topic, &message, context);
         let follow_ups = self.state.take(message.body, context);

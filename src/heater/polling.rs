@@ -36,11 +36,11 @@ const FIRST_STEP: Duration = Duration::from_millis(700);
 
 /// When one heater is asked for what next.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub struct PollTimers {
     next: [(Poll, Instant); 4],
 }
 
-impl Schedule {
+impl PollTimers {
     /// Plans for heater `index` of `count`: status and information at `now`, the rest soon after; every later request
     /// is staggered between the heaters.
     pub fn begin(now: Instant, index: usize) -> Self {
@@ -130,7 +130,7 @@ mod tests {
     fn statuses(index: usize, count: usize) -> Vec<f64> {
         let epoch = Moment::start().now;
         let place = Place { index, count, epoch };
-        let mut schedule = Schedule::begin(epoch, index);
+        let mut schedule = PollTimers::begin(epoch, index);
         let mut times = Vec::new();
         while times.len() < 5 {
             let now = schedule.due();
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn everything_is_asked_for_within_three_seconds_of_the_beginning() {
         let epoch = Moment::start().now;
-        let mut schedule = Schedule::begin(epoch, 0);
+        let mut schedule = PollTimers::begin(epoch, 0);
         let place = Place { index: 0, count: 1, epoch };
         let asked = schedule.take_due(epoch + Duration::from_secs(3), &INTERVALS, place);
         assert_eq!(asked, [Poll::Status, Poll::Information, Poll::Energy, Poll::Schedules]);
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_late_call_asks_once_and_not_for_every_missed_turn() {
         let epoch = Moment::start().now;
-        let mut schedule = Schedule::begin(epoch, 0);
+        let mut schedule = PollTimers::begin(epoch, 0);
         let place = Place { index: 0, count: 1, epoch };
         let late = epoch + Duration::from_secs(3605);
         assert_eq!(schedule.take_due(late, &INTERVALS, place).len(), 4);

@@ -14,11 +14,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Queries {
     /// What was asked within the last [`PATIENCE`], or is wished for again.
-    asked: Vec<Asked>,
+    asked: Vec<OutstandingQuery>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct OutstandingQuery {
     query: Query,
     at: Instant,
     unanswered: bool,
@@ -26,7 +26,7 @@ struct Asked {
     wanted: bool,
 }
 
-impl Asked {
+impl OutstandingQuery {
     fn again_at(&self) -> Instant {
         self.at + if self.unanswered { PATIENCE } else { SPACING }
     }
@@ -52,7 +52,7 @@ impl Queries {
     /// Takes note of a query that is sent now.
     pub fn sent(&mut self, query: &Query, now: Instant) {
         self.asked.retain(|asked| asked.query != *query);
-        self.asked.push(Asked { query: query.clone(), at: now, unanswered: true, wanted: false });
+        self.asked.push(OutstandingQuery { query: query.clone(), at: now, unanswered: true, wanted: false });
     }
 
     /// Takes note of an answer.
@@ -64,7 +64,7 @@ impl Queries {
 
     /// Returns when the next query that is wished for is due.
     pub fn due(&self) -> Option<Instant> {
-        self.asked.iter().filter_map(Asked::due).min()
+        self.asked.iter().filter_map(OutstandingQuery::due).min()
     }
 
     /// Returns the queries that are due at `now`, which fulfils their wishes.

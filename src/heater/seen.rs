@@ -39,7 +39,7 @@ struct Entry {
     at: u64,
     /// How it ended, if it has.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    end: Option<End>,
+    end: Option<RememberedEnd>,
     /// Its number in this run of the process; an earlier run has no end to tell any more.
     #[serde(skip)]
     number: u64,
@@ -47,7 +47,7 @@ struct Entry {
 
 /// How a command ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct End {
+pub struct RememberedEnd {
     status: String,
     /// Whether the heater's fields show it.
     pub in_force: bool,
@@ -57,18 +57,18 @@ pub struct End {
 
 /// What is known of a command that has arrived.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Known {
+pub enum Earlier {
     /// Nothing: it is new.
     Nothing,
     /// It came before, and ended like this.
-    Ended(End),
+    Ended(RememberedEnd),
     /// It came before, and its end is still to come.
     UnderWay,
     /// It is refused for this reason.
     Refused(String),
 }
 
-impl End {
+impl RememberedEnd {
     /// Returns the status, as it is told.
     pub fn status(&self) -> Option<&'static str> {
         ENDS.into_iter().find(|end| *end == self.status)
@@ -84,33 +84,33 @@ impl Entry {
 
 impl Seen {
     /// Returns what is known of a command; `is_edit` says that it must not be done twice even without an id.
-    pub fn look(&self, id: Option<&Value>, digest: u64, is_edit: bool, wall: SystemTime) -> Known {
+    pub fn look(&self, id: Option<&Value>, digest: u64, is_edit: bool, wall: SystemTime) -> Earlier {
         let now = seconds(wall);
         let Some(id) = as_text(id) else {
             // The newest clock may have been set back.
             let same =
                 |entry: &&Entry| entry.id.is_none() && entry.digest == digest && entry.at.abs_diff(now) < SAME_WITHIN;
             return match self.commands.iter().find(same).filter(|_| is_edit) {
-                Some(_) => Known::Refused(format!(
+                Some(_) => Earlier::Refused(format!(
                     "the same was asked for less than {SAME_WITHIN} seconds ago, and is done once; an `id` of its own \
                      tells one command from another"
                 )),
-                None => Known::Nothing,
+                None => Earlier::Nothing,
             };
         };
         let fresh = |entry: &&Entry| entry.id.as_ref() == Some(&id) && entry.at.abs_diff(now) < REMEMBERED;
         match self.commands.iter().rev().find(fresh) {
-            None => Known::Nothing,
+            None => Earlier::Nothing,
             Some(entry) if entry.digest != digest => {
-                Known::Refused("its `id` was used for another command within the last hour".to_owned())
+                Earlier::Refused("its `id` was used for another command within the last hour".to_owned())
             }
-            Some(Entry { end: Some(end), .. }) => Known::Ended(end.clone()),
-            Some(Entry { number: 0, .. }) => Known::Ended(End {
+            Some(Entry { end: Some(end), .. }) => Earlier::Ended(end.clone()),
+            Some(Entry { number: 0, .. }) => Earlier::Ended(RememberedEnd {
                 status: "failed".to_owned(),
                 in_force: true,
                 reason: Some("the bridge ended before it did; whether the heater obeyed is not known".to_owned()),
             }),
-            Some(_) => Known::UnderWay,
+            Some(_) => Earlier::UnderWay,
         }
     }
 
@@ -126,7 +126,7 @@ impl Seen {
     pub fn ended(&mut self, number: u64, status: &str, in_force: bool, reason: Option<&str>) {
         if let Some(entry) = self.commands.iter_mut().rev().find(|entry| entry.number == number) {
             let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect());
-            entry.end = Some(End { status: status.to_owned(), in_force, reason });
+            entry.end = Some(RememberedEnd { status: status.to_owned(), in_force, reason });
             self.trim();
         }
     }
@@ -182,28 +182,28 @@ mod tests {
     fn an_id_is_remembered_for_an_hour_with_its_end_and_over_restarts() {
         let (mut seen, id) = (Seen::default(), json!("del-1"));
         seen.note(Some(&id), 7, 1, at(0));
-        assert_eq!(seen.look(Some(&id), 7, true, at(1)), Known::UnderWay);
-        assert!(matches!(seen.look(Some(&id), 8, true, at(1)), Known::Refused(_)), "another command");
+        assert_eq!(seen.look(Some(&id), 7, true, at(1)), Earlier::UnderWay);
+        assert!(matches!(seen.look(Some(&id), 8, true, at(1)), Earlier::Refused(_)), "another command");
         let crashed: Seen = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
-        let Known::Ended(end) = crashed.look(Some(&id), 7, true, at(2)) else { panic!("{crashed:?}") };
+        let Earlier::Ended(end) = crashed.look(Some(&id), 7, true, at(2)) else { panic!("{crashed:?}") };
         assert_eq!(end.status(), Some("failed"));
         seen.ended(1, "confirmed", false, Some("so"));
         let kept: Seen = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
-        let Known::Ended(end) = kept.look(Some(&id), 7, true, at(3599)) else { panic!("{kept:?}") };
+        let Earlier::Ended(end) = kept.look(Some(&id), 7, true, at(3599)) else { panic!("{kept:?}") };
         assert_eq!((end.status(), end.in_force, end.reason.as_deref()), (Some("confirmed"), false, Some("so")));
-        assert_eq!(kept.look(Some(&id), 7, true, at(3600)), Known::Nothing);
-        assert_eq!(kept.look(Some(&json!("del-2")), 7, true, at(1)), Known::Nothing, "another id is another command");
+        assert_eq!(kept.look(Some(&id), 7, true, at(3600)), Earlier::Nothing);
+        assert_eq!(kept.look(Some(&json!("del-2")), 7, true, at(1)), Earlier::Nothing, "another id is another command");
     }
 
     #[test]
     fn without_an_id_an_equal_edit_is_the_same_one_for_some_seconds() {
         let mut seen = Seen::default();
         seen.note(None, 7, 1, at(0));
-        assert!(matches!(seen.look(None, 7, true, at(29)), Known::Refused(_)));
-        assert_eq!(seen.look(None, 8, true, at(29)), Known::Nothing);
-        assert_eq!(seen.look(None, 7, true, at(30)), Known::Nothing);
-        assert_eq!(seen.look(Some(&Value::Null), 8, true, at(1)), Known::Nothing, "null is no id");
-        assert_eq!(seen.look(None, 7, false, at(1)), Known::Nothing, "what is no edit can be repeated");
+        assert!(matches!(seen.look(None, 7, true, at(29)), Earlier::Refused(_)));
+        assert_eq!(seen.look(None, 8, true, at(29)), Earlier::Nothing);
+        assert_eq!(seen.look(None, 7, true, at(30)), Earlier::Nothing);
+        assert_eq!(seen.look(Some(&Value::Null), 8, true, at(1)), Earlier::Nothing, "null is no id");
+        assert_eq!(seen.look(None, 7, false, at(1)), Earlier::Nothing, "what is no edit can be repeated");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::units::UnitsChoice;
 
 /// How heaters are treated.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct HeaterSettings {
     /// The units of everything that is published.
     pub units: UnitsChoice,
     /// How often each heater is asked for what.
@@ -23,14 +23,14 @@ pub struct Settings {
     /// No word from a heater for so long, and it is unavailable.
     pub stale_after: Duration,
     /// How commands are treated.
-    pub commands: commands::Settings,
+    pub commands: commands::CommandSettings,
 }
 
 /// What stands around a heater at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'c> {
     /// How it is treated.
-    pub settings: &'c Settings,
+    pub settings: &'c HeaterSettings,
     /// Who we are for the cloud.
     pub identity: &'c Identity,
     /// The time.
@@ -62,7 +62,7 @@ pub enum Input<'i> {
         /// Its topic.
         topic: &'i str,
         /// What it says.
-        message: message::Message,
+        message: message::CloudMessage,
     },
     /// One that the cloud's broker had retained: no word of the heater.
     Retained(&'i Body),

@@ -45,7 +45,7 @@ pub struct Command {
 
 /// What waits.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct WaitingCommands {
     commands: VecDeque<Command>,
     /// Until when the heater takes no mode, temperature or power, as a refusal said.
     paused_until: Option<Instant>,
@@ -79,7 +79,7 @@ impl Command {
     }
 }
 
-impl Waiting {
+impl WaitingCommands {
     /// Returns the place of a command that arrives now among all that have.
     pub fn next_number(&mut self) -> u64 {
         self.arrivals += 1;
@@ -174,7 +174,7 @@ impl Waiting {
         self.sent.iter().find(|(sent, _)| sent == name).map(|(_, at)| *at + APART)
     }
 
-    /// Returns when something is due; [`Waiting::expire`] is wanted then.
+    /// Returns when something is due; [`WaitingCommands::expire`] is wanted then.
     pub fn due(&self, max_age: Duration) -> Option<Instant> {
         let oldest = self.commands.iter().map(|command| command.arrived + max_age);
         let own_pauses = self.commands.iter().filter_map(|command| command.not_before);

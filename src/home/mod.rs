@@ -29,9 +29,9 @@ pub use warn_once::WarnOnce;
 
 /// How the heaters are set up.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct HomeSettings {
     /// How each of them is treated.
-    pub heater: heater::Settings,
+    pub heater: heater::HeaterSettings,
     /// Names that the configuration gives.
     pub names: BTreeMap<Mac, String>,
 }
@@ -86,7 +86,7 @@ pub enum Verdict {
 /// The heaters of an account.
 #[derive(Debug)]
 pub struct Home {
-    settings: Settings,
+    settings: HomeSettings,
     identity: Identity,
     heaters: BTreeMap<Mac, Heater>,
     effects: VecDeque<Effect>,
@@ -110,7 +110,7 @@ pub struct Home {
 
 impl Home {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable.
-    pub fn new(settings: Settings, identity: Identity, known: &[Device]) -> Self {
+    pub fn new(settings: HomeSettings, identity: Identity, known: &[Device]) -> Self {
         let mut home = Self {
             settings,
             identity,

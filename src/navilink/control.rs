@@ -11,7 +11,7 @@ use crate::model::Message;
 
 /// How a control stands in a request, and what shows that it is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wire {
+pub struct ControlCode {
     /// `command`.
     pub code: u32,
     /// `mode`.
@@ -20,9 +20,9 @@ pub struct Wire {
     pub shown: &'static [Shown],
 }
 
-/// Writes a [`Wire`].
-pub const fn wire(code: u32, mode: &'static str, shown: &'static [Shown]) -> Wire {
-    Wire { code, mode, shown }
+/// Writes a [`ControlCode`].
+pub const fn wire(code: u32, mode: &'static str, shown: &'static [Shown]) -> ControlCode {
+    ControlCode { code, mode, shown }
 }
 
 /// What a field of a status, by its name on the wire, has to be.
@@ -58,7 +58,7 @@ impl Shown {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Control {
     /// A control with its parameters.
-    Plain(Wire, Vec<i64>),
+    Plain(ControlCode, Vec<i64>),
     /// The reservations, all of them.
     Reservations(Schedule),
     /// The recirculation schedule, all of it.

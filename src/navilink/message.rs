@@ -9,7 +9,7 @@ use crate::model::Mac;
 
 /// A message that arrived.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Message {
+pub struct CloudMessage {
     /// The heater that it is about, by `response.macAddress` or else by the topic.
     pub mac: Option<Mac>,
     /// `clientID`: of an answer the heater's own, the asker's, or missing; it does not tell whose answer it is.
@@ -128,13 +128,13 @@ const KINDS: &[AnswerKind] = &[
 /// # Errors
 ///
 /// Only when `payload` is no JSON object: everything that is one can at least be passed over as [`Body::Other`].
-pub fn read(topic: &str, payload: &[u8]) -> Result<Message, Unreadable> {
+pub fn read(topic: &str, payload: &[u8]) -> Result<CloudMessage, Unreadable> {
     let (envelope, repaired) = object(payload)?;
     let named = envelope.get("response").and_then(|response| response.get("macAddress")).and_then(Value::as_str);
     let mac = named.and_then(|mac| mac.parse().ok()).or_else(|| topics::heater_of(topic));
     let text = |key| envelope.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let (client, request_topic) = (text("clientID"), text("requestTopic"));
-    Ok(Message { mac, client, request_topic, repaired, body: body(topic, envelope) })
+    Ok(CloudMessage { mac, client, request_topic, repaired, body: body(topic, envelope) })
 }
 
 /// Returns the last parts of the topics of answers, after `res/`.
@@ -142,7 +142,7 @@ pub fn suffixes() -> impl Iterator<Item = &'static str> {
     KINDS.iter().flat_map(|kind| kind.suffixes).copied()
 }
 
-impl Message {
+impl CloudMessage {
     /// Returns whether it answers a control, by the end of `requestTopic` (protocol reference, section 4): a status
     /// that does is the acknowledgement, whatever `clientID` and `sessionID` say.
     pub fn answers_control(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::capabilities::Capabilities;
 use super::payload::Payload;
-use crate::navilink::control::{Control, Wire};
+use crate::navilink::control::{Control, ControlCode};
 use crate::navilink::encoding::Object;
 use crate::navilink::schedule_write::Limits;
 use crate::units::UnitSystem;
@@ -26,18 +26,18 @@ pub enum Takes {
     /// `ON` or `OFF`, which are controls of their own.
     Switch {
         /// What turns it on.
-        on: Wire,
+        on: ControlCode,
         /// What turns it off, without parameters.
-        off: Wire,
+        off: ControlCode,
         /// The parameters of `on`.
         param: Param,
     },
     /// `PRESS`; sent with these parameters.
-    Press(Wire, &'static [i64]),
+    Press(ControlCode, &'static [i64]),
     /// A value, from which its parameters are made.
-    Value(Wire, Param),
+    Value(ControlCode, Param),
     /// What is read by a function of its own, which sends these or a schedule.
-    Other(&'static [Wire], fn(&Payload, Known<'_>) -> Result<Control, String>),
+    Other(&'static [ControlCode], fn(&Payload, Known<'_>) -> Result<Control, String>),
     /// A change of the reservations, which are read before and written after it.
     Edit(fn(&Payload, Known<'_>) -> Result<Edit, String>),
 }
@@ -155,7 +155,7 @@ impl ControlRow {
     }
 
     /// Returns how it can stand in a request; the schedules and the firmware have forms of their own.
-    pub fn wires(&self) -> Vec<Wire> {
+    pub fn wires(&self) -> Vec<ControlCode> {
         match self.takes {
             Takes::Switch { on, off, .. } => vec![on, off],
             Takes::Press(wire, _) | Takes::Value(wire, _) => vec![wire],

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::account::SimulatedAccount;
 use super::broker::{Broker, Rules};
 use super::counters::{Counters, SharedCounters};
-use super::faults::{Fault, HeaterState, RestFaults, UpgradeFaults};
+use super::faults::{Fault, RestFaults, SimulatedCondition, UpgradeFaults};
 use super::heater::SimulatedHeater;
 use super::iot::Iot;
 use super::net::{Door, Server, bind};
@@ -266,7 +266,7 @@ impl Controls {
         self.broker.faults().mute_connack.store(false, Ordering::SeqCst);
         self.broker.faults().deaf.store(false, Ordering::SeqCst);
         self.broker.faults().refuse_suback.clear();
-        self.plant.set_fault(None, HeaterState::Online, Duration::ZERO);
+        self.plant.set_fault(None, SimulatedCondition::Online, Duration::ZERO);
     }
 }
 

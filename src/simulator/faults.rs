@@ -116,7 +116,7 @@ pub enum Fault {
         /// Which one; all without.
         index: Option<usize>,
         /// How.
-        state: HeaterState,
+        state: SimulatedCondition,
         /// Milliseconds by which a slow one is late.
         ms: Option<u64>,
     },
@@ -134,7 +134,7 @@ pub enum Fault {
 /// How a heater misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum HeaterState {
+pub enum SimulatedCondition {
     /// Not at all.
     Online,
     /// It is not connected to the cloud.
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(read(r#"{"fault":"reset"}"#), Fault::Reset);
         assert_eq!(read(r#"{"fault":"clock","seconds":-3600}"#), Fault::Clock { seconds: -3600 });
         assert_eq!(read(r#"{"fault":"lifetime","ms":null}"#), Fault::Lifetime { ms: None });
-        let heater = Fault::Heater { index: Some(1), state: HeaterState::Slow, ms: Some(500) };
+        let heater = Fault::Heater { index: Some(1), state: SimulatedCondition::Slow, ms: Some(500) };
         assert_eq!(read(r#"{"fault":"heater","index":1,"state":"slow","ms":500}"#), heater);
         for (json, answer) in [
             (r#"{"status":503}"#, RestAnswer::Status(503)),

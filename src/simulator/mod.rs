@@ -21,5 +21,5 @@ pub mod sigv4;
 pub mod tank;
 
 pub use self::cloud::{Controls, Options, Simulator};
-pub use self::faults::{Fault, HeaterState, ListChange, RestAnswer};
+pub use self::faults::{Fault, ListChange, RestAnswer, SimulatedCondition};
 pub use self::local::LocalBroker;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::broker::{Broker, Publication};
 use super::counters::SharedCounters;
-use super::faults::HeaterState;
+use super::faults::SimulatedCondition;
 use super::heater::{HeaterFault, Publish, SimulatedHeater};
 use crate::io::clock;
 
@@ -99,15 +99,15 @@ impl Plant {
     }
 
     /// Sets how one heater, or every one, misbehaves.
-    pub fn set_fault(&self, index: Option<usize>, state: HeaterState, late: Duration) {
+    pub fn set_fault(&self, index: Option<usize>, state: SimulatedCondition, late: Duration) {
         let chosen = |at: usize| index.is_none_or(|index| index == at);
         for (_, heater) in self.heaters().iter_mut().enumerate().filter(|(at, _)| chosen(*at)) {
             heater.set_fault(match state {
-                HeaterState::Online => HeaterFault::Online,
-                HeaterState::Offline => HeaterFault::Offline,
-                HeaterState::Silent => HeaterFault::Silent,
-                HeaterState::Slow => HeaterFault::Slow(late),
-                HeaterState::Error(code) => HeaterFault::Error { code: code.into(), sub: 0 },
+                SimulatedCondition::Online => HeaterFault::Online,
+                SimulatedCondition::Offline => HeaterFault::Offline,
+                SimulatedCondition::Silent => HeaterFault::Silent,
+                SimulatedCondition::Slow => HeaterFault::Slow(late),
+                SimulatedCondition::Error(code) => HeaterFault::Error { code: code.into(), sub: 0 },
             });
         }
     }

@@ -127,18 +127,18 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[derive(Debug, thiserror::Error)]
-    enum Failure {
+    enum AnyFailure {
         #[error(transparent)]
         Api(#[from] ApiError),
         #[error("nobody is there")]
         Unreachable,
     }
 
-    impl CallFailure for Failure {
+    impl CallFailure for AnyFailure {
         fn answer(&self) -> Option<&ApiError> {
             match self {
-                Failure::Api(error) => Some(error),
-                Failure::Unreachable => None,
+                AnyFailure::Api(error) => Some(error),
+                AnyFailure::Unreachable => None,
             }
         }
 
@@ -155,11 +155,11 @@ mod tests {
         json!({ "token": { "accessKeyId": "k", "secretKey": "s", "sessionToken": "t", "authorizationExpiresIn": 3600 } })
     }
 
-    fn code(code: i64) -> Result<Value, Failure> {
+    fn code(code: i64) -> Result<Value, AnyFailure> {
         Err(ApiError::Code { code, message: String::new() }.into())
     }
 
-    fn gateway(status: u16, retry_after: Option<Duration>) -> Result<Value, Failure> {
+    fn gateway(status: u16, retry_after: Option<Duration>) -> Result<Value, AnyFailure> {
         Err(ApiError::Http { status, code: None, message: String::new(), retry_after }.into())
     }
 
@@ -175,8 +175,8 @@ mod tests {
     fn walk(
         renewal: Renewal,
         later: Duration,
-        answers: impl IntoIterator<Item = Result<Value, Failure>>,
-    ) -> (Vec<Call>, Result<(), NoCredentials<Failure>>) {
+        answers: impl IntoIterator<Item = Result<Value, AnyFailure>>,
+    ) -> (Vec<Call>, Result<(), NoCredentials<AnyFailure>>) {
         let start = Moment::start();
         let mut tokens = tokens(start);
         let moment = Moment { now: start.now + later, wall: start.wall + later };
@@ -226,7 +226,7 @@ mod tests {
         assert!(refused(vec![code(401), code(401)]));
         let failed =
             |answers| matches!(walk(Renewal::Refused, Duration::ZERO, answers).1, Err(NoCredentials::Failed(_)));
-        assert!(failed(vec![Err(Failure::Unreachable)]));
+        assert!(failed(vec![Err(AnyFailure::Unreachable)]));
         assert!(failed(vec![gateway(503, None), gateway(503, None)]));
         assert!(failed(vec![gateway(503, Some(HOUR))]), "a plea for patience ends it");
         assert!(failed(vec![gateway(429, None)]));

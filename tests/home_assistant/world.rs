@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use navien2mqtt::bridge::{Bridge, Settings};
+use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::heater;
 use navien2mqtt::heater::polling::Intervals;
 use navien2mqtt::model::{Mac, Moment};
@@ -74,13 +74,13 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         record: devices::Record::default(),
     };
     let minute = Duration::from_secs(60);
-    let settings = Settings {
+    let settings = BridgeSettings {
         topics: Topics::new("navien2mqtt"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
             stale_after: 5 * minute,
-            commands: heater::commands::Settings {
+            commands: heater::commands::CommandSettings {
                 max_queued: 1,
                 max_age: minute,
                 allow_firmware_commit: false,

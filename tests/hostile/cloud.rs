@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use navien2mqtt::bridge::{Bridge, Settings};
+use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::heater::{self, commands, polling::Intervals};
 use navien2mqtt::io::rest::RestClient;
 use navien2mqtt::io::tls;
@@ -255,13 +255,13 @@ fn frames() -> Vec<Input> {
 
 fn bridge() -> Bridge {
     let hour = Duration::from_secs(3600);
-    let settings = Settings {
+    let settings = BridgeSettings {
         topics: Topics::new("n"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals { status: hour / 60, information: hour, energy: hour, schedules: hour },
             stale_after: hour,
-            commands: commands::Settings {
+            commands: commands::CommandSettings {
                 max_queued: 3,
                 max_age: hour,
                 allow_firmware_commit: false,

@@ -84,10 +84,10 @@ fn supervisor_settings() -> Policy {
     }
 }
 
-fn bridge_settings() -> bridge::Settings {
-    bridge::Settings {
+fn bridge_settings() -> bridge::BridgeSettings {
+    bridge::BridgeSettings {
         topics: Topics::new("navien2mqtt"),
-        heater: heater::Settings {
+        heater: heater::HeaterSettings {
             units: UnitsChoice::Device,
             intervals: Intervals {
                 status: 5 * MINUTE,
@@ -96,7 +96,7 @@ fn bridge_settings() -> bridge::Settings {
                 schedules: 360 * MINUTE,
             },
             stale_after: STALE_AFTER,
-            commands: heater::commands::Settings {
+            commands: heater::commands::CommandSettings {
                 max_queued: 100,
                 max_age: MAX_AGE,
                 allow_firmware_commit: false,

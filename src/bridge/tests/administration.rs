@@ -167,7 +167,7 @@ fn twenty_four_heaters_begin_with_a_burst_and_go_on_at_twenty_a_second_commands_
 
 #[test]
 fn a_request_that_the_configuration_does_not_allow_is_answered_and_not_obeyed() {
-    let mut world = World::with(Settings { allow: vec!["log_level"], ..settings() }, &[heater(1)]);
+    let mut world = World::with(BridgeSettings { allow: vec!["log_level"], ..settings() }, &[heater(1)]);
     world.begin_session();
     for name in ["reconnect", "refresh", "diagnostics", "restart", "forget"] {
         let response = world.asks(&format!("navien2mqtt/bridge/request/{name}"), r#"{"id":1}"#, false);

@@ -195,7 +195,7 @@ fn what_is_wrong_is_rejected_and_nothing_is_sent() {
 
 #[test]
 fn what_the_configuration_forbids_is_rejected() {
-    let with = |change: fn(&mut heater::commands::Settings)| {
+    let with = |change: fn(&mut heater::commands::CommandSettings)| {
         let mut settings = settings();
         change(&mut settings.heater.commands);
         let mut world = World::with(settings, &[heater(1)]);

@@ -100,7 +100,7 @@ fn without_home_assistant_what_an_earlier_run_told_is_taken_back() {
     let mut earlier = World::new(&[heater(1), heater(2)]);
     earlier.feature(1, json!({}));
     let off = HomeAssistant { enabled: false, prefix: "homeassistant".into() };
-    let mut world = World::with(Settings { home_assistant: off, ..settings() }, &[heater(1)]);
+    let mut world = World::with(BridgeSettings { home_assistant: off, ..settings() }, &[heater(1)]);
     world.broker = earlier.broker;
     world.broker.insert(DISCOVERY.replace("fc01", "fc02"), Bytes::from_static(b"{}"));
     world.connect_broker();

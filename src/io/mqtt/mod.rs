@@ -100,7 +100,7 @@ pub enum LinkEvent {
         /// The session.
         session: u64,
         /// How far it had come.
-        stage: Stage,
+        stage: SessionStage,
         /// Why.
         error: LinkError,
     },
@@ -108,7 +108,7 @@ pub enum LinkEvent {
 
 /// What a session was doing when it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
+pub enum SessionStage {
     /// The connection was not open yet.
     Opening,
     /// CONNECT was on its way, or its answer.
@@ -174,7 +174,7 @@ pub enum Refusal {
     Unknown,
 }
 
-enum Control {
+enum LinkControl {
     Dial(u64, Box<Dial>),
     Cut(u64),
     Close(u64),
@@ -184,7 +184,7 @@ enum Control {
 /// The handle of one link; all of it returns at once.
 #[derive(Debug)]
 pub struct Link {
-    control: mpsc::UnboundedSender<Control>,
+    control: mpsc::UnboundedSender<LinkControl>,
     publications: mpsc::Sender<(u64, Message)>,
     filters: mpsc::Sender<(u64, String)>,
     health: Arc<Health>,
@@ -223,17 +223,17 @@ impl Link {
 
     /// Begins a session; it is reported as [`LinkEvent::Up`], and its end as [`LinkEvent::Down`].
     pub fn dial(&self, session: u64, dial: Dial) {
-        let _ = self.control.send(Control::Dial(session, Box::new(dial)));
+        let _ = self.control.send(LinkControl::Dial(session, Box::new(dial)));
     }
 
     /// Ends a session at once, whatever it is doing.
     pub fn cut(&self, session: u64) {
-        let _ = self.control.send(Control::Cut(session));
+        let _ = self.control.send(LinkControl::Cut(session));
     }
 
     /// Sends what is waiting and takes leave, in at most three seconds.
     pub fn close(&self, session: u64) {
-        let _ = self.control.send(Control::Close(session));
+        let _ = self.control.send(LinkControl::Close(session));
     }
 
     /// Publishes on a session; what does not belong to the one that is up is discarded. A full queue ends the
@@ -247,7 +247,7 @@ impl Link {
             return false;
         }
         if self.publications.try_send((session, publication)).is_err() {
-            let _ = self.control.send(Control::Overflow(session));
+            let _ = self.control.send(LinkControl::Overflow(session));
         }
         true
     }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
 use super::engine::{Connecting, Engine};
-use super::{Control, Dial, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal, Stage};
+use super::{Dial, LinkControl, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal, SessionStage};
 use crate::io::clock::{self, TimedOut};
 use crate::io::wire::{End, EngineStream, EngineTransport, Loss, OneShot, Pump, StalePacketFilter, Wire};
 use crate::model::Message;
@@ -30,7 +30,7 @@ const PING_SLACK: Duration = Duration::from_secs(5);
 const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the link's handle sends: orders, messages, filters.
-type FromHandle = (mpsc::UnboundedReceiver<Control>, mpsc::Receiver<(u64, Message)>, mpsc::Receiver<(u64, String)>);
+type FromHandle = (mpsc::UnboundedReceiver<LinkControl>, mpsc::Receiver<(u64, Message)>, mpsc::Receiver<(u64, String)>);
 
 type Delivery = Pin<Box<dyn Future<Output = Result<Result<(), paho::Error>, TimedOut>> + Send>>;
 
@@ -43,7 +43,7 @@ pub struct Actor {
     events: mpsc::Sender<LinkEvent>,
     /// Whether a refused filter ends no session, and acknowledgements are told.
     lenient: bool,
-    stage: Stage,
+    stage: SessionStage,
     /// How paho was reached last.
     way: EngineTransport,
     /// Set when paho is beyond use: every dial fails, and the link no longer counts as healthy.
@@ -58,7 +58,7 @@ impl Actor {
         lenient: bool,
     ) -> Self {
         let orders = Orders { controls, next: None };
-        let (stage, way) = (Stage::Opening, EngineTransport::Ipv4);
+        let (stage, way) = (SessionStage::Opening, EngineTransport::Ipv4);
         Self { engine, orders, waiting, filters, events, lenient, stage, way, broken: false }
     }
 
@@ -67,7 +67,7 @@ impl Actor {
         while let Some((session, dial)) = self.next_dial().await {
             // Dials that follow each other quickly leave no time for the heartbeat.
             self.turned();
-            self.stage = Stage::Opening;
+            self.stage = SessionStage::Opening;
             let error = match self.session(session, &dial).await {
                 Ok(()) => LinkError::OnPurpose,
                 Err(error) => error,
@@ -132,7 +132,7 @@ impl Actor {
             _ = self.orders.end_of(session) => return Ok(()),
         };
         let begun = clock::now();
-        self.stage = Stage::Connecting;
+        self.stage = SessionStage::Connecting;
         let mut pump = self.connect(session, dial, wire, deadline).await?;
         let connack_after = clock::now().duration_since(begun);
         let marker = [marker(session)];
@@ -142,7 +142,7 @@ impl Actor {
                 return Ok(());
             }
         }
-        self.stage = Stage::Serving;
+        self.stage = SessionStage::Serving;
         let up = LinkEvent::Up { session, connack_after };
         self.events.send(up).await.map_err(|_| LinkError::OnPurpose)?;
         self.serve(session, dial, &mut pump).await
@@ -157,7 +157,7 @@ impl Actor {
         pump: &mut Pump,
     ) -> Result<bool, LinkError> {
         let marker = marker(session);
-        self.stage = Stage::Subscribing(match filters {
+        self.stage = SessionStage::Subscribing(match filters {
             [one] if *one != marker => Some(one.clone()),
             _ => None,
         });
@@ -285,7 +285,7 @@ impl Actor {
                     if owner == session && !self.subscribe(session, &[filter], limit, pump).await? {
                         return Ok(());
                     }
-                    self.stage = Stage::Serving;
+                    self.stage = SessionStage::Serving;
                 }
                 () = clock::sleep(HEARTBEAT) => self.show_life().await,
             }
@@ -337,7 +337,7 @@ impl Actor {
 
 /// What the link's handle asks for.
 struct Orders {
-    controls: mpsc::UnboundedReceiver<Control>,
+    controls: mpsc::UnboundedReceiver<LinkControl>,
     /// A dial that arrived while the session before it was still there.
     next: Option<(u64, Box<Dial>)>,
 }
@@ -357,7 +357,7 @@ impl Orders {
             if let Some(next) = self.next.take() {
                 return Some(next);
             }
-            if let Control::Dial(session, dial) = self.controls.recv().await? {
+            if let LinkControl::Dial(session, dial) = self.controls.recv().await? {
                 return Some((session, dial));
             }
         }
@@ -367,11 +367,11 @@ impl Orders {
     async fn end_of(&mut self, session: u64) -> Purpose {
         loop {
             match self.controls.recv().await {
-                Some(Control::Close(which)) if which == session => return Purpose::Close,
-                Some(Control::Cut(which)) if which == session => return Purpose::Cut,
-                Some(Control::Overflow(which)) if which == session => return Purpose::Overflow,
-                Some(Control::Cut(_) | Control::Close(_) | Control::Overflow(_)) => {}
-                Some(Control::Dial(newer, dial)) => {
+                Some(LinkControl::Close(which)) if which == session => return Purpose::Close,
+                Some(LinkControl::Cut(which)) if which == session => return Purpose::Cut,
+                Some(LinkControl::Overflow(which)) if which == session => return Purpose::Overflow,
+                Some(LinkControl::Cut(_) | LinkControl::Close(_) | LinkControl::Overflow(_)) => {}
+                Some(LinkControl::Dial(newer, dial)) => {
                     self.next = Some((newer, dial));
                     return Purpose::Cut;
                 }

@@ -50,7 +50,7 @@ pub struct Blamed {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingMessage {
     at: Instant,
     rank: Rank,
     message: Message,
@@ -61,7 +61,7 @@ struct Waiting {
 pub struct Outbox {
     topics: Topics,
     /// In the order in which it came; the rank decides before that.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingMessage>,
     bytes_waiting: usize,
     /// Topic and bytes of what is not acknowledged, the oldest first.
     under_way: VecDeque<(String, usize)>,
@@ -101,12 +101,12 @@ impl Outbox {
         };
         self.bytes_waiting += bytes(&message);
         // Only the newest of what is retained counts; it takes the place of the one before.
-        let same = |one: &&mut Waiting| one.message.retained && one.message.topic == message.topic;
+        let same = |one: &&mut WaitingMessage| one.message.retained && one.message.topic == message.topic;
         if let Some(same) = message.retained.then(|| self.waiting.iter_mut().find(same)).flatten() {
             self.bytes_waiting -= bytes(&same.message);
             same.message = message;
         } else {
-            self.waiting.push_back(Waiting { at: now, rank, message });
+            self.waiting.push_back(WaitingMessage { at: now, rank, message });
         }
         let most = if self.up { MAX_WAITING } else { MAX_KEPT };
         if self.waiting.len() <= most && self.bytes_waiting <= MAX_BYTES_WAITING {
@@ -120,7 +120,7 @@ impl Outbox {
     pub fn up(&mut self, replay: Vec<Message>, now: Instant) -> Option<String> {
         self.up = true;
         self.under_way.clear();
-        let recent: Vec<Waiting> = self.waiting.drain(..).filter(|one| one.at + KEPT_FOR >= now).collect();
+        let recent: Vec<WaitingMessage> = self.waiting.drain(..).filter(|one| one.at + KEPT_FOR >= now).collect();
         self.bytes_waiting = 0;
         let recent = recent.into_iter().map(|one| one.message);
         replay.into_iter().chain(recent).filter_map(|message| self.push(message, now)).last()
@@ -212,7 +212,7 @@ impl Outbox {
         self.under_way.len() < most && bytes < MAX_BYTES_UNDER_WAY
     }
 
-    fn take(&mut self, at: usize) -> Option<Waiting> {
+    fn take(&mut self, at: usize) -> Option<WaitingMessage> {
         let taken = self.waiting.remove(at)?;
         self.bytes_waiting -= bytes(&taken.message);
         Some(taken)

@@ -3,7 +3,7 @@
 use super::super::control::{ControlRow, Edit, Known, Need, Takes, nothing};
 use super::super::payload::Payload;
 use crate::navilink::control::Shown::{Is, IsNot, Param};
-use crate::navilink::control::{Control, Wire, wire};
+use crate::navilink::control::{Control, ControlCode, wire};
 use crate::navilink::encoding::{Object, whole};
 use crate::navilink::schedule_write::{self, OPERATION_MODES, code_of, names};
 
@@ -18,8 +18,8 @@ const CONDENSATE_OVERFLOW: i64 = 990;
 /// The air filter's interval is written in steps of so many hours.
 const FILTER_STEP: i64 = 500;
 
-const POWER_OFF: Wire = wire(33_554_433, "power-off", &[Is("dhwOperationSetting", OFF)]);
-const MODE: Wire =
+const POWER_OFF: ControlCode = wire(33_554_433, "power-off", &[Is("dhwOperationSetting", OFF)]);
+const MODE: ControlCode =
     wire(33_554_437, "dhw-mode", &[Param("dhwOperationSetting", 0, 1), Param("vacationDaySetting", 1, 1)]);
 
 /// Every control.

@@ -44,7 +44,7 @@ fn of(capabilities: &Capabilities, name: &str, payload: &str) -> Result<Plan, St
     NWP500.control(name).expect("the name is a control's").plan(&Payload::read(payload.as_bytes())?, known)
 }
 
-fn plain(name: &str, payload: &str) -> (Wire, Vec<i64>) {
+fn plain(name: &str, payload: &str) -> (ControlCode, Vec<i64>) {
     match of(&able(everything()), name, payload) {
         Ok(Plan::Control(Control::Plain(wire, param))) => (wire, param),
         other => panic!("{name} {payload}: {other:?}"),
@@ -236,7 +236,7 @@ fn no_two_rows_have_one_name_or_one_request() {
     let names: BTreeSet<&str> = CONTROLS.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), CONTROLS.len());
     assert!(NWP500.no_such_control().starts_with("there is no such setting; there are: power, mode, temperature, "));
-    let wires: Vec<Wire> = CONTROLS.iter().flat_map(ControlRow::wires).collect();
+    let wires: Vec<ControlCode> = CONTROLS.iter().flat_map(ControlRow::wires).collect();
     let codes: BTreeSet<u32> = wires.iter().map(|wire| wire.code).collect();
     let modes: BTreeSet<&str> = wires.iter().map(|wire| wire.mode).collect();
     assert_eq!((codes.len(), modes.len()), (wires.len(), wires.len()));
