@@ -15,6 +15,8 @@ pub enum Exit {
     CloudUnavailable = 69,
     /// A mistake of ours, or the output of a command could not be written.
     Internal = 70,
+    /// `status --broker` found trouble with the local broker.
+    LocalBroker = 75,
     /// The cloud rejected the credentials.
     CredentialsRejected = 77,
     /// The configuration is wrong.

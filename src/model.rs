@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::foreign_text::one_line;
 
+/// The requests to the bridge (`administration.allow`).
+pub const REQUESTS: [&str; 6] = ["reconnect", "refresh", "log_level", "diagnostics", "restart", "forget"];
+
 /// An MQTT message to be published, with QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

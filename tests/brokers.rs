@@ -8,6 +8,9 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent};
+use navien2mqtt::io::wire::{Target, Transport};
+use navien2mqtt::model::Message;
 use support::Limit;
 use support::mosquitto::Mosquitto;
 use support::observer::{Observer, Seen};
@@ -164,4 +167,76 @@ async fn systemd_is_told_why_there_is_no_local_broker() {
     rig.broker_lines += "\nusername = \"bridge\"\npassword = \"wrong\"";
     let daemon = rig.run();
     last_status(&daemon, |status| status == "STATUS=connected; local broker: refused, not authorized").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_looks_for_the_daemon_on_the_local_broker_when_asked_to() {
+    let mut rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(STATE, says("online")).await;
+    let config = rig.folder.path().join("navien2mqtt.toml");
+    let status = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_navien2mqtt"));
+        let outcome = command.args(["status", "--broker", "--config"]).arg(&config).output().unwrap();
+        (outcome.status.code(), String::from_utf8(outcome.stderr).unwrap())
+    };
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert_eq!(code, Some(0), "{errors}");
+    daemon.signal("TERM");
+    daemon.ended(std::time::Duration::from_secs(10)).await;
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert!(code == Some(75) && errors.contains("bridge/state is not `online`"), "{code:?} {errors}");
+    rig.broker.kill();
+    let (code, errors) = tokio::task::block_in_place(status);
+    assert!(code == Some(75) && errors.contains("local broker: "), "{code:?} {errors}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_filter_can_be_asked_for_again_in_the_same_session_and_the_one_at_the_end_is_named() {
+    let broker = Mosquitto::start();
+    let (grants, cuts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (granted, cut) = (Arc::clone(&grants), Arc::clone(&cuts));
+    let picky = Picky::start(broker.port, move |wish| match wish {
+        Wish::Subscribe(filter) if filter == "a" && !granted.load(Ordering::Relaxed) => Verdict::Refuse,
+        Wish::Subscribe(filter) if filter == "c" && cut.load(Ordering::Relaxed) => Verdict::Cut,
+        _ => Verdict::Pass,
+    })
+    .await;
+    let (sender, mut events) = tokio::sync::mpsc::channel(64);
+    let link = Link::lenient("lenient", sender).unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let dial = Dial {
+        target: Target { host: "127.0.0.1".into(), port: picky.port, transport: Transport::Tcp },
+        keep_alive: 30 * second,
+        connect_timeout: 10 * second,
+        operation_timeout: 10 * second,
+        username: None,
+        password: None,
+        will: None,
+        filters: vec!["a".into(), "b".into()],
+    };
+    link.dial(1, dial.clone());
+    let mut said = Vec::new();
+    let mut next = async || loop {
+        match events.recv().await.unwrap() {
+            LinkEvent::Subscribed { filter, granted, .. } => return format!("{filter} {granted}"),
+            LinkEvent::Up { .. } => return "up".to_owned(),
+            LinkEvent::Delivered { .. } => return "delivered".to_owned(),
+            LinkEvent::Down { stage, .. } => return format!("down {stage:?}"),
+            LinkEvent::Message { .. } => {}
+        }
+    };
+    for _ in 0..3 {
+        said.push(next().await);
+    }
+    grants.store(true, Ordering::Relaxed);
+    link.subscribe(1, "a".into());
+    said.push(next().await);
+    link.publish(1, Message { topic: "a".into(), payload: "x".into(), retained: false });
+    said.push(next().await);
+    assert_eq!(said, ["a false", "b true", "up", "a true", "delivered"]);
+    cuts.store(true, Ordering::Relaxed);
+    link.subscribe(1, "c".into());
+    assert_eq!(next().await, "down Subscribing(Some(\"c\"))");
 }

@@ -251,7 +251,7 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__status)
-            opts="-v -q -h --device --json --config --verbose --quiet --help"
+            opts="-v -q -h --device --json --broker --config --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

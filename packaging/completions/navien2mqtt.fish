@@ -51,6 +51,7 @@ complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand devices" -s h -l
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l device -d 'Only this heater' -r
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l json -d 'Print JSON, one object a line'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l broker -d 'Look for the daemon on the local broker as well, and exit with 75 if there is trouble'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s h -l help -d 'Print help'

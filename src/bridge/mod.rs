@@ -4,6 +4,7 @@
 //! out its [`Effect`]s.
 
 pub mod administration;
+mod repeats;
 mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +23,7 @@ use crate::outputs::mqtt::topics::Topics;
 
 use administration::Order;
 pub use home::Verdict;
+use repeats::Repeats;
 
 /// How the bridge is set up.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct Settings {
     pub names: BTreeMap<Mac, String>,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
+    /// The requests to the bridge that are obeyed.
+    pub allow: Vec<&'static str>,
 }
 
 /// What the daemon is to do.
@@ -97,6 +101,10 @@ pub struct Bridge {
     effects: VecDeque<Effect>,
     /// What was wrong with what arrived on the local broker.
     warnings: WarnOnce,
+    /// What was said of commands.
+    repeats: Repeats,
+    /// The requests that are obeyed.
+    allow: Vec<&'static str>,
 }
 
 impl Bridge {
@@ -110,6 +118,8 @@ impl Bridge {
             home_assistant,
             effects: VecDeque::new(),
             warnings: WarnOnce::default(),
+            repeats: Repeats::default(),
+            allow: settings.allow,
         };
         bridge.drain();
         bridge.effects.clear();
@@ -228,6 +238,11 @@ impl Bridge {
         self.mqtt.replay()
     }
 
+    /// The local broker is gone: [`Mqtt::broker_gone`].
+    pub fn broker_gone(&mut self) {
+        self.mqtt.broker_gone();
+    }
+
     /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
     /// subscribes to what was just discovered.
     pub fn states_again(&mut self, now: Instant) {
@@ -300,9 +315,12 @@ impl Bridge {
         match change {
             Change::Abilities => self.discover(mac),
             Change::Command(report) => {
-                let (mac, name, reason) = (mac.clone(), report.name.clone(), report.reason.clone());
                 let status = report.status.unwrap_or("waits");
-                self.effects.push_back(Effect::Command { mac, name, status, reason });
+                let Some(left_out) = self.repeats.count(mac, &report.name, status, report.at) else { return };
+                let more = (left_out > 0).then(|| format!("{left_out} more of these since the last such line"));
+                let reason: Vec<String> = report.reason.clone().into_iter().chain(more).collect();
+                let reason = (!reason.is_empty()).then(|| reason.join("; "));
+                self.effects.push_back(Effect::Command { mac: mac.clone(), name: report.name.clone(), status, reason });
             }
             Change::Available(_) | Change::Answer(..) | Change::Event(_) => {}
         }

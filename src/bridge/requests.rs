@@ -6,13 +6,13 @@ use super::Bridge;
 use super::administration::{Order, value as named};
 use crate::heater::Change;
 use crate::heater::commands::Report;
-use crate::model::{Mac, Moment};
+use crate::model::{Mac, Moment, REQUESTS};
 use crate::outputs::mqtt::topics::Request;
 
 /// The largest payload that is looked at, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
-/// The requests to the bridge.
-const REQUESTS: [&str; 6] = ["reconnect", "refresh", "log_level", "diagnostics", "restart", "forget"];
+/// The longest name that is looked at, in bytes; no known one is nearly as long.
+const MAX_NAME: usize = 64;
 
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
@@ -25,6 +25,9 @@ impl Bridge {
         }
         let topics = self.mqtt.topics().clone();
         let Some(request) = topics.parse(topic) else { return };
+        if request.name().len() > MAX_NAME {
+            return self.refuse_name(&request, payload, retained, moment);
+        }
         if retained {
             self.warn(&format!("retained {topic}"), || {
                 format!("A retained message on {topic} is not obeyed; send it without the retain flag, and clear it")
@@ -36,17 +39,39 @@ impl Bridge {
             Request::Set(mac, name) => self.set(&mac, name, payload, moment),
             Request::Get(mac, name) => {
                 if let Err(error) = self.get(&mac, name, payload, moment) {
-                    self.warn(&format!("get {name} {mac}"), || format!("The message on {topic} {error}"));
+                    self.warn(&format!("get {error}"), || format!("The message on {topic} {error}"));
                 }
             }
         }
         self.drain();
     }
 
+    /// Refuses a name that is too long, and repeats only its beginning.
+    fn refuse_name(&mut self, request: &Request<'_>, payload: &[u8], retained: bool, moment: Moment) {
+        let name = request.name();
+        let start = &name[..name.floor_char_boundary(MAX_NAME)];
+        match request {
+            Request::Set(mac, _) if !retained && !payload.is_empty() => {
+                let reason = format!("its name is longer than {MAX_NAME} bytes");
+                let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+                let report = Report::rejected(start, payload, &reason, moment.wall);
+                self.show(mac, &Change::Command(report));
+            }
+            Request::Set(..) | Request::Get(..) | Request::Bridge(_) => {
+                self.warn("long name", || {
+                    format!("A name on the local broker is longer than {MAX_NAME} bytes: {start}…")
+                });
+            }
+        }
+    }
+
     fn administer(&mut self, name: &str, payload: &[u8], moment: Moment) {
         let id = serde_json::from_slice::<Value>(&payload[..payload.len().min(MAX_PAYLOAD)])
             .ok()
             .and_then(|request| request.get("id").cloned());
+        if REQUESTS.contains(&name) && !self.allow.contains(&name) {
+            return self.respond(name, id, Err(format!("administration.allow does not name {name}")));
+        }
         if let Some(order) = Order::read(name, payload).filter(|_| payload.len() <= MAX_PAYLOAD) {
             if order == Order::Reconnect {
                 self.home.relist(moment.now);

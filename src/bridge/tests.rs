@@ -45,11 +45,14 @@ fn settings() -> Settings {
                 max_queued: 3,
                 max_age: 5 * MINUTE,
                 allow_firmware_commit: false,
+                read_only: false,
+                max_temperature: None,
                 answer_within: Duration::from_secs(30),
             },
         },
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        allow: crate::model::REQUESTS.into(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
+mod local_broker;
 mod one_shot;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -76,6 +77,9 @@ enum CliCommand {
         /// Print JSON, one object a line
         #[arg(long)]
         json: bool,
+        /// Look for the daemon on the local broker as well, and exit with 75 if there is trouble
+        #[arg(long)]
+        broker: bool,
     },
     /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
     /// answer, from standard input
@@ -156,8 +160,8 @@ fn execute(arguments: Arguments) -> Exit {
         CliCommand::Devices { json } => {
             with_config(&global, read_for_one_shot, |config| one_shot::devices(config, json))
         }
-        CliCommand::Status { device, json } => {
-            with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, json))
+        CliCommand::Status { device, json, broker } => {
+            with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, (json, broker)))
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]

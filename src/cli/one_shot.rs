@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{on_runtime, print_error, say};
+use super::{local_broker, on_runtime, print_error, say};
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::one_shot::{OneShotClient, OneShotError};
@@ -67,9 +67,16 @@ fn print_devices(list: &DeviceList, as_json: bool) {
     }
 }
 
-/// Asks the heaters, or one of them, for their status.
-pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
+/// Asks the heaters, or one of them, for their status; looks at the local broker as well if that is wanted.
+pub fn status(config: Config, device: Option<Mac>, (json, broker): (bool, bool)) -> Exit {
     on_runtime(async {
+        let trouble = match broker {
+            true => local_broker::trouble(&config).await,
+            false => None,
+        };
+        if let Some(trouble) = &trouble {
+            print_error(format_args!("local broker: {trouble}"));
+        }
         match ask(&config, device).await {
             Err(error) => failed(&error),
             Ok(Answers { statuses, missing, none }) => {
@@ -82,7 +89,11 @@ pub fn status(config: Config, device: Option<Mac>, json: bool) -> Exit {
                 for heater in &missing {
                     print_error(format_args!("{}: no answer", heater.mac));
                 }
-                if missing.is_empty() { Exit::Success } else { Exit::CloudUnavailable }
+                match (missing.is_empty(), trouble) {
+                    (false, _) => Exit::CloudUnavailable,
+                    (true, Some(_)) => Exit::LocalBroker,
+                    (true, None) => Exit::Success,
+                }
             }
         }
     })

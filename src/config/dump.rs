@@ -63,7 +63,10 @@ impl Config {
                 "max_queued": self.commands.max_queued,
                 "max_age": show(self.commands.max_age),
                 "allow_firmware_commit": self.commands.allow_firmware_commit,
+                "read_only": self.commands.read_only,
+                "max_temperature": self.commands.max_temperature.map(|half| format!("{} °C", half as f64 / 2.0)),
             },
+            "administration": { "allow": self.administration },
             "state": { "directory": path(&self.state_directory) },
             "log": { "level": word(LEVELS, self.log.level), "target": word(TARGETS, self.log.target) },
             "device": self.devices.iter().map(|device| json!({ "mac": device.mac.as_str(), "name": device.name }))

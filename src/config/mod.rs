@@ -43,6 +43,8 @@ pub struct Config {
     pub home_assistant: HomeAssistantConfig,
     /// `[commands]`
     pub commands: CommandsConfig,
+    /// `[administration] allow`: the requests to the bridge that are obeyed
+    pub administration: Vec<&'static str>,
     /// `[state] directory`, or `$STATE_DIRECTORY`
     pub state_directory: PathBuf,
     /// `[log]`
@@ -182,6 +184,10 @@ pub struct CommandsConfig {
     pub max_age: Duration,
     /// Whether firmware may be committed.
     pub allow_firmware_commit: bool,
+    /// Whether nothing is set at all.
+    pub read_only: bool,
+    /// The highest temperature that may be set, in half degrees Celsius.
+    pub max_temperature: Option<i64>,
 }
 
 /// `[log]`

@@ -13,12 +13,14 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::reader::{ConfigProblem, Reader, TableReader};
-use super::values::{attempts, boolean, choice, command, duration, number, secret_url, text, topic, url, whole};
+use super::values::{
+    attempts, boolean, choice, command, duration, number, secret_url, temperature, text, topic, url, whole, words,
+};
 use super::{
     AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
     Environment, HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig,
 };
-use crate::model::Mac;
+use crate::model::{Mac, REQUESTS};
 use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
@@ -61,6 +63,7 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
     let broker = broker(r, &mut root, environment);
     let home_assistant = home_assistant(r, &mut root);
     let commands = commands(r, &mut root);
+    let administration = administration(r, &mut root);
     let state_directory = state_directory(r, &mut root, environment);
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
@@ -78,6 +81,7 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
             broker,
             home_assistant,
             commands,
+            administration,
             state_directory,
             log,
             devices,
@@ -393,8 +397,18 @@ fn commands(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> CommandsConfig {
     let max_queued = s.take(r, "max_queued", whole(1, 10_000)).unwrap_or(100);
     let max_age = s.take(r, "max_age", duration(SECOND, None)).unwrap_or(5 * MINUTE);
     let allow_firmware_commit = s.take(r, "allow_firmware_commit", boolean).unwrap_or(false);
+    let read_only = s.take(r, "read_only", boolean).unwrap_or(false);
+    let max_temperature = s.take(r, "max_temperature", temperature);
     s.finish(r);
-    CommandsConfig { max_queued: usize::try_from(max_queued).unwrap_or(100), max_age, allow_firmware_commit }
+    let max_queued = usize::try_from(max_queued).unwrap_or(100);
+    CommandsConfig { max_queued, max_age, allow_firmware_commit, read_only, max_temperature }
+}
+
+fn administration(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> Vec<&'static str> {
+    let mut s = root.section(r, "administration");
+    let allow = s.take(r, "allow", words(&REQUESTS)).unwrap_or_else(|| REQUESTS.into());
+    s.finish(r);
+    allow
 }
 
 fn state_directory(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environment<'_>) -> PathBuf {

@@ -100,6 +100,34 @@ fn alerts_need_an_absolute_program_or_a_url_which_is_a_secret() {
     }
 }
 
+#[test]
+fn what_a_client_of_the_local_broker_may_do_is_configured() {
+    let config = good("");
+    assert_eq!(
+        (config.administration.len(), config.commands.read_only, config.commands.max_temperature),
+        (6, false, None)
+    );
+    let config = good("[administration]\nallow = []\n[commands]\nread_only = true\nmax_temperature = \"140°F\"\n");
+    assert_eq!((config.administration.len(), config.commands.read_only), (0, true));
+    assert_eq!(config.commands.max_temperature, Some(120));
+    assert_eq!(config.dump()["commands"]["max_temperature"], "60 °C");
+    for (written, half) in [("60 °C", 120), ("54.7C", 109), ("131 °F", 110)] {
+        let config = good(&format!("[commands]\nmax_temperature = {written:?}\n"));
+        assert_eq!(config.commands.max_temperature, Some(half), "{written}");
+    }
+    assert_eq!(good("[administration]\nallow = [\"refresh\"]\n").administration, ["refresh"]);
+    for line in [
+        "[administration]\nallow = [\"dance\"]",
+        "[administration]\nallow = \"refresh\"",
+        "[commands]\nmax_temperature = 60",
+        "[commands]\nmax_temperature = \"60\"",
+        "[commands]\nmax_temperature = \"NaN C\"",
+        "[commands]\nmax_temperature = \"500 F\"",
+    ] {
+        assert_eq!(bad(&format!("{line}\n")).len(), 1, "{line}");
+    }
+}
+
 /// The file that is installed says what the defaults are; this holds it to that.
 #[test]
 fn the_commented_file_shows_the_defaults() {
@@ -121,6 +149,7 @@ fn the_commented_file_shows_the_defaults() {
             "command =",
             "timeout =",
             "url = \"https",
+            "max_temperature",
         ];
         match uncommented {
             Some(rest) if sample.iter().any(|key| rest.starts_with(key)) => {}
@@ -178,7 +207,7 @@ mac = "12345"
         r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
         r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
         r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
-        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, state, log, device"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, administration, state, log, device"#,
     ];
     assert_eq!(problems, wanted);
 }

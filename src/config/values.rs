@@ -102,6 +102,30 @@ pub fn choice<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&DeValu
     }
 }
 
+/// Reads a list of some words; an empty one is none of them.
+pub fn words(known: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<Vec<&'static str>, String> {
+    move |value| {
+        let expected = format!("expected a list of some of \"{}\"", known.join("\", \""));
+        let DeValue::Array(list) = value else { return Err(format!("{expected}, not {}", describe(value))) };
+        let find = |word: &str| known.iter().find(|one| **one == word).copied();
+        let read = |word: &toml::Spanned<DeValue<'_>>| match word.get_ref() {
+            DeValue::String(word) => find(word).ok_or_else(|| format!("{expected}, not \"{word}\"")),
+            other => Err(format!("{expected}, not {}", describe(other))),
+        };
+        list.iter().map(read).collect()
+    }
+}
+
+/// Reads a temperature with its unit; returns half degrees Celsius, rounded down.
+pub fn temperature(value: &DeValue<'_>) -> Result<i64, String> {
+    let expected = "expected a temperature with its unit, such as \"60 °C\" or \"140 °F\", from 30 to 100 °C";
+    let written = text(value).map_err(|_| format!("{expected}, not {}", describe(value)))?;
+    let split = |unit: char| written.strip_suffix(unit)?.trim_end_matches(['°', ' ']).parse::<f64>().ok();
+    let celsius = split('C').or_else(|| split('F').map(|degrees| (degrees - 32.0) * 5.0 / 9.0));
+    let half = celsius.map(|celsius| (celsius * 2.0 + 1e-6).floor()).filter(|half| (60.0..=200.0).contains(half));
+    half.map(|half| half as i64).ok_or_else(|| format!("{expected}, not \"{written}\""))
+}
+
 /// Reads a URL of one of some schemes, with a host and without credentials.
 pub fn url(schemes: &'static [&'static str]) -> impl Fn(&DeValue<'_>) -> Result<Url, String> {
     move |value| {

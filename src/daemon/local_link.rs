@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::{debug, info, trace, warn};
 
+use super::reminder::Reminder;
 use super::{MAX_EVENTS, OVERDUE, StartError, settings};
 use crate::config::Config;
-use crate::io::mqtt::{Link, LinkError, LinkEvent, Stage};
-use crate::io::{clock, tls};
+use crate::io::clock;
+use crate::io::mqtt::{Dial, Link, LinkError, LinkEvent, Stage};
 use crate::model::Message;
 use crate::outputs::mqtt::outbox::{Blamed, Outbox};
 use crate::outputs::mqtt::suspects::Suspects;
@@ -23,9 +24,6 @@ use crate::supervisor::{Generation, Redial};
 const LOGGED: u32 = 3;
 /// A session that lasted so long is no short one any more.
 const SETTLED: Duration = Duration::from_secs(30);
-/// While the broker is away, this is said again after so long, then ever less often.
-const FIRST_REMINDER: Duration = Duration::from_secs(180);
-const RAREST_REMINDER: Duration = Duration::from_secs(3600);
 /// A filter that the broker refuses is asked for again so often: an access list is read anew without a new session.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// So many CONNECTs in a row that are answered by closing the connection are the fault of the will's retain flag.
@@ -50,8 +48,8 @@ pub struct LocalLink {
     unanswered: u32,
     /// Why the link is down.
     error: Option<String>,
-    /// When it is said again that the link is down, and how long after the last time that is.
-    reminder: Option<(Instant, Duration)>,
+    /// When it is said again that the link is down.
+    reminder: Reminder,
     /// When the session that is up counts as one that lasted.
     settles_at: Option<Instant>,
     /// Whether it was said that messages were dropped.
@@ -63,17 +61,12 @@ pub struct LocalLink {
 impl LocalLink {
     /// Prepares the link as configured; the first dial is due at once.
     pub fn new(config: &Config, seed: u64, now: Instant) -> Result<Self, StartError> {
-        let client = config.broker.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let tls = match config.broker.tls {
-            true => Some(tls::client_config(config.broker.ca_file.as_deref(), client)?),
-            false => None,
-        };
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         Ok(Self {
             link: Link::lenient(&config.broker.client_id, sender)?,
             events,
             redial: Redial::new(now, 2 * config.cloud.connect_timeout + OVERDUE, seed),
-            tls,
+            tls: settings::local_tls(config)?,
             outbox: Outbox::new(Topics::new(&config.broker.base_topic)),
             suspects: Suspects::default(),
             not_granted: BTreeMap::new(),
@@ -81,7 +74,7 @@ impl LocalLink {
             retains: true,
             unanswered: 0,
             error: None,
-            reminder: None,
+            reminder: Reminder::default(),
             settles_at: None,
             dropped: false,
             unreadable: 0,
@@ -178,7 +171,7 @@ impl LocalLink {
         });
         let attempts = self.redial.failures();
         let new = attempts == 1 || (was_up && self.redial.short_sessions() < LOGGED);
-        if self.is_to_be_said(new, now) {
+        if self.reminder.is_due(new, now) {
             warn!(attempts, "No connection to the local broker, trying on: {error}");
         } else {
             debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
@@ -208,21 +201,6 @@ impl LocalLink {
                 warn!(filter, "The local broker closed the connection again at the subscription to {filter}; left out")
             }
             times => debug!(times, filter, "The local broker still closes the connection at this subscription"),
-        }
-    }
-
-    fn is_to_be_said(&mut self, new: bool, now: Instant) -> bool {
-        match self.reminder {
-            Some((at, wait)) if !new && now >= at => {
-                let wait = (2 * wait).min(RAREST_REMINDER);
-                self.reminder = Some((now + wait, wait));
-                true
-            }
-            Some(_) if !new => false,
-            _ => {
-                self.reminder = Some((now + FIRST_REMINDER, FIRST_REMINDER));
-                true
-            }
         }
     }
 
@@ -297,14 +275,15 @@ impl LocalLink {
             self.not_granted = left_out.map(|filter| (filter, now + ASK_AGAIN)).collect();
             filters.sort_by_key(|filter| self.suspects.has(filter));
             trace!(session = generation.0, "Dialling the local broker");
-            self.link.dial(generation.0, settings::local_dial(config, self.tls.as_ref(), will, filters));
+            let dial = settings::local_dial(config, self.tls.as_ref(), Some(will));
+            self.link.dial(generation.0, Dial { filters, ..dial });
         }
     }
 
     fn try_again(&mut self, now: Instant) {
         if self.settles_at.take_if(|at| *at <= now).is_some() {
             self.outbox.settled();
-            self.reminder = None;
+            self.reminder.reset();
         }
         for (filter, at) in self.not_granted.iter_mut().filter(|(_, at)| **at <= now) {
             *at = now + ASK_AGAIN;

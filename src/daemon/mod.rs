@@ -13,6 +13,7 @@ mod list_notices;
 mod local_link;
 pub mod one_shot;
 pub mod outage;
+mod reminder;
 mod report;
 pub mod settings;
 mod start;
@@ -309,6 +310,7 @@ impl Daemon {
             LinkEvent::Message { .. } => self.local.count_unreadable(),
             LinkEvent::Down { session, stage, error } => {
                 self.local.down(session, stage, &error, moment.now);
+                self.bridge.broker_gone();
                 self.show_status();
             }
         }

@@ -57,6 +57,15 @@ pub fn exit(error: &OneShotError) -> Exit {
     }
 }
 
+/// Describes a session with the local broker that has no will.
+///
+/// # Errors
+///
+/// When TLS cannot be set up.
+pub fn local_dial(config: &Config, filters: Vec<String>) -> Result<Dial, StartError> {
+    Ok(Dial { filters, ..settings::local_dial(config, settings::local_tls(config)?.as_ref(), None) })
+}
+
 /// The way to the cloud.
 pub struct OneShotClient<'c> {
     config: &'c Config,

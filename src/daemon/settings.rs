@@ -13,6 +13,7 @@ use crate::foreign_text::Secrets;
 use crate::heater;
 use crate::heater::polling::Intervals;
 use crate::io::mqtt::Dial;
+use crate::io::tls::{self, TlsSetupError};
 use crate::io::wire::{Target, Transport};
 use crate::model::Message;
 use crate::outputs::home_assistant::HomeAssistant;
@@ -81,6 +82,8 @@ pub fn bridge(config: &Config) -> bridge::Settings {
                 max_queued: config.commands.max_queued,
                 max_age: config.commands.max_age,
                 allow_firmware_commit: config.commands.allow_firmware_commit,
+                read_only: config.commands.read_only,
+                max_temperature: config.commands.max_temperature,
                 answer_within: cloud.operation_timeout,
             },
         },
@@ -89,6 +92,7 @@ pub fn bridge(config: &Config) -> bridge::Settings {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
         },
+        allow: config.administration.clone(),
     }
 }
 
@@ -109,8 +113,19 @@ pub fn cloud_dial(config: &Config, tls: &Arc<ClientConfig>, url: SecretString) -
     }
 }
 
-/// Describes a session with the local broker.
-pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Message, filters: Vec<String>) -> Dial {
+/// Sets up TLS for the local broker, if it is to be used.
+///
+/// # Errors
+///
+/// When the configured files are of no use.
+pub fn local_tls(config: &Config) -> Result<Option<Arc<ClientConfig>>, TlsSetupError> {
+    let broker = &config.broker;
+    let client = broker.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+    broker.tls.then(|| tls::client_config(broker.ca_file.as_deref(), client)).transpose()
+}
+
+/// Describes a session with the local broker, without filters.
+pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Option<Message>) -> Dial {
     let broker = &config.broker;
     Dial {
         target: Target {
@@ -123,7 +138,7 @@ pub fn local_dial(config: &Config, tls: Option<&Arc<ClientConfig>>, will: Messag
         operation_timeout: config.cloud.operation_timeout,
         username: broker.username.clone(),
         password: broker.password.clone(),
-        will: Some(will),
-        filters,
+        will,
+        filters: Vec::new(),
     }
 }

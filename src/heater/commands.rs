@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
 pub use super::outcome::Report;
-use super::seen::{Known as Earlier, digest};
+use super::seen::{self, Known as Earlier, digest};
 use super::verdict::{Match, Word, verdict};
 use super::waiting::{Command, Waiting};
 use super::{Change, Context, Effect, Heater};
@@ -31,6 +31,10 @@ pub struct Settings {
     pub max_age: Duration,
     /// Whether firmware may be committed.
     pub allow_firmware_commit: bool,
+    /// Whether nothing is set at all.
+    pub read_only: bool,
+    /// The highest temperature that may be set, in half degrees Celsius, if it is another than the heater's.
+    pub max_temperature: Option<i64>,
     /// How long a heater may take to acknowledge one.
     pub answer_within: Duration,
 }
@@ -93,6 +97,7 @@ impl Heater {
             0..=MAX_PAYLOAD => Payload::read(raw),
             _ => Err(format!("the payload is larger than {MAX_PAYLOAD} bytes")),
         };
+        let read = read.and_then(|payload| seen::check_id(payload.id.as_ref()).map(|()| payload));
         let (payload, wrong) = match read {
             Ok(payload) => (payload, None),
             Err(reason) => (Payload::default(), Some(reason)),
@@ -116,6 +121,9 @@ impl Heater {
 
     /// Queues a command, unless it has come before.
     fn queue_once(&mut self, command: &Command, context: &Context<'_>) -> Result<(), String> {
+        if context.settings.commands.read_only {
+            return Err("nothing is set while commands.read_only is true".to_owned());
+        }
         let id = command.payload.id.as_ref();
         match self.seen.look(id, command.digest, command.is_edit(), context.moment.wall) {
             Earlier::Nothing => self.queue(command, context),
@@ -172,6 +180,7 @@ impl Heater {
             status: self.status.as_ref(),
             units: self.units,
             allow_firmware_commit: context.settings.commands.allow_firmware_commit,
+            max_temperature: context.settings.commands.max_temperature,
         };
         let row = command.row.ok_or_else(|| self.product.no_such_control())?;
         row.plan(&command.payload, known)

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::seen::check_id;
 use crate::product::payload::Payload;
 
 /// What became of a command, and why.
@@ -45,7 +46,7 @@ pub struct Report {
 impl Report {
     /// Rejects a `set` before any heater has seen it.
     pub fn rejected(name: &str, payload: &[u8], reason: &str, at: SystemTime) -> Self {
-        let id = Payload::read(payload).ok().and_then(|payload| payload.id);
+        let id = Payload::read(payload).ok().and_then(|payload| payload.id).filter(|id| check_id(Some(id)).is_ok());
         Self {
             name: name.to_owned(),
             id,

@@ -98,9 +98,6 @@ impl Seen {
                 None => Known::Nothing,
             };
         };
-        if id.len() > MAX_ID {
-            return Known::Refused(format!("its `id` is longer than {MAX_ID} bytes"));
-        }
         let fresh = |entry: &&Entry| entry.id.as_ref() == Some(&id) && entry.at.abs_diff(now) < REMEMBERED;
         match self.commands.iter().rev().find(fresh) {
             None => Known::Nothing,
@@ -140,6 +137,18 @@ impl Seen {
         while bytes > MAX_BYTES {
             bytes -= self.commands.pop_front().map_or(bytes, |entry| entry.bytes());
         }
+    }
+}
+
+/// Refuses an id that is too long to be remembered, or to be repeated in every result.
+///
+/// # Errors
+///
+/// Says so.
+pub fn check_id(id: Option<&Value>) -> Result<(), String> {
+    match as_text(id) {
+        Some(id) if id.len() > MAX_ID => Err(format!("its `id` is longer than {MAX_ID} bytes")),
+        _ => Ok(()),
     }
 }
 
@@ -208,6 +217,6 @@ mod tests {
         assert!(serde_json::to_string(&seen).unwrap().len() < 2 * MAX_BYTES);
         assert!(seen.commands.len() >= 20);
         let id = json!("x".repeat(MAX_ID));
-        assert!(matches!(seen.look(Some(&id), 1, true, at(0)), Known::Refused(_)));
+        assert!(check_id(Some(&id)).is_err() && check_id(Some(&json!("x".repeat(MAX_ID - 2)))).is_ok());
     }
 }

@@ -9,6 +9,9 @@ use crate::model::Mac;
 /// The most different warnings kept; what comes after them is counted together.
 const MOST: usize = 500;
 
+/// A longer kind is cut, in characters.
+const LONGEST: usize = 100;
+
 /// Counts warnings by heater and kind.
 #[derive(Debug, Default)]
 pub struct WarnOnce {
@@ -19,7 +22,7 @@ pub struct WarnOnce {
 impl WarnOnce {
     /// Counts one; returns whether it is the first of its kind and should be said.
     pub fn count(&mut self, heater: Option<&Mac>, kind: &str) -> bool {
-        let key = (heater.cloned(), kind.to_owned());
+        let key = (heater.cloned(), kind.chars().take(LONGEST).collect());
         if let Some(count) = self.counts.get_mut(&key) {
             *count += 1;
             return false;

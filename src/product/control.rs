@@ -108,6 +108,8 @@ pub struct Known<'k> {
     pub units: UnitSystem,
     /// Whether firmware may be committed.
     pub allow_firmware_commit: bool,
+    /// The highest temperature that may be set, in half degrees Celsius, if it is another than the heater's.
+    pub max_temperature: Option<i64>,
 }
 
 impl ControlRow {
@@ -171,7 +173,13 @@ pub(super) fn nothing(_: &Payload, _: Known<'_>) -> Result<Vec<i64>, String> {
 impl Known<'_> {
     /// Returns the target temperatures that the heater takes.
     pub(super) fn limits(&self) -> Limits {
-        Limits { units: self.units, half_celsius: self.capabilities.temperature_limits() }
+        let told = self.capabilities.temperature_limits();
+        let half_celsius = match (told, self.max_temperature) {
+            (Some((low, high)), Some(max)) => Some((low, high.min(max))),
+            (None, Some(max)) => Some((0, max)),
+            (told, None) => told,
+        };
+        Limits { units: self.units, half_celsius }
     }
 
     /// Refuses what the heater says that it does not have.

@@ -84,11 +84,14 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
                 max_queued: 1,
                 max_age: minute,
                 allow_firmware_commit: false,
+                read_only: false,
+                max_temperature: None,
                 answer_within: minute,
             },
         },
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        allow: navien2mqtt::model::REQUESTS.into(),
     };
     let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
     // What the daemon tells of itself and of the connection is held to the documentation by its own tests.

@@ -265,10 +265,13 @@ fn bridge() -> Bridge {
                 max_queued: 3,
                 max_age: hour,
                 allow_firmware_commit: false,
+                read_only: false,
+                max_temperature: None,
                 answer_within: hour / 120,
             },
         },
         names: BTreeMap::new(),
+        allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: true, prefix: "h".into() },
     };
     let identity = Identity { client: ClientId::new("me"), session: SessionId::from_random([1; 16]) };

@@ -33,6 +33,22 @@ impl Mosquitto {
         broker
     }
 
+    /// Starts one with this access list, whose users have this password.
+    pub fn with_access_list(list: &str, password: &str) -> Self {
+        let mut broker = Self::new("");
+        let [passwords, file] = ["passwords", "access"].map(|name| broker.folder.path().join(name));
+        std::fs::write(&file, list).unwrap();
+        std::fs::write(&passwords, "").unwrap();
+        for user in list.lines().filter_map(|line| line.strip_prefix("user ")) {
+            let made = Command::new("mosquitto_passwd").arg("-b").arg(&passwords).args([user, password]).status();
+            assert!(made.unwrap().success());
+        }
+        let files = format!("password_file {}\nacl_file {}", passwords.display(), file.display());
+        broker.configure(&format!("allow_anonymous false\n{files}"));
+        broker.launch();
+        broker
+    }
+
     /// Starts one with these lines in its configuration besides listener and persistence.
     pub fn with(lines: &str) -> Self {
         let mut broker = Self::new(lines);

@@ -40,6 +40,11 @@ pub struct Observer {
 
 impl Observer {
     pub async fn start(port: u16, client_id: &str) -> Self {
+        Self::start_as(port, client_id, None).await
+    }
+
+    /// The same with a user name and a password.
+    pub async fn start_as(port: u16, client_id: &str, user: Option<(&str, &str)>) -> Self {
         let (sender, mut events) = mpsc::channel(1024);
         let link = Arc::new(Link::new(client_id, sender).unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -48,8 +53,8 @@ impl Observer {
             keep_alive: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             operation_timeout: Duration::from_secs(10),
-            username: None,
-            password: None,
+            username: user.map(|(name, _)| name.to_owned()),
+            password: user.map(|(_, password)| password.into()),
             will: None,
             filters: vec!["#".into()],
         };

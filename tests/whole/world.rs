@@ -100,11 +100,14 @@ fn bridge_settings() -> bridge::Settings {
                 max_queued: 100,
                 max_age: MAX_AGE,
                 allow_firmware_commit: false,
+                read_only: false,
+                max_temperature: None,
                 answer_within: Duration::from_secs(30),
             },
         },
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        allow: navien2mqtt::model::REQUESTS.into(),
     }
 }
 

@@ -164,3 +164,69 @@ fn twenty_four_heaters_begin_with_a_burst_and_go_on_at_twenty_a_second_commands_
     world.pass(Duration::from_secs(15));
     assert_eq!(sent + world.asked().len(), 24 * 8 + 1 + 1, "nothing is lost: the control, and the status after it");
 }
+
+#[test]
+fn a_request_that_the_configuration_does_not_allow_is_answered_and_not_obeyed() {
+    let mut world = World::with(Settings { allow: vec!["log_level"], ..settings() }, &[heater(1)]);
+    world.begin_session();
+    for name in ["reconnect", "refresh", "diagnostics", "restart", "forget"] {
+        let response = world.asks(&format!("navien2mqtt/bridge/request/{name}"), r#"{"id":1}"#, false);
+        let response: Value = serde_json::from_slice(&response[0].payload).unwrap();
+        assert_eq!((&response["ok"], &response["id"]), (&json!(false), &json!(1)));
+        assert!(response["error"].as_str().unwrap().contains("administration.allow"), "{response}");
+    }
+    world.asks("navien2mqtt/bridge/request/log_level", "debug", false);
+    assert_eq!(world.rest, [Effect::Administer { order: Order::SetLogLevel("debug".into()), id: None }]);
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_and_never_repeated_whole() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.pass(Duration::from_secs(5));
+    world.asked();
+    let mut long = 0;
+    for number in 0..505 {
+        let name = format!("{number}{}", "é".repeat(30_000));
+        for topic in [format!("04786332fc01/get/{name}"), format!("bridge/request/{name}")] {
+            assert!(world.asks(&format!("navien2mqtt/{topic}"), "x", number % 2 == 0).is_empty());
+        }
+        let told = world.asks(&format!("navien2mqtt/04786332fc01/set/{name}"), r#"{"value":1,"id":7}"#, false);
+        let result: Value = serde_json::from_slice(&told[0].payload).unwrap();
+        assert_eq!((&result["status"], &result["id"], told.len()), (&json!("rejected"), &json!(7), 1));
+        long = long.max(told[0].payload.len());
+    }
+    assert!(long < 300, "{long}");
+    assert!(world.asked().is_empty());
+    assert_eq!(world.warnings.len(), 1, "{:?}", world.warnings.len());
+    let moment = world.moment();
+    assert!(world.bridge.diagnostics(moment).to_string().len() < 2000);
+    let logged = world.rest.iter().map(|effect| format!("{effect:?}").len()).sum::<usize>();
+    assert!(logged < 210 * 300, "{logged}");
+}
+
+#[test]
+fn ten_thousand_sets_are_each_told_their_end_and_logged_a_few_times() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.feature(1, json!({ "powerUse": 2 }));
+    world.rest.clear();
+    let mut ended = 0;
+    for number in 0..10_000 {
+        let payload = json!({ "value": if number % 3 == 0 { "ON" } else { "?" }, "id": number }).to_string();
+        let told = world.asks("navien2mqtt/04786332fc01/set/power", &payload, false);
+        ended += told
+            .iter()
+            .filter(|m| {
+                m.topic.ends_with("/result")
+                    && !m.payload.windows(8).any(|w| w == br#""queued""# || w.starts_with(br#""sent""#))
+            })
+            .count();
+        world.pass(Duration::from_millis(1));
+    }
+    let logged = world.rest.iter().filter(|effect| matches!(effect, Effect::Command { .. })).count();
+    assert!(logged <= 20, "{logged}");
+    let farewell = world.bridge.farewell(world.moment());
+    ended += farewell.iter().filter(|m| m.topic.ends_with("/result")).count();
+    assert_eq!(ended, 10_000);
+}

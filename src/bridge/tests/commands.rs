@@ -194,6 +194,26 @@ fn what_is_wrong_is_rejected_and_nothing_is_sent() {
 }
 
 #[test]
+fn what_the_configuration_forbids_is_rejected() {
+    let with = |change: fn(&mut heater::commands::Settings)| {
+        let mut settings = settings();
+        change(&mut settings.heater.commands);
+        let mut world = World::with(settings, &[heater(1)]);
+        world.begin_session();
+        world.status(1, json!({ "dhwOperationSetting": 3 }));
+        tell_abilities(&mut world);
+        world
+    };
+    let mut world = with(|commands| commands.read_only = true);
+    assert_eq!(set(&mut world, "power", "ON"), ["power rejected"]);
+    let mut world = with(|commands| commands.max_temperature = Some(100));
+    assert_eq!(set(&mut world, "temperature", "50.5"), ["temperature rejected"]);
+    let entry = r#"{"days": ["friday"], "time": "18:30", "mode": "electric", "temperature": 60}"#;
+    assert_eq!(set(&mut world, "reservation_add", entry), ["reservation_add rejected"]);
+    assert_eq!(set(&mut world, "temperature", "50"), ["temperature sent"]);
+}
+
+#[test]
 fn a_payload_of_64_kib_is_the_largest_that_is_obeyed() {
     let mut world = ready();
     let command = r#"{"value": "OFF"}"#;

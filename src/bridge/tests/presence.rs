@@ -48,6 +48,9 @@ fn what_others_write_to_our_presence_is_corrected_after_two_seconds_and_said_onc
 fn an_echo_of_our_own_is_no_reason_to_say_it_again() {
     let mut world = World::new(&[heater(1)]);
     world.status(1, json!({}));
+    // A will that is heard of at the end of a session is no news in the next one.
+    world.asks(STATE, "offline", false);
+    world.bridge.broker_gone();
     // The last will of the session before, then what the new one said; and a heater that is not ours.
     world.asks(STATE, "offline", true);
     world.pass(Duration::from_secs(1));

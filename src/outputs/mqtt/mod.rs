@@ -178,6 +178,11 @@ impl Mqtt {
         own
     }
 
+    /// The broker is gone; a replay corrects whatever it holds when it is there again.
+    pub fn broker_gone(&mut self) {
+        self.differing = Differing::default();
+    }
+
     /// Returns when [`Mqtt::correct`] is wanted.
     pub fn due(&self) -> Option<Instant> {
         self.differing.due()
@@ -200,8 +205,8 @@ impl Mqtt {
         Some(Message { topic, payload, retained: true })
     }
 
-    /// Returns everything that the broker is to hold, for every new connection to it. `bridge/state` comes last of what
-    /// is as essential as itself ([`outbox`]): who sees `online` finds presence and status in their place.
+    /// Returns everything that the broker is to hold, for every new connection to it; [`outbox::Outbox`] decides what goes
+    /// first.
     pub fn replay(&self) -> Vec<Message> {
         let topics = self.retained.iter().map(|(topic, _)| topic.to_owned()).chain([self.topics.state()]);
         topics.filter_map(|topic| self.held(topic)).collect()

@@ -93,9 +93,11 @@ impl Outbox {
         if !self.up && message.retained {
             return None;
         }
-        let rank = match self.suspects.has(&message.topic) {
-            true => Rank::Suspect,
-            false => self.topics.rank(&message.topic),
+        let rank = match self.topics.rank(&message.topic) {
+            _ if self.suspects.has(&message.topic) => Rank::Suspect,
+            // Where nothing is wrong, whoever sees `online` finds everything else in its place.
+            Rank::Essential if !self.one_at_a_time && message.topic == self.topics.state() => Rank::Ordinary,
+            rank => rank,
         };
         self.bytes_waiting += bytes(&message);
         // Only the newest of what is retained counts; it takes the place of the one before.
@@ -182,7 +184,9 @@ impl Outbox {
 
     /// Returns what can still be sent when the process ends: what is essential and no suspect.
     pub fn last(&mut self, now: Instant) -> Vec<Message> {
-        self.waiting.retain(|one| one.rank == Rank::Essential);
+        let topics = &self.topics;
+        self.waiting.retain(|one| one.rank != Rank::Suspect && topics.rank(&one.message.topic) == Rank::Essential);
+        self.bytes_waiting = self.waiting.iter().map(|one| bytes(&one.message)).sum();
         self.one_at_a_time = false;
         std::iter::from_fn(|| {
             self.under_way.clear();
@@ -269,7 +273,12 @@ mod tests {
 
     #[test]
     fn presence_and_status_go_first_and_discovery_last() {
-        let (taken, _) = session(&mut outbox(), |_| false, Instant::now());
+        let (mut outbox, now) = (outbox(), Instant::now());
+        let (taken, _) = session(&mut outbox, |_| false, now);
+        assert_eq!(taken, ["n/a/status", "n/a/availability", "n/a/info", "n/bridge/state", DISCOVERY]);
+        // After a short session `online` waits for nothing that might end the next one.
+        outbox.down(true, now);
+        let (taken, _) = session(&mut outbox, |_| false, now);
         assert_eq!(taken, ["n/a/status", "n/a/availability", "n/bridge/state", "n/a/info", DISCOVERY]);
     }
 
@@ -300,6 +309,14 @@ mod tests {
         assert!(outbox.next(due).is_some());
         assert_eq!(outbox.acknowledged(), Some(DISCOVERY.into()));
         assert_eq!((outbox.left_out().count(), outbox.due()), (0, None));
+    }
+
+    #[test]
+    fn at_the_end_of_the_process_only_what_is_essential_is_sent() {
+        let (mut outbox, now) = (outbox(), Instant::now());
+        outbox.up(replay(), now);
+        let last: Vec<String> = outbox.last(now).into_iter().map(|message| message.topic).collect();
+        assert_eq!(last, ["n/a/status", "n/a/availability", "n/bridge/state"]);
     }
 
     #[test]

@@ -24,6 +24,15 @@ pub enum Request<'a> {
     Set(Mac, &'a str),
 }
 
+impl Request<'_> {
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Bridge(name) | Self::Get(_, name) | Self::Set(_, name) => name,
+        }
+    }
+}
+
 impl Topics {
     /// Puts every topic below `base` (`broker.base_topic`).
     pub fn new(base: impl Into<String>) -> Self {

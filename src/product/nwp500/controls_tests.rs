@@ -34,7 +34,13 @@ fn everything() -> Value {
 
 fn of(capabilities: &Capabilities, name: &str, payload: &str) -> Result<Plan, String> {
     let status = object(json!({ "antiLegionellaPeriod": 14 }));
-    let known = Known { capabilities, status: Some(&status), units: UnitSystem::Us, allow_firmware_commit: false };
+    let known = Known {
+        capabilities,
+        status: Some(&status),
+        units: UnitSystem::Us,
+        allow_firmware_commit: false,
+        max_temperature: None,
+    };
     NWP500.control(name).expect("the name is a control's").plan(&Payload::read(payload.as_bytes())?, known)
 }
 
