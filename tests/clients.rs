@@ -83,3 +83,29 @@ async fn a_client_that_asks_and_sets_without_end_costs_the_cloud_a_few_messages_
     assert!(daemon.runs());
     assert!(!daemon.log().contains("faster than they are handled"), "{}", daemon.log());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_thousands_of_sets_that_come_as_fast_as_the_broker_hands_them_on_each_is_told_its_end() {
+    let broker = Mosquitto::with("allow_anonymous true\nmax_queued_messages 0");
+    let rig = Rig::with(1, broker).await;
+    let observer = rig.observer().await;
+    let daemon = rig.run();
+    observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
+    observer.wait(&heater("firmware"), |_| true).await;
+    let mark = observer.mark();
+    let begun = std::time::Instant::now();
+    for number in 1..=2_500 {
+        let value = if number % 2 == 0 { "ON" } else { "OFF" };
+        observer.publish(&heater("set/power"), &json!({ "value": value, "id": number }).to_string());
+        if number % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let ends = |seen: &Seen| !["queued", "sent"].contains(&seen.json()["status"].as_str().unwrap());
+    let last = |seen: &Seen| ends(seen) && seen.json()["id"] == 2_500;
+    observer.within(Duration::from_secs(20), mark, &heater("result"), last).await;
+    let ended = observer.all(mark, &heater("result")).iter().filter(|seen| ends(seen)).count();
+    eprintln!("{ended} ends in {:?}; log of {} bytes", begun.elapsed(), daemon.log().len());
+    assert_eq!(ended, 2_500, "{}", daemon.log());
+    assert!(daemon.log().len() < 50_000);
+}

@@ -47,10 +47,13 @@ fn settings() -> Settings {
                 max_queued: 3,
                 max_age: HOUR / 12,
                 allow_firmware_commit: false,
+                read_only: false,
+                max_temperature: None,
                 answer_within: HOUR / 120,
             },
         },
         names: BTreeMap::new(),
+        allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: true, prefix: "h".into() },
     }
 }

@@ -51,10 +51,13 @@ fn settings(discovery: bool) -> Settings {
                 max_queued: 3,
                 max_age: hour / 12,
                 allow_firmware_commit: true,
+                read_only: false,
+                max_temperature: None,
                 answer_within: hour / 120,
             },
         },
         names: BTreeMap::new(),
+        allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: discovery, prefix: "h".into() },
     }
 }

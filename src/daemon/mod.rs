@@ -55,8 +55,8 @@ use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::product;
 use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisor};
 
-/// How many events of one link may wait for the loop.
-const MAX_EVENTS: usize = 1024;
+/// How many events of one link may wait for the loop; their bytes have a bound of their own.
+const MAX_EVENTS: usize = 16 * 1024;
 /// A due time that passed so long ago was missed: the loop is not healthy.
 const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or takes leave.

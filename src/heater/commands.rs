@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
 pub use super::outcome::Report;
-use super::seen::{self, Known as Earlier, digest};
+use super::seen::{self, Known as Earlier};
 use super::verdict::{Match, Word, verdict};
 use super::waiting::{Command, Waiting};
 use super::{Change, Context, Effect, Heater};
@@ -104,10 +104,10 @@ impl Heater {
         };
         let command = Command {
             name: name.to_owned(),
-            row: self.product.control(name),
+            row: self.state.product.control(name),
             payload,
             bytes: raw.len(),
-            digest: digest(name, raw),
+            digest: seen::digest(name, raw),
             arrived: context.moment.now,
             number: self.commands.waiting.next_number(),
             refusals: 0,
@@ -163,7 +163,7 @@ impl Heater {
     fn why_it_waits(&self, command: &Command, context: &Context<'_>) -> &'static str {
         if context.session.is_none() {
             "the cloud is away"
-        } else if !self.capabilities.is_known() {
+        } else if !self.state.capabilities.is_known() {
             "the heater has not said yet what it can do"
         } else if self.commands.waiting.apart_until(&command.name).is_some() {
             "another one of its name was sent less than two seconds ago"
@@ -176,19 +176,19 @@ impl Heater {
 
     fn plan(&self, command: &Command, context: &Context<'_>) -> Result<Plan, String> {
         let known = Known {
-            capabilities: &self.capabilities,
-            status: self.status.as_ref(),
-            units: self.units,
+            capabilities: &self.state.capabilities,
+            status: self.state.status.as_ref(),
+            units: self.state.units,
             allow_firmware_commit: context.settings.commands.allow_firmware_commit,
             max_temperature: context.settings.commands.max_temperature,
         };
-        let row = command.row.ok_or_else(|| self.product.no_such_control())?;
+        let row = command.row.ok_or_else(|| self.state.product.no_such_control())?;
         row.plan(&command.payload, known)
     }
 
     /// Sends the next command, if the way is free and the heater's abilities are known.
     pub(super) fn advance(&mut self, context: &Context<'_>) {
-        while context.session.is_some() && self.commands.flight.is_none() && self.capabilities.is_known() {
+        while context.session.is_some() && self.commands.flight.is_none() && self.state.capabilities.is_known() {
             let Some(command) = self.commands.waiting.take_next(context.moment.now) else { return };
             match self.plan(&command, context) {
                 Ok(Plan::Control(control)) => self.send(command, control, context),
@@ -202,7 +202,7 @@ impl Heater {
     }
 
     fn send(&mut self, command: Command, control: Control, context: &Context<'_>) {
-        let message = control.message(&self.device, context.identity);
+        let message = control.message(&self.state.device, context.identity);
         self.effects.push_back(Effect::Send { message, answered: false, urgent: true });
         // The answer shows what changed besides, and that the session is alive.
         self.ask(&Query::Status, context);
@@ -226,7 +226,7 @@ impl Heater {
         }
         let Some(flight) = self.commands.flight.take() else { return };
         let client = &context.identity.client;
-        let on_our_topic = topic == topics::default_answer(&self.device, client);
+        let on_our_topic = topic == topics::default_answer(&self.state.device, client);
         let word = Word {
             body: &message.body,
             acknowledges: on_our_topic && message.answers_control(),

@@ -5,7 +5,6 @@
 //! [`Heater::poll_effect`] returns until it returns nothing.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-mod answers;
 pub mod commands;
 mod energy;
 pub mod events;
@@ -15,6 +14,7 @@ mod outcome;
 pub mod polling;
 mod queries;
 mod seen;
+mod state;
 pub mod tally;
 mod types;
 mod verdict;
@@ -24,26 +24,25 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::model::Mac;
 use crate::navilink::devices::Device;
 use crate::navilink::encoding::Object;
+use crate::navilink::message;
 use crate::navilink::request::Query;
+use crate::product::Product;
 use crate::product::capabilities::Capabilities;
-use crate::product::{self, Product};
 use crate::units::UnitSystem;
 
 use commands::Commands;
-use energy::Energy;
-use events::Watch;
 use freshness::Freshness;
 pub use freshness::{Fetches, Missing};
 use meter::Meters;
 use polling::{Poll, Schedule};
 use queries::Queries;
 use seen::Seen;
-use tally::Tally;
+use state::{FollowUp, HeaterState};
 pub use types::{Change, Context, Effect, Input, Session, Settings};
 
 /// What is kept of a heater over restarts of the process, besides the account's entry.
@@ -78,10 +77,7 @@ impl Memory {
 /// One heater.
 #[derive(Debug)]
 pub struct Heater {
-    /// What the account says of it.
-    device: Device,
-    /// What its device type is made of.
-    product: &'static Product,
+    state: HeaterState,
     effects: VecDeque<Effect>,
     /// How long its last word counts.
     freshness: Freshness,
@@ -91,65 +87,31 @@ pub struct Heater {
     schedule: Option<Schedule>,
     /// What it was asked and is to be asked again.
     queries: Queries,
-    /// The units of its values, as its status said last.
-    units: UnitSystem,
     /// The fetches of its time-of-use schedule.
     tou: Fetches,
-    /// What is known of its doings.
-    watch: Watch,
-    /// Fields that no table knows.
-    unknown_fields: Tally,
-    /// Fields that were malformed, or numbers without a name.
-    odd_values: Tally,
-    /// The newest answers about energy.
-    energy: Energy,
-    /// The counters, as they are shown.
-    meters: Meters,
-    /// Its device information, as it was told last and decoded.
-    info: Option<Object>,
-    /// What it can do.
-    capabilities: Capabilities,
-    /// The status as the heater sent it last.
-    status: Option<Object>,
     /// Its commands.
     commands: Commands,
     /// Those of the last hour.
     seen: Seen,
-    /// The newest answer about reservations, which is shown again when the units turn out to be others.
-    reservations: Option<Object>,
-    /// The mode to which it returns after a vacation.
-    mode_before_vacation: Option<String>,
 }
 
 impl Heater {
     /// Begins with nothing known but the account's entry: it is unavailable.
     pub fn new(device: Device, settings: &Settings) -> Self {
-        let product = product::of(device.device_type).unwrap_or(product::PRODUCTS[0]);
         let mut heater = Self {
-            product,
-            device,
+            state: HeaterState::new(device, settings.units.system(None)),
             effects: VecDeque::new(),
             freshness: Freshness::default(),
             missing: Missing::default(),
             schedule: None,
             queries: Queries::default(),
-            units: settings.units.system(None),
             tou: Fetches::default(),
-            watch: Watch::default(),
-            unknown_fields: Tally::default(),
-            odd_values: Tally::default(),
-            energy: Energy::default(),
-            meters: Meters::default(),
-            info: None,
-            capabilities: Capabilities::new(product),
-            status: None,
             commands: Commands::default(),
             seen: Seen::default(),
-            reservations: None,
-            mode_before_vacation: None,
         };
         heater.changed(Change::Available(false));
-        heater.show_info();
+        heater.state.show_info();
+        heater.take_effects();
         heater
     }
 
@@ -168,8 +130,8 @@ impl Heater {
                 self.tou.forget();
             }
             Input::Message { topic, message } => self.hear(topic, message, context),
-            Input::Retained(body) => self.hear_retained(body, context),
-            Input::TouFetched(data) => self.show_tou(data),
+            Input::Retained(body) => self.state.take_retained(body, context.settings.units),
+            Input::TouFetched(data) => self.state.show_tou(data),
             Input::Set { name, payload } => self.set(name, payload, context),
             Input::Missing => {
                 self.missing.count(context.moment.now);
@@ -184,6 +146,7 @@ impl Heater {
             Input::Lost => self.lose(),
             Input::Ended(reason) => self.end_commands(reason, context),
         }
+        self.take_effects();
     }
 
     /// Fires the timers that are due.
@@ -234,7 +197,7 @@ impl Heater {
             "info" => self.ask(&Query::Information, context),
             "energy" => self.poll(Poll::Energy, context),
             "reservations" => self.ask(&Query::Reservations, context),
-            "tou" if self.capabilities.controller_serial().is_none() => {
+            "tou" if self.state.capabilities.controller_serial().is_none() => {
                 return Err("comes before the heater has told its serial number; the schedule is fetched when it has");
             }
             "tou" => self.fetch_tou(context.moment.now),
@@ -258,27 +221,27 @@ impl Heater {
 
     /// Returns what the account says of it.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.state.device
     }
 
     /// Returns its address.
     pub fn mac(&self) -> &Mac {
-        &self.device.mac
+        &self.state.device.mac
     }
 
     /// Returns what its device type is made of.
     pub fn product(&self) -> &'static Product {
-        self.product
+        self.state.product
     }
 
     /// Returns what it can do.
     pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+        &self.state.capabilities
     }
 
     /// Returns the units of its values.
     pub fn units(&self) -> UnitSystem {
-        self.units
+        self.state.units
     }
 
     /// Returns for how long the device list has left it out.
@@ -294,8 +257,8 @@ impl Heater {
     /// Returns what is to be kept over a restart of the process.
     pub fn memory(&self) -> Memory {
         Memory {
-            meters: self.meters.clone(),
-            feature: self.capabilities.told().clone(),
+            meters: self.state.meters.clone(),
+            feature: self.state.capabilities.told().clone(),
             missing: self.missing,
             seen: self.seen.clone(),
         }
@@ -303,36 +266,49 @@ impl Heater {
 
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, memory: &Memory, settings: &Settings) {
-        self.meters = memory.meters.clone();
+        self.state.meters = memory.meters.clone();
         self.missing = memory.missing;
         self.seen = memory.seen.clone();
-        self.capabilities.learn(&memory.feature);
-        self.units = settings.units.system(self.capabilities.temperature_type());
-        self.show_info();
+        self.state.capabilities.learn(&memory.feature);
+        self.state.units = settings.units.system(self.state.capabilities.temperature_type());
+        self.state.show_info();
+        self.take_effects();
         self.changed(Change::Abilities);
     }
 
     /// Returns what has been seen so far, for the diagnostics.
     pub fn diagnostics(&self, stale_after: Duration, now: Instant) -> Value {
         let left = self.freshness.runs_out_at(stale_after).map(|at| at.saturating_duration_since(now));
-        json!({
-            "mac": self.mac().as_str(),
-            "device_type": self.device.device_type,
-            "available": left.is_some(),
-            "heard_of_seconds_ago": left.map(|left| stale_after.saturating_sub(left).as_secs()),
-            "units": self.units.as_str(),
-            "recirculation": self.recirculates(),
-            "unknown_fields": self.unknown_fields.show(),
-            "odd_values": self.odd_values.show(),
-        })
+        let mut seen = self.state.diagnostics();
+        seen["available"] = left.is_some().into();
+        seen["heard_of_seconds_ago"] = left.map(|left| stale_after.saturating_sub(left).as_secs()).into();
+        seen
+    }
+
+    /// Takes a message of the heater.
+    fn hear(&mut self, topic: &str, message: message::Message, context: &Context<'_>) {
+        self.queries.answered(&message.body);
+        self.judge(topic, &message, context);
+        let follow_ups = self.state.take(message.body, context);
+        self.take_effects();
+        for follow_up in follow_ups {
+            match follow_up {
+                FollowUp::Ask(query) => self.ask(&query, context),
+                FollowUp::FetchTou => self.fetch_tou(context.moment.now),
+            }
+        }
+        // What the heater can do may be known only now.
+        self.advance(context);
+        self.freshness.renew(context.moment.now);
+        self.changed(Change::Available(true));
     }
 
     fn listed(&mut self, device: Device) {
         self.missing = Missing::default();
-        let changed = self.device.record != device.record;
-        self.device = device;
+        let changed = self.state.device.record != device.record;
+        self.state.device = device;
         if changed {
-            self.show_info();
+            self.state.show_info();
         }
     }
 
@@ -356,7 +332,7 @@ impl Heater {
             }
             Poll::Schedules => {
                 self.ask(&Query::Reservations, context);
-                if self.recirculates() {
+                if self.state.recirculates() {
                     self.ask(&Query::Recirculation, context);
                 }
                 self.fetch_tou(context.moment.now);
@@ -378,14 +354,14 @@ impl Heater {
     }
 
     fn send_query(&mut self, query: &Query, urgent: bool, context: &Context<'_>) {
-        let message = query.message(&self.device, context.identity);
+        let message = query.message(&self.state.device, context.identity);
         // Only the status is sure to be answered; the others depend on the heater and its firmware.
         self.effects.push_back(Effect::Send { message, answered: *query == Query::Status, urgent });
     }
 
     /// Fetches the time-of-use schedule as soon as the REST API may be asked again.
     fn fetch_tou(&mut self, now: Instant) {
-        if self.capabilities.controller_serial().is_some() {
+        if self.state.capabilities.controller_serial().is_some() {
             self.tou.wish(now);
             self.fetch_due_tou(now);
         }
@@ -393,18 +369,17 @@ impl Heater {
 
     fn fetch_due_tou(&mut self, now: Instant) {
         let due = self.tou.take_due(now);
-        if let Some(controller_serial) = self.capabilities.controller_serial().filter(|_| due) {
+        if let Some(controller_serial) = self.state.capabilities.controller_serial().filter(|_| due) {
             let controller_serial = controller_serial.to_owned();
             self.effects.push_back(Effect::FetchTou { controller_serial });
         }
     }
 
-    /// Returns whether it can be asked for its recirculation schedule.
-    fn recirculates(&self) -> bool {
-        ["recirculationUse", "recircReservationUse"].iter().any(|flag| self.capabilities.fitted(flag) == Some(true))
-    }
-
     fn changed(&mut self, change: Change) {
         self.effects.push_back(Effect::Changed(change));
+    }
+
+    fn take_effects(&mut self) {
+        self.effects.append(&mut self.state.effects);
     }
 }

@@ -16,8 +16,8 @@ use crate::model::Message;
 const MAX_UNDER_WAY: usize = 50;
 /// How many bytes may be under way; a single message may be larger.
 const MAX_BYTES_UNDER_WAY: usize = 1 << 20;
-/// How many messages may wait.
-const MAX_WAITING: usize = 2000;
+/// How many messages may wait: of ten thousand `set`s that come at once each is to be told its end.
+const MAX_WAITING: usize = 30_000;
 /// How many bytes may wait, of topics and payloads.
 const MAX_BYTES_WAITING: usize = 8 << 20;
 /// So many events wait for a broker that is away; what is retained comes with the replay.
@@ -101,8 +101,8 @@ impl Outbox {
         };
         self.bytes_waiting += bytes(&message);
         // Only the newest of what is retained counts; it takes the place of the one before.
-        let same = |one: &&mut Waiting| message.retained && one.message.topic == message.topic && one.message.retained;
-        if let Some(same) = self.waiting.iter_mut().find(same) {
+        let same = |one: &&mut Waiting| one.message.retained && one.message.topic == message.topic;
+        if let Some(same) = message.retained.then(|| self.waiting.iter_mut().find(same)).flatten() {
             self.bytes_waiting -= bytes(&same.message);
             same.message = message;
         } else {
@@ -362,7 +362,7 @@ mod tests {
         // Only the newest of what is retained waits.
         assert_eq!(outbox.push(message("n/a/19", 1, true), now), None);
         assert!(outbox.bytes_waiting < waits);
-        let results = (0..3000).filter_map(|_| outbox.push(message("n/a/result", 1, false), now));
+        let results = (0..MAX_WAITING + 1000).filter_map(|_| outbox.push(message("n/a/result", 1, false), now));
         assert!(results.count() > 900 && outbox.waiting.len() == MAX_WAITING);
         assert!(outbox.next(now).is_some_and(|first| first.payload.len() == 1));
     }

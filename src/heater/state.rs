@@ -1,20 +1,26 @@
-//! What the cloud's messages change.
+//! What is known of one heater, and what its answers change.
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::energy::Energy;
+use super::events::Watch;
 use super::meter::{self, Meters, Rule};
-use super::{Change, Context, Effect, Heater};
+use super::tally::Tally;
+use super::{Change, Context, Effect};
+use crate::navilink::devices::Device;
 use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
 use crate::navilink::firmware::decode_firmware;
-use crate::navilink::message::{Body, Message};
+use crate::navilink::message::Body;
 use crate::navilink::request::Query;
 use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
-use crate::units::UnitSystem;
+use crate::product::capabilities::Capabilities;
+use crate::product::{self, Product};
+use crate::units::{UnitSystem, UnitsChoice};
 
 /// The counters of a status (protocol reference, section 6), which Home Assistant adds up.
 const STATUS_METERS: [(&str, &Rule); 3] = [
@@ -23,20 +29,73 @@ const STATUS_METERS: [(&str, &Rule); 3] = [
     ("airFilterAlarmElapsed", &meter::HOURS_SINCE_RESET),
 ];
 
-impl Heater {
-    /// Takes a message of the heater.
-    pub(super) fn hear(&mut self, topic: &str, message: Message, context: &Context<'_>) {
-        self.queries.answered(&message.body);
-        self.judge(topic, &message, context);
-        self.take(message.body, context);
-        self.freshness.renew(context.moment.now);
-        self.changed(Change::Available(true));
+/// What is to be asked because of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUp {
+    /// Ask the heater.
+    Ask(Query),
+    /// Fetch its time-of-use schedule.
+    FetchTou,
+}
+
+/// What is known of one heater.
+#[derive(Debug)]
+pub struct HeaterState {
+    /// The account's entry.
+    pub device: Device,
+    /// What its device type is made of.
+    pub product: &'static Product,
+    /// The units of its values, as its status said last.
+    pub units: UnitSystem,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// The counters, as they are shown.
+    pub meters: Meters,
+    /// The status as the heater sent it last.
+    pub status: Option<Object>,
+    /// What has changed, and what a human is told.
+    pub effects: VecDeque<Effect>,
+    /// What is known of its doings.
+    watch: Watch,
+    /// Fields that no table knows.
+    unknown_fields: Tally,
+    /// Fields that were malformed, or numbers without a name.
+    odd_values: Tally,
+    /// The newest answers about energy.
+    energy: Energy,
+    /// Its device information, as it was told last and decoded.
+    info: Option<Object>,
+    /// The newest answer about reservations, which is shown again when the units turn out to be others.
+    reservations: Option<Object>,
+    /// The mode to which it returns after a vacation.
+    mode_before_vacation: Option<String>,
+}
+
+impl HeaterState {
+    /// Begins with nothing known but the account's entry.
+    pub fn new(device: Device, units: UnitSystem) -> Self {
+        let product = product::of(device.device_type).unwrap_or(product::PRODUCTS[0]);
+        Self {
+            device,
+            product,
+            units,
+            capabilities: Capabilities::new(product),
+            meters: Meters::default(),
+            status: None,
+            effects: VecDeque::new(),
+            watch: Watch::default(),
+            unknown_fields: Tally::default(),
+            odd_values: Tally::default(),
+            energy: Energy::default(),
+            info: None,
+            reservations: None,
+            mode_before_vacation: None,
+        }
     }
 
     /// Takes a message that was said some time before, by whoever: it is shown where nothing is known yet, and makes
     /// nothing available, live or confirmed.
-    pub(super) fn hear_retained(&mut self, body: &Body, context: &Context<'_>) {
-        let choice = context.settings.units;
+    pub fn take_retained(&mut self, body: &Body, choice: UnitsChoice) {
         match body {
             Body::Status(status) if self.status.is_none() => {
                 let mut decoded = self.product.decode_status(status, choice);
@@ -66,15 +125,17 @@ impl Heater {
     }
 
     /// Shows the time-of-use schedule.
-    pub(super) fn show_tou(&mut self, data: &Object) {
+    pub fn show_tou(&mut self, data: &Object) {
         self.show_schedule("tou", decode_tou(data));
     }
 
-    fn take(&mut self, body: Body, context: &Context<'_>) {
+    /// Takes an answer of the heater; returns what is to be asked because of it.
+    pub fn take(&mut self, body: Body, context: &Context<'_>) -> Vec<FollowUp> {
         let moment = context.moment;
+        let mut follow_ups = Vec::new();
         match body {
-            Body::Status(status) => self.take_status(status, context),
-            Body::Feature(feature) => self.take_feature(&feature, context),
+            Body::Status(status) => follow_ups.extend(self.take_status(status, context)),
+            Body::Feature(feature) => follow_ups = self.take_feature(&feature, context),
             Body::EnergyDaily(answer) => self.take_energy(decode_daily(&answer), Energy::set_daily, moment.wall),
             Body::EnergyMonthly(answer) => self.take_energy(decode_monthly(&answer), Energy::set_monthly, moment.wall),
             Body::Reservations(answer) => {
@@ -84,7 +145,7 @@ impl Heater {
             Body::Recirculation(answer) => self.show_schedule("recirculation", decode_recirculation(&answer)),
             Body::Tou(answer) => {
                 self.show_tou(&answer);
-                self.fetch_tou(moment.now);
+                follow_ups.push(FollowUp::FetchTou);
             }
             Body::Diagnostics(answer) => self.show("diagnostics", decode_diagnostics(&answer)),
             Body::Firmware(answer) => self.show("firmware", decode_firmware(&answer)),
@@ -96,14 +157,15 @@ impl Heater {
             | Body::FirmwareCommitted
             | Body::Other => {}
         }
+        follow_ups
     }
 
-    fn take_status(&mut self, mut status: Object, context: &Context<'_>) {
+    fn take_status(&mut self, mut status: Object, context: &Context<'_>) -> Option<FollowUp> {
         let wall = context.moment.wall;
         self.meter_status(&mut status, wall);
         let mut decoded = self.product.decode_status(&status, context.settings.units);
         self.status = Some(status);
-        self.learn_units(&decoded.object, context);
+        let follow_up = self.learn_units(&decoded.object);
         let received_at = humantime::format_rfc3339_millis(wall).to_string();
         let events = self.watch.compare(&decoded.object, &received_at);
         decoded.object.insert("received_at".to_owned(), received_at.into());
@@ -112,16 +174,17 @@ impl Heater {
         for event in events {
             self.changed(Change::Event(event));
         }
+        follow_up
     }
 
-    fn take_feature(&mut self, feature: &Object, context: &Context<'_>) {
+    fn take_feature(&mut self, feature: &Object, context: &Context<'_>) -> Vec<FollowUp> {
         let decoded = self.product.decode_feature(feature, context.settings.units);
-        self.learn_units(&decoded.object, context);
-        self.learn_capabilities(feature, context);
+        let mut follow_ups: Vec<FollowUp> = self.learn_units(&decoded.object).into_iter().collect();
+        follow_ups.extend(self.learn_capabilities(feature));
         self.info = Some(decoded.object);
         self.note_problems("info", decoded.problems, &decoded.unknown);
         self.show_info();
-        self.advance(context);
+        follow_ups
     }
 
     /// Puts the counters of a status in the place of what was told.
@@ -153,34 +216,33 @@ impl Heater {
         }
     }
 
-    fn learn_units(&mut self, decoded: &Object, context: &Context<'_>) {
+    fn learn_units(&mut self, decoded: &Object) -> Option<FollowUp> {
         let units = match decoded.get("units").and_then(Value::as_str) {
             Some("metric") => UnitSystem::Metric,
             _ => UnitSystem::Us,
         };
-        if std::mem::replace(&mut self.units, units) != units {
-            self.show_reservations();
-            if self.capabilities.is_known() {
-                // Its limits and the like are to come in the same units soon.
-                self.changed(Change::Abilities);
-                self.ask(&Query::Information, context);
-            }
+        if std::mem::replace(&mut self.units, units) == units {
+            return None;
         }
+        self.show_reservations();
+        if !self.capabilities.is_known() {
+            return None;
+        }
+        self.changed(Change::Abilities);
+        // Its limits and the like are to come in the same units soon.
+        Some(FollowUp::Ask(Query::Information))
     }
 
-    /// Merges what the heater says that it can do; what can be asked for the first time then is asked at once.
-    fn learn_capabilities(&mut self, feature: &Object, context: &Context<'_>) {
-        let serial = |heater: &Self| heater.capabilities.controller_serial().map(str::to_owned);
+    /// Merges what the heater says that it can do; returns what can be asked for the first time then.
+    fn learn_capabilities(&mut self, feature: &Object) -> Vec<FollowUp> {
+        let serial = |state: &Self| state.capabilities.controller_serial().map(str::to_owned);
         let before = (self.recirculates(), serial(self));
         self.capabilities.learn(feature);
         let after = (self.recirculates(), serial(self));
-        if after.0 && !before.0 {
-            self.ask(&Query::Recirculation, context);
-        }
-        if after.1 != before.1 {
-            self.fetch_tou(context.moment.now);
-        }
         self.changed(Change::Abilities);
+        let recirculation = (after.0 && !before.0).then_some(FollowUp::Ask(Query::Recirculation));
+        let tou = (after.1 != before.1).then_some(FollowUp::FetchTou);
+        recirculation.into_iter().chain(tou).collect()
     }
 
     /// Adds to a status in which mode the heater was before its vacation.
@@ -210,14 +272,14 @@ impl Heater {
         unknown.iter().for_each(|key| self.unknown_fields.count(&format!("{name}: {key}")));
         for problem in problems {
             self.odd_values.count(&format!("{name}: {problem}"));
-            let text = format!("In the {name} of heater {}, {problem}; shown as null", self.mac());
+            let text = format!("In the {name} of heater {}, {problem}; shown as null", self.device.mac);
             self.effects.push_back(Effect::Warn { kind: format!("{name} {}", problem.key), text });
         }
     }
 
     /// Shows the device information and, beside it, what the cloud has recorded of the heater; nothing as long as
     /// nothing is known of either.
-    pub(super) fn show_info(&mut self) {
+    pub fn show_info(&mut self) {
         let recorded = self.device.record.decoded(|code| self.product.errors.text(code, None));
         if self.info.is_none() && !self.capabilities.is_known() && recorded.iter().all(|(_, value)| value.is_null()) {
             return;
@@ -225,6 +287,27 @@ impl Heater {
         let mut info = self.info.clone().unwrap_or_else(|| self.capabilities.decoded(self.units));
         info.extend(recorded.map(|(name, value)| (name.to_owned(), value)));
         self.changed(Change::Answer("info", info));
+    }
+
+    /// Returns whether it can be asked for its recirculation schedule.
+    pub fn recirculates(&self) -> bool {
+        ["recirculationUse", "recircReservationUse"].iter().any(|flag| self.capabilities.fitted(flag) == Some(true))
+    }
+
+    /// Returns what has been seen so far, for the diagnostics.
+    pub fn diagnostics(&self) -> Value {
+        json!({
+            "mac": self.device.mac.as_str(),
+            "device_type": self.device.device_type,
+            "units": self.units.as_str(),
+            "recirculation": self.recirculates(),
+            "unknown_fields": self.unknown_fields.show(),
+            "odd_values": self.odd_values.show(),
+        })
+    }
+
+    fn changed(&mut self, change: Change) {
+        self.effects.push_back(Effect::Changed(change));
     }
 }
 
