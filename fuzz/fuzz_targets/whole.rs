@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use navien2mqtt::bridge::{Bridge, Effect, BridgeSettings};
+use navien2mqtt::bridge::{Bridge, BridgeSettings, Effect};
 use navien2mqtt::heater::{self, commands, polling::Intervals};
 use navien2mqtt::home::Memories;
 use navien2mqtt::model::{Mac, Message, Moment};
