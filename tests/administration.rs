@@ -383,7 +383,7 @@ async fn who_asks_to_stop_during_a_restart_is_obeyed() {
     let observer = rig.observer().await;
     let mut daemon = rig.run();
     observer.wait(&heater("availability"), |seen| seen.text() == "online").await;
-    // The farewell takes its time: the cloud does not acknowledge anything.
+    // The closing takes its time: the cloud does not acknowledge anything.
     rig.cloud().faults().set(Fault::Freeze);
     assert_eq!(ask(&observer, "restart", "").await["ok"], true);
     daemon.signal("TERM");

@@ -221,5 +221,5 @@ fuzz_target!(|data: &[u8]| {
     let live = |(topic, payload): (&String, &Vec<u8>)| topic.ends_with("/availability") && payload == b"online";
     assert!(!world.broker.iter().any(live), "nothing old is shown as live");
     let end = world.moment();
-    world.bridge.farewell(end);
+    world.bridge.closing_messages(end);
 });

@@ -200,8 +200,8 @@ impl Bridge {
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn leave_cloud(&self) -> Vec<Message> {
-        self.home.leave_cloud()
+    pub fn closing_messages_to_cloud(&self) -> Vec<Message> {
+        self.home.closing_messages_to_cloud()
     }
 
     /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
@@ -271,7 +271,7 @@ impl Bridge {
     }
 
     /// Returns what the local broker is told when the process ends.
-    pub fn farewell(&mut self, moment: Moment) -> Vec<Message> {
+    pub fn closing_messages(&mut self, moment: Moment) -> Vec<Message> {
         self.home.stop("the bridge was stopped", moment);
         self.drain();
         let messages = self.effects.drain(..).filter_map(|effect| match effect {

@@ -9,9 +9,9 @@ use crate::heater::commands::Report;
 use crate::model::{Mac, Moment, REQUESTS};
 use crate::outputs::mqtt::topics::Request;
 
-/// The largest payload that is looked at, in bytes.
+/// The largest payload that is read, in bytes.
 const MAX_PAYLOAD: usize = 64 * 1024;
-/// The longest name that is looked at, in bytes; no known one is nearly as long.
+/// The longest name that is read, in bytes; no known one is nearly as long.
 const MAX_NAME: usize = 64;
 
 impl Bridge {

@@ -532,17 +532,17 @@ fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
 }
 
 #[test]
-fn the_farewell_makes_everything_unavailable_and_the_bridge_last() {
+fn the_end_makes_everything_unavailable_and_the_bridge_last() {
     let mut world = World::new(&[heater(1)]);
     world.status(1, json!({}));
-    let farewell = world.bridge.farewell(world.moment());
-    assert_eq!(farewell.last().unwrap(), &world.bridge.will());
-    for message in farewell {
+    let closing = world.bridge.closing_messages(world.moment());
+    assert_eq!(closing.last().unwrap(), &world.bridge.will());
+    for message in closing {
         world.keep(message);
     }
     assert_eq!(world.held("04786332fc01/availability"), "offline");
     assert_eq!(world.held("bridge/state"), "offline");
-    let leaving: Vec<String> = world.bridge.leave_cloud().into_iter().map(|out| out.topic).collect();
+    let leaving: Vec<String> = world.bridge.closing_messages_to_cloud().into_iter().map(|out| out.topic).collect();
     assert_eq!(leaving, ["cmd/52/navilink-04786332fc01/st/end", "evt/52/navilink-04786332fc01/app-connection"]);
 }
 

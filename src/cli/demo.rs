@@ -23,7 +23,7 @@ const SPEED: f64 = 60.0;
 const OUTAGE_EVERY: Duration = Duration::from_secs(15);
 /// So long before the end there is no outage any more: it is to be seen survived.
 const ROOM: Duration = Duration::from_secs(6);
-/// The daemon's farewell has limits of its own; this one is for a daemon that has none.
+/// The daemon's disconnection has limits of its own; this one is for a daemon that has none.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Runs the demo until Ctrl-C, or for `limit`.

@@ -237,7 +237,8 @@ impl Daemon {
         }
         self.tell(Input::Stop);
         self.drain_effects();
-        let (to_cloud, to_local) = (self.bridge.leave_cloud(), self.bridge.farewell(self.moment()));
+        let (to_cloud, to_local) =
+            (self.bridge.closing_messages_to_cloud(), self.bridge.closing_messages(self.moment()));
         // With how the commands have ended.
         self.keep();
         let generation = self.supervisor.generation();

@@ -315,7 +315,7 @@ impl Heater {
     }
 
     /// Lets expire what waited too long, and ends what was not acknowledged in time.
-    pub(super) fn commands_on_time(&mut self, context: &Context<'_>) {
+    pub(super) fn handle_command_timeouts(&mut self, context: &Context<'_>) {
         let (now, max_age) = (context.moment.now, context.settings.commands.max_age);
         let expired = self.commands.waiting.expire(max_age, now);
         let overdue = self.commands.flight.take_if(|flight| flight.until <= now);

@@ -5,6 +5,7 @@
 //! [`Heater::poll_effect`] returns until it returns nothing.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod bounded_counter;
 pub mod commands;
 mod energy;
 pub mod events;
@@ -15,7 +16,6 @@ pub mod polling;
 mod queries;
 mod seen;
 mod state;
-pub mod tally;
 mod types;
 mod verdict;
 mod waiting;
@@ -136,14 +136,14 @@ impl Heater {
             Input::Missing => {
                 self.missing.count(context.moment.now);
                 // Only its own answer keeps it available.
-                let patience = context.settings.commands.answer_within;
-                self.freshness.run_out_by(context.moment.now + patience, context.settings.stale_after);
+                let deadline = context.settings.commands.answer_within;
+                self.freshness.run_out_by(context.moment.now + deadline, context.settings.stale_after);
                 if context.session.is_some() {
                     self.ask(&Query::Status, context);
                 }
             }
             Input::Listed(device) => self.listed(device),
-            Input::Lost => self.lose(),
+            Input::Lost => self.mark_unavailable(),
             Input::Ended(reason) => self.end_commands(reason, context),
         }
         self.take_effects();
@@ -153,9 +153,9 @@ impl Heater {
     pub fn handle_timeout(&mut self, context: &Context<'_>) {
         let now = context.moment.now;
         if self.freshness.runs_out_at(context.settings.stale_after).is_some_and(|at| at <= now) {
-            self.lose();
+            self.mark_unavailable();
         }
-        self.commands_on_time(context);
+        self.handle_command_timeouts(context);
         self.fetch_due_tou(now);
         if context.session.is_some() {
             for query in self.queries.take_due(now) {
@@ -312,7 +312,7 @@ impl Heater {
         }
     }
 
-    fn lose(&mut self) {
+    fn mark_unavailable(&mut self) {
         self.freshness.expire();
         self.changed(Change::Available(false));
     }

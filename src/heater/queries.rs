@@ -8,12 +8,12 @@ use crate::navilink::request::Query;
 /// Between two requests for one thing, at least.
 const SPACING: Duration = Duration::from_secs(1);
 /// An answer that has not come by then is not waited for any more.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The queries of one heater: wishes for one thing are joined while an answer to it is due, and sent a second apart.
 #[derive(Debug, Default)]
 pub struct Queries {
-    /// What was asked within the last [`PATIENCE`], or is wished for again.
+    /// What was asked within the last [`ANSWER_DEADLINE`], or is wished for again.
     asked: Vec<OutstandingQuery>,
 }
 
@@ -28,7 +28,7 @@ struct OutstandingQuery {
 
 impl OutstandingQuery {
     fn again_at(&self) -> Instant {
-        self.at + if self.unanswered { PATIENCE } else { SPACING }
+        self.at + if self.unanswered { ANSWER_DEADLINE } else { SPACING }
     }
 
     fn due(&self) -> Option<Instant> {
@@ -40,7 +40,7 @@ impl Queries {
     /// Wishes for an answer; returns whether the query is to be sent now. Otherwise [`Queries::take_due`] returns it when
     /// it is.
     pub fn wish(&mut self, query: &Query, now: Instant) -> bool {
-        self.asked.retain(|asked| asked.wanted || asked.at + PATIENCE > now);
+        self.asked.retain(|asked| asked.wanted || asked.at + ANSWER_DEADLINE > now);
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.query == *query && asked.again_at() > now) {
             asked.wanted = true;
             return false;
@@ -146,7 +146,7 @@ mod tests {
         let (start, mut queries) = (start(), Queries::default());
         assert!(queries.wish(&Query::Status, start) && queries.wish(&Query::Information, start));
         assert!(!queries.wish(&Query::Status, start));
-        assert_eq!(queries.due(), Some(start + PATIENCE));
+        assert_eq!(queries.due(), Some(start + ANSWER_DEADLINE));
         queries.answered(&status());
         assert_eq!(queries.due(), Some(start + SPACING));
         assert!(queries.take_due(start + SPACING / 2).is_empty());

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::bounded_counter::BoundedCounter;
 use super::energy::Energy;
 use super::events::Watch;
 use super::meter::{self, Meters, Rule};
-use super::tally::Tally;
 use super::{Change, Context, Effect};
 use crate::navilink::devices::Device;
 use crate::navilink::diagnostics::decode_diagnostics;
@@ -58,9 +58,9 @@ pub struct HeaterState {
     /// What is known of its doings.
     watch: Watch,
     /// Fields that no table knows.
-    unknown_fields: Tally,
+    unknown_fields: BoundedCounter,
     /// Fields that were malformed, or numbers without a name.
-    odd_values: Tally,
+    odd_values: BoundedCounter,
     /// The newest answers about energy.
     energy: Energy,
     /// Its device information, as it was told last and decoded.
@@ -84,8 +84,8 @@ impl HeaterState {
             status: None,
             effects: VecDeque::new(),
             watch: Watch::default(),
-            unknown_fields: Tally::default(),
-            odd_values: Tally::default(),
+            unknown_fields: BoundedCounter::default(),
+            odd_values: BoundedCounter::default(),
             energy: Energy::default(),
             info: None,
             reservations: None,

@@ -155,7 +155,7 @@ impl Home {
     }
 
     /// Asks for the device list when that is due.
-    pub(super) fn list_on_time(&mut self, now: Instant) {
+    pub(super) fn handle_list_timeout(&mut self, now: Instant) {
         if self.session.is_some() && self.listing.take_due(now) {
             // The next turn comes even if this list cannot be read.
             self.listing.taken(now, self.settings.heater.intervals.information);

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::heater::bounded_counter::BoundedCounter;
 use crate::heater::polling::Place;
-use crate::heater::tally::Tally;
 use crate::heater::{self, Change, Context, Fetches, Heater, Input};
 use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::Device;
@@ -92,7 +92,7 @@ pub struct Home {
     effects: VecDeque<Effect>,
     warnings: WarnOnce,
     /// The cloud's messages by what they say.
-    messages: Tally,
+    messages: BoundedCounter,
     /// When the session began that carries requests now.
     session: Option<Instant>,
     /// The heaters that it has subscriptions for.
@@ -117,7 +117,7 @@ impl Home {
             heaters: BTreeMap::new(),
             effects: VecDeque::new(),
             warnings: WarnOnce::default(),
-            messages: Tally::default(),
+            messages: BoundedCounter::default(),
             session: None,
             subscribed: BTreeSet::new(),
             periodic: false,
@@ -270,7 +270,7 @@ impl Home {
     }
 
     /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn leave_cloud(&self) -> Vec<Message> {
+    pub fn closing_messages_to_cloud(&self) -> Vec<Message> {
         let goodbye =
             |device| [Query::EndOfSession.message(device, &self.identity), presence(device, &self.identity, false)];
         self.heaters().flat_map(goodbye).collect()
@@ -299,7 +299,7 @@ impl Home {
             self.with(&mac, moment, Heater::handle_timeout);
         }
         self.send(moment.now);
-        self.list_on_time(moment.now);
+        self.handle_list_timeout(moment.now);
     }
 
     /// Returns what has been seen so far, for the diagnostics.

@@ -107,7 +107,7 @@ impl ApiError {
 
     /// Returns whether the cloud, in good health, refused what was shown to it, so that showing it again is of no use.
     ///
-    /// The numbers in `code` are not published: one that is no plea for patience counts as a refusal, as does an answer
+    /// The numbers in `code` are not published: one that is no request to wait counts as a refusal, as does an answer
     /// without the members that were asked for. Without the envelope only a 401 does, as a gateway answers it to a token
     /// that it checks itself.
     pub fn refuses(&self) -> bool {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateways_403_and_a_plea_for_patience_refuse_nothing() {
+    fn a_gateways_403_and_a_request_to_wait_refuse_nothing() {
         let refuses = |status, body: &str| open(status, body).unwrap_err().refuses();
         assert!(refuses(401, r#"{"message":"Unauthorized"}"#), "so does the gateway say that an access token is old");
         assert!(refuses(403, r#"{"code":403,"msg":"COMMON_NOT_AUTHORIZED"}"#));

@@ -194,7 +194,7 @@ fn content(payload: &[u8]) -> (Value, bool) {
             fitting(value)
         }
         Err(_) => {
-            // The rest is not looked at, and a character can be made of three bytes by the replacement of one.
+            // The rest is not read, and a character can be made of three bytes by the replacement of one.
             let start = &payload[..payload.len().min(MAX_MESSAGE)];
             let (text, cut) = fitting(strike_text(&String::from_utf8_lossy(start)).into());
             (text, cut || start.len() < payload.len())

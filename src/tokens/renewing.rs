@@ -110,9 +110,9 @@ impl Renewing {
         if !self.jwt_is_fresh && answer.code() == Some(401) {
             return Some(Call::Refresh);
         }
-        // An answer that asks for patience gets it.
-        let patience = matches!(answer, ApiError::Http { retry_after: Some(_), .. }) || answer.code() == Some(429);
-        (!patience).then_some(Call::SecuredSignIn)
+        // An answer that asks to wait is obeyed.
+        let asks_to_wait = matches!(answer, ApiError::Http { retry_after: Some(_), .. }) || answer.code() == Some(429);
+        (!asks_to_wait).then_some(Call::SecuredSignIn)
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
             |answers| matches!(walk(Renewal::Refused, Duration::ZERO, answers).1, Err(NoCredentials::Failed(_)));
         assert!(failed(vec![Err(AnyFailure::Unreachable)]));
         assert!(failed(vec![gateway(503, None), gateway(503, None)]));
-        assert!(failed(vec![gateway(503, Some(HOUR))]), "a plea for patience ends it");
+        assert!(failed(vec![gateway(503, Some(HOUR))]), "a request to wait ends it");
         assert!(failed(vec![gateway(429, None)]));
     }
 

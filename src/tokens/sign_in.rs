@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rejected_password_rests_for_six_hours_unless_a_human_insists() {
+    fn a_rejected_password_rests_for_six_hours_unless_the_cache_is_bypassed() {
         let at = SystemTime::UNIX_EPOCH;
         let hours = |n: u64| Duration::from_secs(n * 3600);
         assert_eq!(may_sign_in(None, false), Ok(()));

@@ -210,7 +210,7 @@ impl World {
 
     /// The process ends and is started again.
     pub fn restart(&mut self, seed: u64) {
-        for message in self.bridge.farewell(self.moment()) {
+        for message in self.bridge.closing_messages(self.moment()) {
             self.keep(message);
         }
         let known: Vec<_> = self.bridge.heaters().cloned().collect();

@@ -226,7 +226,7 @@ fn ten_thousand_sets_are_each_told_their_end_and_logged_a_few_times() {
     }
     let logged = world.rest.iter().filter(|effect| matches!(effect, Effect::Command { .. })).count();
     assert!(logged <= 20, "{logged}");
-    let farewell = world.bridge.farewell(world.moment());
-    ended += farewell.iter().filter(|m| m.topic.ends_with("/result")).count();
+    let closing = world.bridge.closing_messages(world.moment());
+    ended += closing.iter().filter(|m| m.topic.ends_with("/result")).count();
     assert_eq!(ended, 10_000);
 }

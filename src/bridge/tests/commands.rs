@@ -554,8 +554,8 @@ fn everything_ends_with_the_bridge_and_with_the_heater() {
             let sent = world.asks("navien2mqtt/bridge/request/forget", heater(1).mac.as_str(), false);
             assert_eq!(results(&sent), ["power failed", "demand_response expired"]);
         } else {
-            let farewell = world.bridge.farewell(moment);
-            assert_eq!(results(&farewell), ["power failed", "demand_response expired"]);
+            let closing = world.bridge.closing_messages(moment);
+            assert_eq!(results(&closing), ["power failed", "demand_response expired"]);
         }
     }
 }
@@ -622,7 +622,7 @@ proptest! {
             take(std::mem::take(&mut world.others));
         }
         let moment = world.moment();
-        take(world.bridge.farewell(moment));
+        take(world.bridge.closing_messages(moment));
         for id in 1..=sent {
             let of: Vec<&str> = said.iter().filter(|(which, _)| *which == id).map(|(_, status)| status.as_str()).collect();
             let ends = of.iter().filter(|status| !matches!(**status, "queued" | "sent")).count();

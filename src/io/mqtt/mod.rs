@@ -231,7 +231,7 @@ impl Link {
         let _ = self.control.send(LinkControl::Cut(session));
     }
 
-    /// Sends what is waiting and takes leave, in at most three seconds.
+    /// Sends what is waiting and disconnects, in at most three seconds.
     pub fn close(&self, session: u64) {
         let _ = self.control.send(LinkControl::Close(session));
     }

@@ -22,7 +22,7 @@ const FILTERS_AT_ONCE: usize = 8;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// paho notices a closed local socket within milliseconds.
 const NOTICE_LIMIT: Duration = Duration::from_secs(10);
-/// Each of the three parts of a farewell.
+/// Each of the three parts of a disconnection.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// paho looks at its timers every few seconds only, so a ping can be so late (its `retryLoopInterval`).
 const PING_SLACK: Duration = Duration::from_secs(5);

@@ -233,7 +233,7 @@ async fn a_session_that_cannot_be_refreshed_is_renewed_by_the_secured_sign_in() 
 }
 
 #[tokio::test]
-async fn a_plea_for_patience_ends_the_renewal() {
+async fn a_request_to_wait_ends_the_renewal() {
     let pleas: [fn() -> Reply; 2] = [|| Reply::raw(503, "retry-after: 60\r\n", ""), || Reply::raw(429, "", "")];
     for plea in pleas {
         let server = healthy_but(SESSION, plea).await;

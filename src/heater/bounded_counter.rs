@@ -11,12 +11,12 @@ const LONGEST: usize = 100;
 
 /// Counts things by name.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct BoundedCounter {
     counts: BTreeMap<String, u64>,
     others: u64,
 }
 
-impl Tally {
+impl BoundedCounter {
     /// Counts one.
     pub fn count(&mut self, name: &str) {
         let name: String = name.chars().take(LONGEST).collect();
@@ -43,13 +43,13 @@ mod tests {
 
     #[test]
     fn what_is_new_after_many_others_is_counted_together() {
-        let mut tally = Tally::default();
+        let mut counter = BoundedCounter::default();
         for number in 0..150 {
-            tally.count(&format!("{number:03}"));
+            counter.count(&format!("{number:03}"));
         }
-        tally.count("007");
-        tally.count(&"x".repeat(1000));
-        let shown = tally.show();
+        counter.count("007");
+        counter.count(&"x".repeat(1000));
+        let shown = counter.show();
         assert_eq!((&shown["007"], &shown["099"], &shown["…"]), (&json!(2), &json!(1), &json!(51)));
         assert_eq!(shown.as_object().unwrap().len(), MOST + 1);
     }
