@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use navien2mqtt::io::mqtt::{Dial, Link, LinkEvent};
 use navien2mqtt::io::wire::{Target, Transport};
@@ -48,7 +49,7 @@ async fn last_status(daemon: &Daemon, good: impl Fn(&str) -> bool) {
             .map(|notice| notice.trim().to_owned())
             .next_back()
     };
-    let mut limit = Limit::of(std::time::Duration::from_secs(20));
+    let mut limit = Limit::of(Duration::from_secs(20));
     while !last().is_some_and(|status| good(&status)) {
         assert!(limit.pause().await, "{:?}", daemon.notices());
     }
@@ -108,6 +109,28 @@ async fn a_broker_that_retains_nothing_is_recognised_and_gets_everything_all_the
     is_obeyed(&observer).await;
     daemon.logged("keeps no retained messages").await;
     last_status(&daemon, |status| status == "STATUS=connected; local broker: keeps no retained messages").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_waits_for_its_broker_is_not_taken_for_one_that_retains_nothing() {
+    let (mut rig, picky) = behind(|_| Verdict::Pass).await;
+    rig.broker.kill();
+    let daemon = rig.run();
+    let mut limit = Limit::of(Duration::from_secs(20));
+    while picky.sessions() < 2 {
+        assert!(limit.pause().await, "{}", daemon.log());
+    }
+    rig.broker.launch();
+    // Who comes later finds what was retained.
+    let mut limit = Limit::of(Duration::from_secs(40));
+    loop {
+        let late = rig.observer().await;
+        assert!(limit.pause().await, "{}", daemon.log());
+        if late.all(0, STATE).iter().any(|seen| seen.retained) {
+            break;
+        }
+    }
+    assert_eq!(lines(&daemon, "keeps no retained messages"), 0, "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,7 +207,7 @@ async fn status_looks_for_the_daemon_on_the_local_broker_when_asked_to() {
     let (code, errors) = tokio::task::block_in_place(status);
     assert_eq!(code, Some(0), "{errors}");
     daemon.signal("TERM");
-    daemon.ended(std::time::Duration::from_secs(10)).await;
+    daemon.ended(Duration::from_secs(10)).await;
     let (code, errors) = tokio::task::block_in_place(status);
     assert!(code == Some(75) && errors.contains("bridge/state is not `online`"), "{code:?} {errors}");
     rig.broker.kill();
@@ -205,7 +228,7 @@ async fn a_refused_filter_can_be_asked_for_again_in_the_same_session_and_the_one
     .await;
     let (sender, mut events) = tokio::sync::mpsc::channel(64);
     let link = Link::lenient("lenient", sender).unwrap();
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let dial = Dial {
         target: Target { host: "127.0.0.1".into(), port: picky.port, transport: Transport::Tcp },
         keep_alive: 30 * second,

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info, trace, warn};
 
 use super::reminder::Reminder;
+use super::retention::Retention;
 use super::{MAX_EVENTS, OVERDUE, StartError, settings};
 use crate::config::Config;
 use crate::io::clock;
@@ -26,8 +27,6 @@ const LOGGED: u32 = 3;
 const SETTLED: Duration = Duration::from_secs(30);
 /// A filter that the broker refuses is asked for again so often: an access list is read anew without a new session.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
-/// So many CONNECTs in a row that are answered by closing the connection are the fault of the will's retain flag.
-const UNANSWERED: u32 = 2;
 
 /// The link to the local broker.
 pub struct LocalLink {
@@ -43,9 +42,7 @@ pub struct LocalLink {
     /// Those of them that were named in a warning.
     named: BTreeSet<String>,
     /// Whether messages are published with the retain flag: a broker may not take it.
-    retains: bool,
-    /// CONNECTs in a row at which the broker closed the connection.
-    unanswered: u32,
+    retention: Retention,
     /// Why the link is down.
     error: Option<String>,
     /// When it is said again that the link is down.
@@ -71,8 +68,7 @@ impl LocalLink {
             suspects: Suspects::default(),
             not_granted: BTreeMap::new(),
             named: BTreeSet::new(),
-            retains: true,
-            unanswered: 0,
+            retention: Retention::default(),
             error: None,
             reminder: Reminder::default(),
             settles_at: None,
@@ -93,7 +89,7 @@ impl LocalLink {
 
     /// Returns whether the broker keeps what it is to retain, as far as is known.
     pub fn retains(&self) -> bool {
-        self.retains
+        self.retention.is_wanted()
     }
 
     /// Publishes a message, or keeps it for some seconds if it is an event; what is retained comes with the replay.
@@ -113,14 +109,15 @@ impl LocalLink {
         if self.redial.short_sessions() < LOGGED {
             info!(messages = replay.len(), "Connected to the local broker");
         }
-        if !self.retains {
+        self.retention.up(now);
+        if self.retention.is_refused() {
             warn!(
                 "The local broker keeps no retained messages: it took the session only with a will that is not to be \
                  retained. Everything is published without that flag, and who subscribes waits for the next change"
             );
         }
         self.error = None;
-        (self.unanswered, self.dropped) = (0, false);
+        self.dropped = false;
         self.settles_at = Some(now + SETTLED);
         let dropped = self.outbox.up(replay, now);
         self.say_dropped(dropped);
@@ -170,26 +167,23 @@ impl LocalLink {
             other => other.to_string(),
         });
         let attempts = self.redial.failures();
+        let ours = matches!(error, LinkError::OnPurpose);
         let new = attempts == 1 || (was_up && self.redial.short_sessions() < LOGGED);
-        if self.reminder.is_due(new, now) {
+        if !ours && self.reminder.is_due(new, now) {
             warn!(attempts, "No connection to the local broker, trying on: {error}");
         } else {
             debug!(delay_ms = delay.as_millis(), "Local broker: {error}");
         }
         let closed = matches!(error, LinkError::Lost(_));
-        if let Some(blamed) = self.outbox.down(short, now) {
+        if let Some(blamed) = self.outbox.down(short && !ours, now) {
             say_blamed(&blamed);
         }
         if was_up && !short {
-            // A broker that was started anew may keep messages now.
-            self.retains = true;
+            self.retention.ended();
         }
         match stage {
             SessionStage::Subscribing(Some(filter)) if closed => self.blame(&filter, now),
-            SessionStage::Connecting if closed => {
-                self.unanswered += 1;
-                self.retains ^= self.unanswered.is_multiple_of(UNANSWERED);
-            }
+            SessionStage::Connecting if closed => self.retention.closed_at_connect(),
             _ => {}
         }
     }
@@ -206,7 +200,7 @@ impl LocalLink {
 
     fn send(&mut self, now: Instant) {
         while let Some(mut message) = self.outbox.next(now) {
-            message.retained &= self.retains;
+            message.retained &= self.retains();
             if !self.link.publish(self.redial.generation().0, message) {
                 self.outbox.not_sent();
             }
@@ -235,7 +229,7 @@ impl LocalLink {
         if !filters.is_empty() {
             troubles.push(format!("no subscription to {}", quoted(filters)));
         }
-        if !self.retains && self.is_up() {
+        if self.retention.is_refused() && self.is_up() {
             troubles.push("keeps no retained messages".to_owned());
         }
         Some(troubles.join(", ")).filter(|text| !text.is_empty())
@@ -257,7 +251,8 @@ impl LocalLink {
 
     /// Returns when [`LocalLink::handle_timeout`] is wanted.
     pub fn due(&self) -> Option<Instant> {
-        let up = [self.settles_at, self.outbox.due(), self.not_granted.values().min().copied()];
+        let refused = self.not_granted.values().min().copied();
+        let up = [self.settles_at, self.outbox.due(), refused, self.retention.due()];
         let up = up.into_iter().flatten().filter(|_| self.is_up());
         self.redial.due().into_iter().chain(up).min()
     }
@@ -270,7 +265,7 @@ impl LocalLink {
         }
         if let Some(generation) = self.redial.handle_timeout(now) {
             let (will, mut filters) = session();
-            let will = Message { retained: will.retained && self.retains, ..will };
+            let will = Message { retained: will.retained && self.retains(), ..will };
             let left_out = filters.extract_if(.., |filter| self.suspects.leaves_out(filter, now));
             self.not_granted = left_out.map(|filter| (filter, now + ASK_AGAIN)).collect();
             filters.sort_by_key(|filter| self.suspects.has(filter));
@@ -281,6 +276,10 @@ impl LocalLink {
     }
 
     fn try_again(&mut self, now: Instant) {
+        if self.retention.take_check(now) {
+            info!("Connecting to the local broker anew, to see whether it keeps retained messages");
+            return self.link.cut(self.redial.generation().0);
+        }
         if self.settles_at.take_if(|at| *at <= now).is_some() {
             self.outbox.settled();
             self.reminder.reset();
@@ -306,7 +305,7 @@ impl LocalLink {
             self.outbox.push(message, now);
         }
         for mut message in self.outbox.last(now) {
-            message.retained &= self.retains;
+            message.retained &= self.retains();
             self.link.publish(session, message);
         }
         self.link.close(session);
@@ -322,7 +321,7 @@ impl LocalLink {
             "short_sessions": self.redial.short_sessions(),
             "left_out": self.outbox.left_out().collect::<Vec<_>>(),
             "not_granted": self.not_granted.keys().collect::<Vec<_>>(),
-            "retains": self.retains,
+            "retains": self.retains(),
             "due_in_seconds": self.redial.due().map(|due| due.saturating_duration_since(now).as_secs()),
             "actor_silent_seconds": self.silence().as_secs(),
         })

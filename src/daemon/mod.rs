@@ -15,6 +15,7 @@ pub mod one_shot;
 pub mod outage;
 mod reminder;
 mod report;
+mod retention;
 pub mod settings;
 mod start;
 mod state_writer;
