@@ -262,7 +262,7 @@ impl Actor {
                     Purpose::Cut => return Ok(()),
                     Purpose::Overflow => return Err(LinkError::Overflow),
                     Purpose::Close => {
-                        self.take_leave(session, &mut on_the_way, pump).await;
+                        self.disconnect_gracefully(session, &mut on_the_way, pump).await;
                         return Ok(());
                     }
                 },
@@ -314,7 +314,7 @@ impl Actor {
     }
 
     /// Sends what waits, then DISCONNECT, and lets the last byte out. What does not get through is left to the will.
-    async fn take_leave(&mut self, session: u64, on_the_way: &mut FuturesUnordered<Delivery>, pump: &mut Pump) {
+    async fn disconnect_gracefully(&mut self, session: u64, on_the_way: &mut FuturesUnordered<Delivery>, pump: &mut Pump) {
         let mut waiting = Vec::new();
         while let Ok(one) = self.waiting.try_recv() {
             waiting.push(one);
