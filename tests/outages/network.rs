@@ -72,5 +72,7 @@ pub async fn a_name_that_cannot_be_looked_up() {
 /// The local broker is still the same session: its last will was not sent, and nothing was replayed.
 fn home_was_left_alone(story: &Story, mark: usize) {
     let said = story.observer.all(mark, &bridge("state"));
-    assert!(said.is_empty(), "{said:?}");
+    assert!(said.iter().all(|seen| seen.text() == "online"), "{said:?}");
+    let replayed = story.observer.all(mark, &bridge("info"));
+    assert!(replayed.is_empty(), "{replayed:?}");
 }

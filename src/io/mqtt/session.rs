@@ -314,7 +314,12 @@ impl Actor {
     }
 
     /// Sends what waits, then DISCONNECT, and lets the last byte out. What does not get through is left to the will.
-    async fn disconnect_gracefully(&mut self, session: u64, on_the_way: &mut FuturesUnordered<Delivery>, pump: &mut Pump) {
+    async fn disconnect_gracefully(
+        &mut self,
+        session: u64,
+        on_the_way: &mut FuturesUnordered<Delivery>,
+        pump: &mut Pump,
+    ) {
         let mut waiting = Vec::new();
         while let Ok(one) = self.waiting.try_recv() {
             waiting.push(one);
