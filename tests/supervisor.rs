@@ -1058,3 +1058,49 @@ fn a_snapshot_says_since_when_it_is_in_its_state() {
         assert_eq!((world.state(), world.supervisor.view().since), (state, entered), "further attempts begin nothing");
     }
 }
+
+/// Walks a machine as far as its dial.
+#[allow(clippy::disallowed_methods)]
+fn dialling() -> (Supervisor, std::time::Instant) {
+    let now = std::time::Instant::now();
+    let mut supervisor = Supervisor::new(settings(), Carried::default(), 1, now);
+    supervisor.handle_input(Input::Start, now);
+    let g = supervisor.generation();
+    supervisor.handle_input(Input::CredentialsReady(g, Duration::from_secs(3300)), now);
+    supervisor.handle_input(Input::HeatersListed(g, Ok(())), now);
+    assert!(supervisor.is_dialling(g));
+    (supervisor, now)
+}
+
+#[test]
+fn a_dial_has_time_for_its_own_limit_before_it_is_given_up_without_a_report() {
+    let (supervisor, now) = dialling();
+    assert!(supervisor.poll_timeout(now).at > now + settings().connect_timeout);
+}
+
+#[test]
+fn the_first_answer_of_a_heater_leaves_no_request_unanswered() {
+    let (mut supervisor, mut now) = dialling();
+    let g = supervisor.generation();
+    for input in [Input::LinkUp(g), Input::Heard(g)] {
+        supervisor.handle_input(input, now);
+    }
+    now = supervisor.poll_timeout(now).at;
+    supervisor.handle_timeout(now);
+    assert_eq!(supervisor.view().reason.map(|reason| reason.code), Some("heaters-silent"));
+    supervisor.handle_input(Input::RequestSent(g), now);
+    assert_eq!(supervisor.poll_timeout(now).why, Wait::Answer);
+    supervisor.handle_input(Input::Answered(g), now);
+    assert_ne!(supervisor.poll_timeout(now).why, Wait::Answer);
+}
+
+#[test]
+fn renewed_tokens_are_announced_where_all_are_renewed_and_nowhere_else() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Deaf;
+    world.lose_link();
+    world.run_for(Duration::from_secs(24 * 3600));
+    let announced = world.count(|effect| matches!(effect, Effect::Announce(Event::RefreshingTokens)));
+    let renewals = world.count(|effect| matches!(effect, Effect::EnsureCredentials(_, Renewal::All)));
+    assert_eq!((announced, renewals), (3, 3));
+}

@@ -106,3 +106,27 @@ impl Reachability {
         self.interval.map(|interval| now + interval.mul_f64(0.5 + random.unit() / 2.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::start;
+
+    #[test]
+    fn each_probe_has_a_number_and_the_next_one_follows_after_half_to_a_whole_interval() {
+        let (mut random, interval) = (Random::new(1), Duration::from_secs(10));
+        let mut reachability = Reachability::new(Some(interval));
+        let mut now = start();
+        reachability.watch(now);
+        let mut pauses = Vec::new();
+        for number in 1..=50 {
+            now = reachability.due().unwrap();
+            assert_eq!(reachability.handle_timeout(now, &mut random), Some(number));
+            assert!(!reachability.probed(number, false, now, &mut random));
+            pauses.push(reachability.due().unwrap() - now);
+        }
+        assert!(pauses.iter().all(|pause| (interval / 2..=interval).contains(pause)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause > interval * 3 / 4), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause < interval * 3 / 4), "{pauses:?}");
+    }
+}

@@ -165,4 +165,20 @@ mod tests {
         assert!(link.link_down(Generation(0), now).is_none());
         assert!(link.is_up());
     }
+
+    #[test]
+    fn what_a_dial_came_to_is_told() {
+        let now = start();
+        let mut link = Redial::new(now, Duration::from_secs(30), 7);
+        assert!(!link.is_up() && link.failures() == 0);
+        for n in 1..=3 {
+            let at = link.due().unwrap();
+            assert_eq!(link.handle_timeout(at), Some(Generation(n)));
+            assert_eq!(link.generation(), Generation(n));
+            let delay = link.link_down(Generation(n), at).unwrap();
+            assert_eq!(link.due(), Some(at + delay));
+            assert_eq!(link.failures(), n as u32);
+        }
+        assert!(!link.is_up());
+    }
 }

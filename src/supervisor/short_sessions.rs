@@ -82,3 +82,59 @@ impl ShortSessions {
         (times >= TOO_MANY).then_some(verdict)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::start;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const CLOSED: Decision = Decision::ClosedByCloud;
+    const LOST: Decision = Decision::Transient;
+
+    /// Has a session that lives so long and ends so.
+    fn lives(sessions: &mut ShortSessions, life: Duration, decision: Decision) -> Option<Diagnosis> {
+        let now = start();
+        sessions.up(now);
+        sessions.over(&Failure { decision, ..Failure::transient("any", "") }, now + life)
+    }
+
+    #[test]
+    fn the_third_short_session_in_a_row_is_no_accident_and_who_closed_them_says_which() {
+        for (ends, code) in [
+            ([CLOSED, CLOSED, CLOSED], "taken-over"),
+            ([LOST, LOST, LOST], "unstable"),
+            ([CLOSED, LOST, CLOSED], "unstable"),
+            ([LOST, CLOSED, CLOSED], "unstable"),
+        ] {
+            let mut sessions = ShortSessions::default();
+            assert_eq!(lives(&mut sessions, SECOND, ends[0]), None);
+            assert_eq!(lives(&mut sessions, SECOND, ends[1]), None);
+            let diagnosis = lives(&mut sessions, SECOND, ends[2]).unwrap();
+            assert_eq!((diagnosis.times, diagnosis.nth), (3, 1));
+            assert_eq!((diagnosis.reason.code, diagnosis.taken_over), (code, code == "taken-over"));
+            assert_eq!(lives(&mut sessions, SECOND, LOST).unwrap().nth, 2);
+        }
+    }
+
+    #[test]
+    fn a_session_that_lasted_or_was_closed_on_purpose_does_not_count() {
+        for (life, decision) in [(SETTLED, LOST), (EVICTED, CLOSED)] {
+            let mut sessions = ShortSessions::default();
+            for _ in 0..2 {
+                lives(&mut sessions, life - SECOND, decision);
+            }
+            assert_eq!(lives(&mut sessions, life, decision), None, "it lasted");
+            assert_eq!(lives(&mut sessions, life - SECOND, decision), None, "the count begins anew");
+        }
+        let mut sessions = ShortSessions::default();
+        lives(&mut sessions, SECOND, LOST);
+        lives(&mut sessions, SECOND, LOST);
+        sessions.up(start());
+        sessions.closed_on_purpose();
+        assert_eq!(sessions.over(&Failure::transient("any", ""), start()), None);
+        assert_eq!(lives(&mut sessions, SECOND, LOST).unwrap().times, 3);
+        sessions.reset();
+        assert_eq!(lives(&mut sessions, SECOND, LOST), None);
+    }
+}

@@ -131,3 +131,20 @@ impl Tries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_return_of_the_network_counts_once_until_a_session_has_settled() {
+        let mut tries = Tries::default();
+        assert!(!tries.has_woken());
+        tries.woke();
+        assert!(tries.has_woken());
+        tries.succeeded();
+        assert!(tries.has_woken(), "a success that has not lasted proves nothing");
+        tries.settled();
+        assert!(!tries.has_woken());
+    }
+}
