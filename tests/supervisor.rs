@@ -1061,9 +1061,9 @@ fn a_snapshot_says_since_when_it_is_in_its_state() {
 
 /// Walks a machine as far as its dial.
 #[allow(clippy::disallowed_methods)]
-fn dialling() -> (Supervisor, std::time::Instant) {
+fn dialling(policy: Policy) -> (Supervisor, std::time::Instant) {
     let now = std::time::Instant::now();
-    let mut supervisor = Supervisor::new(settings(), Carried::default(), 1, now);
+    let mut supervisor = Supervisor::new(policy, Carried::default(), 1, now);
     supervisor.handle_input(Input::Start, now);
     let g = supervisor.generation();
     supervisor.handle_input(Input::CredentialsReady(g, Duration::from_secs(3300)), now);
@@ -1074,13 +1074,45 @@ fn dialling() -> (Supervisor, std::time::Instant) {
 
 #[test]
 fn a_dial_has_time_for_its_own_limit_before_it_is_given_up_without_a_report() {
-    let (supervisor, now) = dialling();
+    let (supervisor, now) = dialling(settings());
     assert!(supervisor.poll_timeout(now).at > now + settings().connect_timeout);
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)]
+fn a_step_has_time_for_four_requests_before_it_is_given_up_without_a_report() {
+    let now = std::time::Instant::now();
+    let mut supervisor = Supervisor::new(settings(), Carried::default(), 1, now);
+    supervisor.handle_input(Input::Start, now);
+    assert!(supervisor.poll_timeout(now).at > now + 4 * settings().operation_timeout);
+}
+
+#[test]
+fn a_request_that_stays_unanswered_for_some_seconds_is_followed_by_a_probe() {
+    let (mut supervisor, now) = dialling(Policy { probe_interval: Some(Duration::from_secs(10)), ..settings() });
+    let g = supervisor.generation();
+    supervisor.handle_input(Input::LinkUp(g), now);
+    supervisor.handle_input(Input::RequestSent(g), now);
+    assert_ne!(supervisor.poll_timeout(now).why, Wait::Probe, "no heater has answered on this session yet");
+    supervisor.handle_input(Input::Answered(g), now);
+    let second = Duration::from_secs(1);
+    supervisor.handle_input(Input::RequestSent(g), now + second);
+    let due = supervisor.poll_timeout(now + second);
+    assert!(due.why == Wait::Probe && due.at > now + second, "{due:?}");
+    supervisor.handle_input(Input::RequestSent(g), now + 2 * second);
+    assert_eq!(supervisor.poll_timeout(now + 2 * second), due, "another request does not put it off");
+}
+
+#[test]
+fn durations_are_written_with_a_tenth_only_where_it_matters() {
+    for (millis, text) in [(3000, "3 s"), (9500, "9.5 s"), (10_000, "10 s"), (10_400, "10 s"), (400, "0.4 s")] {
+        assert_eq!(seconds(Duration::from_millis(millis)), text);
+    }
+}
+
+#[test]
 fn the_first_answer_of_a_heater_leaves_no_request_unanswered() {
-    let (mut supervisor, mut now) = dialling();
+    let (mut supervisor, mut now) = dialling(settings());
     let g = supervisor.generation();
     for input in [Input::LinkUp(g), Input::Heard(g)] {
         supervisor.handle_input(input, now);
