@@ -180,6 +180,9 @@ async fn a_wrong_password_ends_with_77_after_exactly_one_sign_in() {
     assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
     observer.wait(&topic("bridge/connection"), |seen| seen.json()["reason"] == "credentials").await;
     observer.wait(&topic("bridge/state"), says("offline")).await;
+    let late = support::observer::Observer::start(rig.broker.port, "late").await;
+    let left = late.wait(&topic("bridge/connection"), any).await.json();
+    assert_eq!((&left["state"], &left["reason_text"]), (&"failed".into(), &"Email or password are wrong".into()));
     assert!(!daemon.log().contains("not the password") && !daemon.log().contains("demo@example.com"));
 }
 

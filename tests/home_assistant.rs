@@ -74,7 +74,7 @@ fn the_messages_are_those_of_the_golden_files() {
 
 #[test]
 fn the_published_messages_have_short_keys_and_are_bounded_in_size() {
-    for (name, most) in [("everything", 50_500), ("usual", 45_000), ("bare", 32_500), ("bridge", 4_100)] {
+    for (name, most) in [("everything", 50_500), ("usual", 45_000), ("bare", 32_500), ("bridge", 6_200)] {
         let (_, message) = all_messages().into_iter().find(|(of, _)| *of == name).unwrap();
         let long = message.to_string().len();
         let short = abbreviated(message.clone());
@@ -150,6 +150,34 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
     feature.remove("dhw_temperature_max");
     let unknown = components(&heater(&feature, UnitSystem::Us))["water_heater"].clone();
     assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &149.9.into()), "both are always set");
+}
+
+#[test]
+fn why_the_bridge_or_the_cloud_is_away_can_be_seen_when_it_is() {
+    let bridge = the_bridge();
+    let state = serde_json::json!({ "topic": "navien2mqtt/bridge/state" });
+    for id in ["connection", "reason", "since", "cloud_online"] {
+        let shown = &components(&bridge)[id];
+        let [runs, last_word] = &shown["availability"].as_array().unwrap()[..] else { panic!("{id}: {shown}") };
+        assert_eq!((runs, &shown["availability_mode"]), (&state, &"any".into()), "{id}");
+        assert_eq!(last_word["topic"], "navien2mqtt/bridge/connection");
+        assert!(last_word["value_template"].as_str().unwrap().contains("'connected'"), "{id} is not live for ever");
+    }
+    let online = &components(&bridge)["bridge_online"];
+    assert_eq!(online["availability"], serde_json::json!([{ "topic": state["topic"], "value_template": "online" }]));
+    for id in ["bridge_online", "cloud_online"] {
+        assert_eq!((&components(&bridge)[id]["device_class"], shown_at_first(id)), (&"connectivity".into(), true));
+    }
+    for id in ["reason", "next_attempt_at", "since"] {
+        assert!(shown_at_first(id), "{id}");
+    }
+    for (id, quiet) in [("reason", "All well"), ("next_attempt_at", "None due")] {
+        assert!(components(&bridge)[id]["value_template"].as_str().unwrap().contains(quiet), "{id} is not unknown");
+    }
+}
+
+fn shown_at_first(id: &str) -> bool {
+    BRIDGE.iter().any(|entity| entity.id == id && entity.enabled)
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod list_notices;
 mod local_link;
 pub mod one_shot;
 pub mod outage;
+mod reasons;
 mod reminder;
 mod report;
 mod retention;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 use tracing::{error, info, warn};
 
+use super::reasons;
 use crate::model::Moment;
 use crate::supervisor::{Event, State, View, seconds};
 
@@ -35,6 +36,7 @@ pub fn connection(view: &View, moment: Moment) -> Value {
         "max_attempts": view.max_attempts,
         "next_attempt_at": view.next_attempt_at.map(|at| rfc3339(wall_of(moment, at))),
         "reason": view.reason.as_ref().map(|reason| reason.code),
+        "reason_text": view.reason.as_ref().map(|reason| reasons::text(reason.code)),
         "detail": view.reason.as_ref().map(|reason| reason.detail.as_ref()).filter(|detail| !detail.is_empty()),
         "strategy": view.strategy.as_str(),
         "outages": view.outages,
@@ -189,7 +191,8 @@ mod tests {
             connection(&view, moment),
             json!({
                 "state": "recovering", "since": "2027-01-15T07:59:50Z", "attempt": 2, "max_attempts": 10,
-                "next_attempt_at": "2027-01-15T08:02:00Z", "reason": "http-500", "detail": "the cloud answered 500",
+                "next_attempt_at": "2027-01-15T08:02:00Z", "reason": "http-500",
+                "reason_text": "The cloud is in trouble", "detail": "the cloud answered 500",
                 "strategy": "exponential-backoff", "outages": 3, "last_outage_seconds": 1.2,
             })
         );

@@ -4,9 +4,6 @@ use serde_json::{Value, json};
 
 use crate::navilink::encoding::Object;
 
-/// `errorCode` of a water leak (protocol reference, section 8).
-const WATER_LEAK: i64 = 799;
-
 /// Something that is watched. One status makes its events in the order of [`WATCHED`].
 struct Watched {
     /// Reads it from a decoded status; `null` is unknown.
@@ -19,7 +16,7 @@ struct Watched {
 
 const SET_POINT: usize = 3;
 
-const WATCHED: [Watched; 8] = [
+const WATCHED: [Watched; 9] = [
     Watched { read: mode, event: |_, _| Some("mode_changed"), with: None },
     Watched {
         read: mode,
@@ -37,7 +34,7 @@ const WATCHED: [Watched; 8] = [
         with: Some("units"),
     },
     Watched {
-        read: heat_source,
+        read: |status| member(status, "heat_source"),
         event: |old, new| crossed([old, new], "none", ["heating_stopped", "heating_started"]),
         with: None,
     },
@@ -52,9 +49,14 @@ const WATCHED: [Watched; 8] = [
         with: Some("error_text"),
     },
     Watched {
-        read: error,
-        event: |old, new| crossed([old, new], WATER_LEAK, ["leak_detected", "leak_cleared"]),
-        with: None,
+        read: |status| member(status, "water_leak"),
+        event: |old, new| crossed([old, new], true, ["leak_detected", "leak_cleared"]),
+        with: Some("error_code"),
+    },
+    Watched {
+        read: |status| member(status, "condensate_overflow"),
+        event: |old, new| crossed([old, new], true, ["overflow_detected", "overflow_cleared"]),
+        with: Some("error_code"),
     },
 ];
 
@@ -104,29 +106,6 @@ fn mode(status: &Object) -> Value {
 
 fn error(status: &Object) -> Value {
     member(status, "error_code")
-}
-
-/// Returns `current_heat_use`, or where that says nothing what compressor and elements say. The power consumption says
-/// less: fan, pump and controller take power without heating.
-fn heat_source(status: &Object) -> Value {
-    let stated = member(status, "current_heat_use");
-    if !stated.is_null() {
-        return stated;
-    }
-    let [compressor, upper, lower] =
-        ["comp_use", "heat_upper_use", "heat_lower_use"].map(|name| status.get(name).and_then(Value::as_bool));
-    let element = match (upper, lower) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), Some(false)) => Some(false),
-        _ => None,
-    };
-    match (compressor, element) {
-        (Some(true), Some(true)) => "heat_pump_and_element".into(),
-        (Some(true), _) => "heat_pump".into(),
-        (_, Some(true)) => "heat_element".into(),
-        (Some(false), Some(false)) => "none".into(),
-        _ => Value::Null,
-    }
 }
 
 /// Names the change if it begins or ends `state`.

@@ -63,9 +63,26 @@ fn errors_come_with_their_words_and_a_leak_has_a_name_of_its_own() {
     assert_eq!(events[1][0]["error_text"], "E799 water leak");
     let named = |at: usize| events[at].iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(named(1), ["error_detected", "leak_detected"]);
-    assert_eq!(named(2), ["error_detected", "leak_cleared"], "another error took its place");
-    assert_eq!(named(3), ["error_cleared"]);
+    assert_eq!(events[1][1]["error_code"], 799);
+    assert_eq!(named(2), ["error_detected"], "another error took its place, and may hide the leak");
+    assert_eq!(named(3), ["error_cleared", "leak_cleared"]);
     assert_eq!((&events[3][0]["old"], &events[3][0]["error_text"]), (&json!(96), &Value::Null));
+}
+
+#[test]
+fn a_leak_and_an_overflow_are_told_whether_flag_or_error_says_so_and_once_if_both_do() {
+    for (flag, code, begun, ended) in [
+        ("wtrOvrSensorUse", 799, "leak_detected", "leak_cleared"),
+        ("conOvrSensorUse", 990, "overflow_detected", "overflow_cleared"),
+    ] {
+        let said = |raw: i64, error: i64| json!({ flag: raw, "errorCode": error });
+        assert_eq!(names(&[said(1, 0), said(2, 0)]), [begun]);
+        assert_eq!(names(&[said(1, 0), said(1, code)]), ["error_detected", begun]);
+        assert_eq!(names(&[said(2, 0), said(2, code)]), ["error_detected"], "it was told");
+        assert_eq!(names(&[said(2, code), said(2, 0)]), ["error_cleared"], "the flag is still there");
+        assert_eq!(names(&[said(2, 0), said(1, 0)]), [ended]);
+        assert_eq!(names(&[said(1, code), said(1, 96)]), ["error_detected", ended], "the flag says that it is over");
+    }
 }
 
 #[test]
@@ -93,7 +110,7 @@ fn any_status() -> impl Strategy<Value = Value> {
     let field = |key: &'static str, most: i64| {
         prop_oneof![4 => (0..=most).prop_map(Some), 1 => Just(None)].prop_map(move |value| (key, value))
     };
-    let error = prop_oneof![Just(None), prop::sample::select(vec![0, 96, 799]).prop_map(Some)];
+    let error = prop_oneof![Just(None), prop::sample::select(vec![0, 96, 799, 990]).prop_map(Some)];
     let fields = vec![
         field("temperatureType", 3).boxed(),
         field("dhwOperationSetting", 7).boxed(),
@@ -103,6 +120,8 @@ fn any_status() -> impl Strategy<Value = Value> {
         field("heatUpperUse", 3).boxed(),
         field("heatLowerUse", 3).boxed(),
         field("antiLegionellaOperationBusy", 3).boxed(),
+        field("wtrOvrSensorUse", 3).boxed(),
+        field("conOvrSensorUse", 3).boxed(),
         error.prop_map(|value| ("errorCode", value)).boxed(),
     ];
     fields.prop_map(|fields| {
@@ -110,12 +129,13 @@ fn any_status() -> impl Strategy<Value = Value> {
     })
 }
 
-const PAIRS: [[&str; 2]; 5] = [
+const PAIRS: [[&str; 2]; 6] = [
     ["powered_off", "powered_on"],
     ["vacation_started", "vacation_ended"],
     ["heating_started", "heating_stopped"],
     ["anti_legionella_started", "anti_legionella_stopped"],
     ["leak_detected", "leak_cleared"],
+    ["overflow_detected", "overflow_cleared"],
 ];
 
 proptest! {
@@ -156,7 +176,7 @@ fn every_event_can_happen() {
     let status = |mode: i64, heat: i64, more: i64, error: i64| {
         json!({
             "dhwOperationSetting": mode, "currentHeatUse": heat, "antiLegionellaOperationBusy": more,
-            "dhwTemperatureSetting": 90 + more, "errorCode": error,
+            "dhwTemperatureSetting": 90 + more, "errorCode": error, "conOvrSensorUse": more,
         })
     };
     let statuses = [status(3, 0, 1, 0), status(5, 1, 2, 799), status(6, 0, 1, 0), status(3, 0, 1, 0)];

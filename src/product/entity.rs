@@ -109,9 +109,15 @@ pub struct Entity {
     pub enabled: bool,
     /// What the heater must have.
     pub needs: Requirement,
-    /// Whether its value holds while the heater is not heard of, too.
-    pub lasting: bool,
+    /// When its value holds, if that is not when the device is available.
+    pub available: Option<Available>,
 }
+
+/// Topics of which any makes an entity available by saying `online`, each as it is or through a template.
+pub type Available = &'static [(Topic, Option<&'static str>)];
+
+/// The topic that says whether the bridge runs.
+pub const BRIDGE_STATE: Topic = Topic::Bridge("state");
 
 /// The topic of a heater's status.
 pub const STATUS: Topic = Topic::Heater("status");
@@ -128,7 +134,7 @@ pub(crate) const fn row(id: &'static str, name: &'static str, component: Compone
         section: Section::Main,
         enabled: true,
         needs: Requirement::Nothing,
-        lasting: false,
+        available: None,
     }
 }
 
@@ -193,8 +199,13 @@ impl Entity {
         Self { enabled: false, ..self }
     }
 
+    /// It holds while the heater is not heard of, too.
     pub(crate) const fn lasting(self) -> Self {
-        Self { lasting: true, ..self }
+        self.available(&[(BRIDGE_STATE, None)])
+    }
+
+    pub(crate) const fn available(self, available: Available) -> Self {
+        Self { available: Some(available), ..self }
     }
 
     pub(crate) const fn within(self, kind: Kind, range: Range) -> Self {

@@ -16,4 +16,6 @@ pub const EVENT_TYPES: &[&str] = &[
     "error_cleared",
     "leak_detected",
     "leak_cleared",
+    "overflow_detected",
+    "overflow_cleared",
 ];

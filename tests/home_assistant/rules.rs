@@ -209,7 +209,8 @@ fn availability(list: &Value) {
     let list = list.as_array().unwrap();
     assert!(!list.is_empty());
     for entry in list {
-        only("availability", entry.as_object().unwrap(), &[&["topic", "payload_available", "payload_not_available"]]);
+        let keys = ["topic", "value_template", "payload_available", "payload_not_available"];
+        only("availability", entry.as_object().unwrap(), &[&keys]);
         assert!(entry["topic"].is_string());
     }
 }

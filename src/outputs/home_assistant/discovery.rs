@@ -7,7 +7,9 @@ use super::bridge_entities::BRIDGE;
 use crate::model::Mac;
 use crate::navilink::encoding::Object;
 use crate::product::Product;
-use crate::product::entity::{Component, Entity, Range, Reading, Requirement, STATUS, Section, Topic};
+use crate::product::entity::{
+    Available, BRIDGE_STATE, Component, Entity, Range, Reading, Requirement, STATUS, Section, Topic,
+};
 use crate::product::measure::{Kind, Measure};
 use crate::units::UnitSystem;
 
@@ -87,7 +89,7 @@ pub fn bridge(bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
             "sw_version": bridge.version,
         },
         "origin": origin(bridge),
-        "availability": [{ "topic": place(Topic::Bridge("state")) }],
+        "availability": [{ "topic": place(BRIDGE_STATE) }],
         "components": components,
     })
 }
@@ -126,7 +128,7 @@ pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>)
         "device": device,
         "origin": origin(bridge),
         "availability": [
-            { "topic": place(Topic::Bridge("state")) },
+            { "topic": place(BRIDGE_STATE) },
             { "topic": place(Topic::Heater("availability")) },
         ],
         "availability_mode": "all",
@@ -199,10 +201,22 @@ impl Maker<'_> {
         if !entity.enabled {
             made["enabled_by_default"] = false.into();
         }
-        if entity.lasting {
-            made["availability"] = json!([{ "topic": (self.place)(Topic::Bridge("state")) }]);
+        if let Some(topics) = entity.available {
+            self.available(topics, &mut made);
         }
         made
+    }
+
+    fn available(&self, topics: Available, made: &mut Value) {
+        let topic = |&(topic, template): &(Topic, Option<&str>)| {
+            let mut topic = json!({ "topic": (self.place)(topic) });
+            put(&mut topic, "value_template", template);
+            topic
+        };
+        made["availability"] = topics.iter().map(topic).collect();
+        if topics.len() > 1 {
+            made["availability_mode"] = "any".into();
+        }
     }
 
     fn describe(&self, entity: &Entity, made: &mut Value) {

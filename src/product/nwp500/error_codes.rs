@@ -5,6 +5,13 @@ use crate::product::errors::ErrorCodes;
 /// Every error code.
 pub const ERRORS: ErrorCodes = ErrorCodes { codes: CODES, details: DETAILS };
 
+/// `errorCode` of a water leak.
+pub const WATER_LEAK: i64 = 799;
+/// `errorCode` of an overheat cut-out.
+pub const OVERHEAT: i64 = 901;
+/// `errorCode` of a condensate overflow.
+pub const CONDENSATE_OVERFLOW: i64 = 990;
+
 const CODES: &[(i64, &str)] = &[
     (96, "upper element"),
     (97, "lower element"),
@@ -23,8 +30,8 @@ const CODES: &[(i64, &str)] = &[
     (615, "feedback"),
     (781, "CTA-2045"),
     (798, "shut-off valve"),
-    (799, "water leak"),
-    (901, "ECO"),
+    (WATER_LEAK, "water leak"),
+    (OVERHEAT, "ECO"),
     (907, "compressor power line"),
     (908, "compressor"),
     (909, "evaporator fan"),
@@ -37,7 +44,7 @@ const CODES: &[(i64, &str)] = &[
     (916, "evaporator temperature"),
     (920, "ambient sensor"),
     (940, "refrigerant blockage"),
-    (990, "condensate overflow"),
+    (CONDENSATE_OVERFLOW, "condensate overflow"),
 ];
 
 const DETAILS: &[(i64, i64, &str)] = &[

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::error_codes::ERRORS;
+use super::error_codes::{CONDENSATE_OVERFLOW, ERRORS, OVERHEAT, WATER_LEAK};
 use crate::navilink::encoding::Encoding::*;
 use crate::navilink::encoding::{Names, Object, Row, number, plain, row};
 
@@ -152,19 +152,64 @@ pub const STATUS: &[Row] = &[
     row("freezeProtectionTempMax", "freeze_protection_temp_max", HalfCelsius),
 ];
 
-/// Computes the members of a decoded status that come from several fields.
+/// Computes the members of a decoded status that come from several fields. What two fields can say is said by one member,
+/// so that whoever reads the status is told the same everywhere.
 pub fn derived(object: &Object) -> Vec<(&'static str, Value)> {
     let read = |name| object.get(name).and_then(|value| number(value).ok());
     let code = |name| object.get(name).and_then(Value::as_i64);
     let surplus = |of, used| Some(plain((read(of)? - read(used)?).max(0.0)));
     let remaining = surplus("air_filter_alarm_period", "cumulated_op_time_eva_fan")
         .filter(|_| read("air_filter_alarm_period") != Some(0.0));
+    let water_leak = flag_or_error(object, "wtr_ovr_sensor_use", WATER_LEAK);
+    let overflow = flag_or_error(object, "con_ovr_sensor_use", CONDENSATE_OVERFLOW);
+    let problem = match code("error_code") {
+        _ if water_leak == Some(true) || overflow == Some(true) => Some(true),
+        error => error.map(|error| error != 0),
+    };
     vec![
         ("error_text", code("error_code").and_then(|error| ERRORS.text(error, code("sub_error_code"))).into()),
         ("usable_energy", surplus("full_recovery_energy", "energy_to_setpoint").into()),
         ("dr_override_active", code("dr_override_status").map(|status| status == 2).into()),
         ("air_filter_remaining_hours", remaining.into()),
+        ("problem", problem.into()),
+        ("water_leak", water_leak.into()),
+        ("condensate_overflow", overflow.into()),
+        ("overheat_cut_out", flag_or_error(object, "eco_use", OVERHEAT).into()),
+        ("heat_source", heat_source(object)),
     ]
+}
+
+/// Returns what a flag or an error says; without the flag another error leaves it unknown, since it may hide this one.
+fn flag_or_error(object: &Object, flag: &str, error: i64) -> Option<bool> {
+    let code = object.get("error_code").and_then(Value::as_i64);
+    match (object.get(flag).and_then(Value::as_bool), code) {
+        (Some(true), _) => Some(true),
+        (_, Some(code)) if code == error => Some(true),
+        (Some(false), _) | (None, Some(0)) => Some(false),
+        (None, _) => None,
+    }
+}
+
+/// Returns `current_heat_use`, or where that says nothing what compressor and elements say. The power consumption says
+/// less: fan, pump and controller take power without heating.
+fn heat_source(object: &Object) -> Value {
+    if let Some(stated) = object.get("current_heat_use").filter(|stated| !stated.is_null()) {
+        return stated.clone();
+    }
+    let [compressor, upper, lower] =
+        ["comp_use", "heat_upper_use", "heat_lower_use"].map(|name| object.get(name).and_then(Value::as_bool));
+    let element = match (upper, lower) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        _ => None,
+    };
+    match (compressor, element) {
+        (Some(true), Some(true)) => "heat_pump_and_element".into(),
+        (Some(true), _) => "heat_pump".into(),
+        (_, Some(true)) => "heat_element".into(),
+        (Some(false), Some(false)) => "none".into(),
+        _ => Value::Null,
+    }
 }
 
 #[cfg(test)]

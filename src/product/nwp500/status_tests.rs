@@ -25,6 +25,33 @@ const DERIVED: &[(&str, &str)] = &[
     ("airFilterAlarmPeriod", "air_filter_remaining_hours"),
     ("cumulatedOpTimeEvaFan", "air_filter_remaining_hours"),
     ("tempFormulaType", "outside_temperature"),
+    ("errorCode", "problem"),
+    ("wtrOvrSensorUse", "problem"),
+    ("conOvrSensorUse", "problem"),
+    ("errorCode", "water_leak"),
+    ("wtrOvrSensorUse", "water_leak"),
+    ("errorCode", "condensate_overflow"),
+    ("conOvrSensorUse", "condensate_overflow"),
+    ("errorCode", "overheat_cut_out"),
+    ("ecoUse", "overheat_cut_out"),
+    ("currentHeatUse", "heat_source"),
+    ("compUse", "heat_source"),
+    ("heatUpperUse", "heat_source"),
+    ("heatLowerUse", "heat_source"),
+];
+
+/// What is derived, in its order, and the units.
+const LAST: [&str; 10] = [
+    "error_text",
+    "usable_energy",
+    "dr_override_active",
+    "air_filter_remaining_hours",
+    "problem",
+    "water_leak",
+    "condensate_overflow",
+    "overheat_cut_out",
+    "heat_source",
+    "units",
 ];
 
 fn wire() -> Object {
@@ -36,15 +63,14 @@ fn decoded(value: Value) -> Object {
 }
 
 fn names() -> Vec<&'static str> {
-    let derived = ["error_text", "usable_energy", "dr_override_active", "air_filter_remaining_hours", "units"];
-    STATUS.iter().map(|row| row.name).chain(derived).collect()
+    STATUS.iter().map(|row| row.name).chain(LAST).collect()
 }
 
 #[test]
 fn the_table_has_the_103_fields_of_the_protocol_reference() {
     assert_eq!(STATUS.len(), 103);
     assert_eq!(STATUS.iter().map(|row| row.key).collect::<BTreeSet<_>>().len(), 103);
-    assert_eq!(names().into_iter().collect::<BTreeSet<_>>().len(), 103 + 5);
+    assert_eq!(names().into_iter().collect::<BTreeSet<_>>().len(), 103 + LAST.len());
 }
 
 #[test]
@@ -102,6 +128,38 @@ fn derived_values_are_null_where_they_cannot_be_known() {
             .clone()
     };
     assert_eq!((hours(1000, 412), hours(1000, 1200), hours(0, 5)), (json!(588), json!(0), Value::Null));
+}
+
+#[test]
+fn what_a_flag_and_an_error_can_say_is_true_when_either_says_so() {
+    for (flag, error, name) in [
+        ("wtrOvrSensorUse", 799, "water_leak"),
+        ("conOvrSensorUse", 990, "condensate_overflow"),
+        ("ecoUse", 901, "overheat_cut_out"),
+    ] {
+        let said = |raw: Value, code: Value| decoded(json!({ flag: raw, "errorCode": code }))[name].clone();
+        assert_eq!(said(json!(1), json!(error)), json!(true), "{name} by its error");
+        assert_eq!(said(json!(2), json!(0)), json!(true), "{name} by its flag");
+        assert_eq!(said(json!(2), json!(error)), json!(true), "{name} by both");
+        assert_eq!(said(Value::Null, json!(error)), json!(true), "{name} by all that there is");
+        assert_eq!(said(json!(1), json!(96)), json!(false), "another error is no {name}");
+        assert_eq!(said(json!(1), Value::Null), json!(false), "the flag says no {name}");
+        assert_eq!(said(Value::Null, json!(0)), json!(false), "no error, so no {name}");
+        assert_eq!(said(Value::Null, json!(96)), Value::Null, "the error may hide a {name}");
+        assert_eq!(said(Value::Null, Value::Null), Value::Null);
+    }
+}
+
+#[test]
+fn a_problem_is_any_error_a_leak_or_an_overflow() {
+    let problem = |status: Value| decoded(status)["problem"].clone();
+    for status in
+        [json!({ "errorCode": 96 }), json!({ "errorCode": 0, "wtrOvrSensorUse": 2 }), json!({ "conOvrSensorUse": 2 })]
+    {
+        assert_eq!(problem(status.clone()), json!(true), "{status}");
+    }
+    assert_eq!(problem(json!({ "errorCode": 0, "wtrOvrSensorUse": 1 })), json!(false));
+    assert_eq!(problem(json!({ "wtrOvrSensorUse": 1, "conOvrSensorUse": 1 })), Value::Null, "the error is not known");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a status says.
 
-use crate::product::entity::{Component, Entity, binary, row, sensor};
+use crate::product::entity::{Component, Entity, STATUS, binary, row, sensor};
 use crate::product::measure::Kind::*;
 
 /// Names of what the heater is set to, and of what it does.
@@ -33,7 +33,8 @@ pub const MAIN: &[Entity] = &[
     sensor("operation_mode", "Operation", Words(OPERATIONS)),
     sensor("dhw_operation_setting", "Mode", Words(SETTINGS_OF_USE)),
     sensor("current_heat_use", "Heat source", Words(HEAT_SOURCES))
-        .read("{{ 'idle' if value_json.current_heat_use == 'none' else value_json.current_heat_use }}"),
+        .read("{{ 'idle' if value_json.heat_source == 'none' else value_json.heat_source }}")
+        .with(STATUS, Some("{{ {'reported': value_json.current_heat_use} | to_json }}")),
     sensor("dr_event_status", "Demand response event", Words(EVENTS)).needs("dr_setting_use"),
     binary("operation_busy", "Running").of_class("running"),
     binary("dhw_use", "Hot water in use").of_class("running"),
@@ -43,14 +44,21 @@ pub const MAIN: &[Entity] = &[
     binary("anti_legionella_operation_busy", "Anti-Legionella cycle")
         .of_class("running")
         .needs("anti_legionella_setting_use"),
-    binary("problem", "Problem")
-        .of_class("problem")
-        .read("{{ None if value_json.error_code is none else value_json.error_code != 0 }}"),
+    binary("problem", "Problem").of_class("problem"),
     sensor("error_text", "Error", Plain)
-        .read("{{ None if value_json.error_code is none else value_json.error_text or 'No error' }}")
+        .read(
+            "{{ None if value_json.error_code is none \
+             else value_json.error_text or ('No code' if value_json.problem else 'No error') }}",
+        )
         .diagnostic(),
-    binary("wtr_ovr_sensor_use", "Water leak").of_class("moisture"),
-    binary("con_ovr_sensor_use", "Condensate overflow").of_class("problem"),
+    binary("wtr_ovr_sensor_use", "Water leak")
+        .of_class("moisture")
+        .key("water_leak")
+        .with(STATUS, Some("{{ {'sensor': value_json.wtr_ovr_sensor_use} | to_json }}")),
+    binary("con_ovr_sensor_use", "Condensate overflow")
+        .of_class("problem")
+        .key("condensate_overflow")
+        .with(STATUS, Some("{{ {'sensor': value_json.con_ovr_sensor_use} | to_json }}")),
     binary("shut_off_valve_use", "Shut-off valve").disabled(),
     binary("air_filter_alarm_use", "Air filter reminder").diagnostic().disabled(),
     sensor("air_filter_remaining_hours", "Air filter remaining", Hours).diagnostic(),
@@ -84,7 +92,12 @@ pub const MACHINERY: &[Entity] = &[
     binary("dhw_operation_busy", "Hot water operation").of_class("running").disabled(),
     binary("freeze_protection_use", "Freeze protection").disabled().needs("freeze_protection_use"),
     binary("scald_use", "Scald warning").of_class("problem").diagnostic().disabled(),
-    binary("eco_use", "Overheat cut-out").of_class("problem").diagnostic().disabled(),
+    binary("eco_use", "Overheat cut-out")
+        .of_class("problem")
+        .key("overheat_cut_out")
+        .with(STATUS, Some("{{ {'sensor': value_json.eco_use} | to_json }}"))
+        .diagnostic()
+        .disabled(),
     binary("error_buzzer_use", "Error buzzer").diagnostic().disabled(),
     binary("did_reload", "Reloaded").diagnostic().disabled(),
     sensor("recirc_faucet_temperature", "Recirculation faucet temperature", Temperature)
