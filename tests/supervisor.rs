@@ -1136,3 +1136,84 @@ fn renewed_tokens_are_announced_where_all_are_renewed_and_nowhere_else() {
     let renewals = world.count(|effect| matches!(effect, Effect::EnsureCredentials(_, Renewal::All)));
     assert_eq!((announced, renewals), (3, 3));
 }
+
+/// Returns the effects that wait.
+fn drain(supervisor: &mut Supervisor) -> Vec<Effect> {
+    std::iter::from_fn(|| supervisor.poll_effect()).collect()
+}
+
+#[test]
+fn a_late_report_of_a_step_changes_nothing_and_neither_does_anything_after_the_end() {
+    let (mut supervisor, now) = dialling(settings());
+    let g = supervisor.generation();
+    supervisor.handle_input(Input::LinkDown(g, Failure::transient("any", "")), now);
+    drain(&mut supervisor);
+    let due = supervisor.poll_timeout(now);
+    supervisor.handle_input(Input::StepFailed(g, Failure::transient("late", "")), now);
+    assert_eq!((supervisor.poll_timeout(now), drain(&mut supervisor)), (due, vec![]));
+    // There is no link to close.
+    supervisor.handle_input(Input::ReconnectRequested(Reason::new("requested", "")), now);
+    assert!(!drain(&mut supervisor).iter().any(|effect| matches!(effect, Effect::CloseLink(_))));
+    supervisor.handle_input(Input::Stop, now);
+    drain(&mut supervisor);
+    supervisor.handle_input(Input::ReconnectRequested(Reason::new("requested", "")), now + Duration::from_secs(60));
+    supervisor.handle_timeout(now + Duration::from_secs(24 * 3600));
+    assert_eq!((supervisor.view().state, drain(&mut supervisor)), (State::Stopping, vec![]));
+}
+
+#[test]
+fn the_first_line_fails_once_an_outage() {
+    let mut world = World::connected(settings());
+    world.cloud = Cloud::Unreachable;
+    world.lose_link();
+    world.run_for(Duration::from_secs(24 * 3600));
+    let failed = |effect: &Effect| matches!(effect, Effect::Announce(Event::ReconnectionFailed { .. }));
+    assert_eq!(world.count(failed), 1);
+}
+
+#[test]
+fn the_network_that_is_back_ends_a_session_that_lived_through_it_and_the_next_attempt_begins_within_half_a_second() {
+    let policy = Policy { probe_interval: Some(Duration::from_secs(10)), ..settings() };
+    let (mut supervisor, mut now) = dialling(policy);
+    let g = supervisor.generation();
+    for input in [Input::LinkUp(g), Input::Answered(g)] {
+        supervisor.handle_input(input, now);
+    }
+    now += Duration::from_secs(3600);
+    supervisor.handle_timeout(now);
+    supervisor.handle_input(Input::NetworkChanged, now);
+    drain(&mut supervisor);
+    for reached in [false, true] {
+        now = supervisor.poll_timeout(now).at.max(now);
+        supervisor.handle_timeout(now);
+        let probe = drain(&mut supervisor).into_iter().find_map(|effect| match effect {
+            Effect::Probe(probe) => Some(probe),
+            _ => None,
+        });
+        supervisor.handle_input(Input::Probed(probe.expect("a probe is due"), reached), now);
+    }
+    let mut delay = None;
+    let mut code = None;
+    for effect in drain(&mut supervisor) {
+        match effect {
+            Effect::Announce(Event::NetworkReturned { delay: after }) => delay = Some(after),
+            Effect::Announce(Event::ConnectionInterrupted(reason)) => code = Some(reason.code),
+            _ => {}
+        }
+    }
+    assert_eq!(code, Some("network-back"));
+    assert!(delay.is_some_and(|delay| !delay.is_zero() && delay <= Duration::from_millis(500)), "{delay:?}");
+}
+
+#[test]
+fn strategies_have_the_names_of_the_configuration() {
+    let names = [
+        (Strategy::SimpleRetry, "simple-retry"),
+        (Strategy::FullRecreation, "full-recreation"),
+        (Strategy::TokenRefresh, "token-refresh"),
+        (Strategy::ExponentialBackoff, "exponential-backoff"),
+    ];
+    for (strategy, name) in names {
+        assert_eq!(strategy.as_str(), name);
+    }
+}
