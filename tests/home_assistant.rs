@@ -74,7 +74,7 @@ fn the_messages_are_those_of_the_golden_files() {
 
 #[test]
 fn the_published_messages_have_short_keys_and_are_bounded_in_size() {
-    for (name, most) in [("everything", 50_500), ("usual", 45_000), ("bare", 32_500), ("bridge", 6_200)] {
+    for (name, most) in [("everything", 51_500), ("usual", 46_000), ("bare", 33_500), ("bridge", 6_200)] {
         let (_, message) = all_messages().into_iter().find(|(of, _)| *of == name).unwrap();
         let long = message.to_string().len();
         let short = abbreviated(message.clone());
@@ -150,6 +150,21 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
     feature.remove("dhw_temperature_max");
     let unknown = components(&heater(&feature, UnitSystem::Us))["water_heater"].clone();
     assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &149.9.into()), "both are always set");
+}
+
+#[test]
+fn the_end_of_a_command_is_an_attribute_of_the_water_heater_so_that_its_dial_goes_back() {
+    for message in [heater(&usual(), UnitSystem::Us), heater(&bare(), UnitSystem::Us)] {
+        let [water_heater, last] = ["water_heater", "last_command_result"].map(|id| &components(&message)[id]);
+        assert_eq!(water_heater["json_attributes_topic"], "navien2mqtt/04786332fca0/commands");
+        assert_eq!(last["state_topic"], water_heater["json_attributes_topic"]);
+        let attributes = water_heater["json_attributes_template"].as_str().unwrap();
+        assert!(attributes.contains("'last_command': value_json.last"), "{attributes}");
+        let types = components(&message)["event"]["event_types"].as_array().unwrap();
+        for name in ["command_rejected", "command_failed", "command_expired"] {
+            assert!(types.contains(&name.into()), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -618,5 +618,6 @@ fn everything_can_be_asked_for_by_name() {
 mod administration;
 mod commands;
 mod counters;
+mod ends;
 mod histories;
 mod listing;

@@ -145,7 +145,7 @@ impl Heater {
         let replaced = self.commands.waiting.push(command.clone(), full);
         let replaced = replaced.map_err(|()| format!("the queue is full: {} commands wait", context.queued))?;
         if let Some(older) = replaced {
-            self.report(&older, superseded(), context);
+            self.report(&older, Outcome::Superseded, context);
         }
         let id = command.payload.id.as_ref();
         if id.is_some() || command.is_edit() {
@@ -245,7 +245,7 @@ impl Heater {
                     let report = flight.command.report(context.moment.wall);
                     self.changed(Change::Command(Report { reason: Some(reason), ..report }));
                 }
-                None => self.report(&flight.command, superseded(), context),
+                None => self.report(&flight.command, Outcome::Superseded, context),
             },
             Match::Acknowledged(control, shown) => {
                 self.acknowledged(flight.command, (!shown).then_some(control), context);
@@ -365,15 +365,17 @@ impl Heater {
     fn report(&mut self, command: &Command, outcome: Outcome, context: &Context<'_>) {
         let in_force = !matches!(outcome, Outcome::NotInForce(_));
         let ends = !matches!(outcome, Outcome::Queued(_) | Outcome::Sent);
+        let counts = ends && outcome != Outcome::Superseded;
         let (status, reason) = outcome.into_words();
         if ends {
             self.seen.ended(command.number, status, in_force, reason.as_deref());
         }
         let report = command.report(context.moment.wall);
-        self.changed(Change::Command(Report { status: Some(status), in_force, reason, ..report }));
+        let report = Report { status: Some(status), in_force, reason, ..report };
+        self.changed(Change::Command(report.clone()));
+        if counts {
+            self.state.note_end(&report);
+            self.take_effects();
+        }
     }
-}
-
-fn superseded() -> Outcome {
-    Outcome::Expired("a newer command took its place".to_owned())
 }

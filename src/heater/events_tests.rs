@@ -182,5 +182,6 @@ fn every_event_can_happen() {
     let statuses = [status(3, 0, 1, 0), status(5, 1, 2, 799), status(6, 0, 1, 0), status(3, 0, 1, 0)];
     let seen: BTreeSet<String> =
         watch(&statuses).iter().flatten().map(|event| event["event"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(seen, EVENT_TYPES.iter().map(|name| (*name).to_owned()).collect());
+    let of_status = EVENT_TYPES.iter().filter(|name| !name.starts_with("command_"));
+    assert_eq!(seen, of_status.map(|name| (*name).to_owned()).collect());
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::seen::check_id;
 use crate::product::payload::Payload;
@@ -20,8 +20,10 @@ pub enum Outcome {
     NotInForce(&'static str),
     /// Not obeyed.
     Rejected(String),
-    /// It waited too long, or another took its place.
+    /// It waited too long.
     Expired(String),
+    /// A newer one took its place, whose end is the one that counts.
+    Superseded,
     /// Sent, and not known to be obeyed.
     Failed(String),
 }
@@ -56,6 +58,33 @@ impl Report {
             at,
         }
     }
+
+    /// Returns the event of a command that came to nothing.
+    pub fn event(&self) -> Option<Value> {
+        let name = match self.status? {
+            "rejected" => "command_rejected",
+            "failed" => "command_failed",
+            "expired" => "command_expired",
+            _ => return None,
+        };
+        let mut event = json!({ "event_type": name, "event": name });
+        if let (Value::Object(event), Value::Object(end)) = (&mut event, self.end()) {
+            event.extend(end.into_iter().filter(|(member, _)| !matches!(member.as_str(), "status" | "in_force")));
+        }
+        Some(event)
+    }
+
+    /// Returns how it ended, with the time to the millisecond: no two ends look the same.
+    pub fn end(&self) -> Value {
+        json!({
+            "name": self.name,
+            "id": self.id,
+            "status": self.status,
+            "in_force": self.in_force && self.status == Some("confirmed"),
+            "reason": self.reason,
+            "at": humantime::format_rfc3339_millis(self.at).to_string(),
+        })
+    }
 }
 
 impl Outcome {
@@ -68,6 +97,7 @@ impl Outcome {
             Self::NotInForce(reason) => ("confirmed", Some(reason.to_owned())),
             Self::Rejected(reason) => ("rejected", Some(reason)),
             Self::Expired(reason) => ("expired", Some(reason)),
+            Self::Superseded => ("expired", Some("a newer command took its place".to_owned())),
             Self::Failed(reason) => ("failed", Some(reason)),
         }
     }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::bounded_counter::BoundedCounter;
+use super::commands::Report;
 use super::energy::Energy;
 use super::events::Watch;
 use super::meter::{self, Meters, Rule};
@@ -69,6 +70,10 @@ pub struct HeaterState {
     reservations: Option<Object>,
     /// The mode to which it returns after a vacation.
     mode_before_vacation: Option<String>,
+    /// The length of a vacation, as its status said last.
+    vacation_days: Value,
+    /// How the last command ended.
+    last_end: Value,
 }
 
 impl HeaterState {
@@ -90,6 +95,8 @@ impl HeaterState {
             info: None,
             reservations: None,
             mode_before_vacation: None,
+            vacation_days: Value::Null,
+            last_end: Value::Null,
         }
     }
 
@@ -170,11 +177,29 @@ impl HeaterState {
         let events = self.watch.compare(&decoded.object, &received_at);
         decoded.object.insert("received_at".to_owned(), received_at.into());
         self.note_mode(&mut decoded.object);
+        self.vacation_days = decoded.object.get("vacation_day_setting").cloned().unwrap_or_default();
         self.show("status", decoded);
+        self.show_commands();
         for event in events {
             self.changed(Change::Event(event));
         }
         follow_up
+    }
+
+    /// Shows how a command ended, and says so where it came to nothing.
+    pub fn note_end(&mut self, report: &Report) {
+        self.last_end = report.end();
+        self.show_commands();
+        if let Some(event) = report.event() {
+            self.changed(Change::Event(event));
+        }
+    }
+
+    /// Shows what a control needs besides the status. One topic, since the attributes of an entity have one.
+    fn show_commands(&mut self) {
+        let members = [("vacation_days", &self.vacation_days), ("last", &self.last_end)];
+        let commands = members.map(|(name, value)| (name.to_owned(), value.clone())).into_iter().collect();
+        self.changed(Change::Answer("commands", commands));
     }
 
     fn take_feature(&mut self, feature: &Object, context: &Context<'_>) -> Vec<FollowUp> {

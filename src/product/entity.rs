@@ -122,6 +122,9 @@ pub const BRIDGE_STATE: Topic = Topic::Bridge("state");
 /// The topic of a heater's status.
 pub const STATUS: Topic = Topic::Heater("status");
 
+/// The topic of what became of its last command.
+pub const COMMANDS: Topic = Topic::Heater("commands");
+
 /// A row whose value is the member of the status that gives the row its id.
 pub(crate) const fn row(id: &'static str, name: &'static str, component: Component) -> Entity {
     Entity {

@@ -18,4 +18,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "leak_cleared",
     "overflow_detected",
     "overflow_cleared",
+    "command_rejected",
+    "command_failed",
+    "command_expired",
 ];

@@ -11,12 +11,12 @@ const TOO_SOON: i64 = 2;
 const RECHECK_AFTER: Duration = Duration::from_secs(2);
 /// It is to be shown within this time.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const SCHEDULE: &str = r#"{"enabled": true, "entries": []}"#;
-const DEVICE: &str = "navien2mqtt/04786332fc01";
+pub(super) const DEVICE: &str = "navien2mqtt/04786332fc01";
 
 /// A world whose heater has told its abilities and its units.
-fn ready() -> World {
+pub(super) fn ready() -> World {
     let mut world = World::new(&[heater(1)]);
     world.begin_session();
     world.status(1, json!({ "dhwOperationSetting": 3, "dhwTemperatureSetting": 100 }));

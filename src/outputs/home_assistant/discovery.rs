@@ -37,8 +37,6 @@ const RENAMED: &str = "{% set mode = {'energy_saver': 'eco', 'power_off': 'off'}
 const SET_MODE: &str = "{% if value == 'vacation' %}{\"value\": \"vacation\", \"days\": \
     {{ this.attributes.get('vacation_days') or 7 }}}{% else %}{{ value }}{% endif %}";
 
-const MODE_ATTRIBUTES: &str = "{{ {'vacation_days': value_json.vacation_day_setting} | to_json }}";
-
 /// The bridge, as far as messages tell of it.
 #[derive(Clone, Copy)]
 pub struct BridgeDevice<'a> {
@@ -356,8 +354,6 @@ impl Maker<'_> {
         if self.has(Requirement::Flag(ANY_MODE)) {
             add("mode_command_topic", (self.place)(Topic::Heater("set/mode")).into());
             add("mode_command_template", SET_MODE.into());
-            add("json_attributes_topic", status.as_str().into());
-            add("json_attributes_template", MODE_ATTRIBUTES.into());
         }
         if self.has(Requirement::Flag("power_use")) {
             add("power_command_topic", (self.place)(Topic::Heater("set/power")).into());

@@ -4,8 +4,18 @@ use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
-pub const OF_DEVICE: [&str; 9] =
-    ["availability", "status", "info", "energy", "reservations", "tou", "recirculation", "diagnostics", "firmware"];
+pub const OF_DEVICE: [&str; 10] = [
+    "availability",
+    "status",
+    "info",
+    "energy",
+    "reservations",
+    "tou",
+    "recirculation",
+    "diagnostics",
+    "firmware",
+    "commands",
+];
 
 /// Builds and reads the topics below one base.
 #[derive(Debug, Clone)]

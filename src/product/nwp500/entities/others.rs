@@ -1,6 +1,6 @@
 //! What stands on the other topics of a heater.
 
-use crate::product::entity::{Component, Entity, Topic, binary, row, sensor};
+use crate::product::entity::{COMMANDS, Component, Entity, Topic, binary, row, sensor};
 use crate::product::events::EVENT_TYPES;
 use crate::product::measure::Kind::{self, *};
 
@@ -10,6 +10,8 @@ const RESERVATIONS: Topic = Topic::Heater("reservations");
 const TOU: Topic = Topic::Heater("tou");
 const RECIRCULATION: Topic = Topic::Heater("recirculation");
 const FIRMWARE: Topic = Topic::Heater("firmware");
+
+const ENDS: &[&str] = &["no_command", "confirmed", "rejected", "failed", "expired"];
 
 const METERED: &str = "energy_usage_use";
 const PROGRAMMED: &str = "program_reservation_use";
@@ -107,6 +109,18 @@ pub const OTHERS: &[Entity] = &[
     information("dhw_temperature_max", "Highest target temperature", Temperature),
     information("volume_code", "Tank volume", Tank),
     information("controller_serial_number", "Serial number", Plain).with(INFO, None),
+    sensor("last_command_result", "Last command result", Words(ENDS))
+        .on(COMMANDS)
+        .read("{{ value_json.last.status if value_json.last else 'no_command' }}")
+        .with(
+            COMMANDS,
+            Some(
+                "{{ ({'command': value_json.last.name, 'reason': value_json.last.reason, 'at': value_json.last.at, \
+                 'in_force': value_json.last.in_force, 'id': value_json.last.id} if value_json.last else {}) | to_json }}",
+            ),
+        )
+        .diagnostic()
+        .lasting(),
     row("event", "Event", Component::Event(EVENT_TYPES)).on(Topic::Heater("event")).payload(),
     row("reachable", "Reachable", Component::Binary(Some("connectivity")))
         .on(Topic::Heater("availability"))

@@ -1,6 +1,6 @@
 //! What a status says.
 
-use crate::product::entity::{Component, Entity, STATUS, binary, row, sensor};
+use crate::product::entity::{COMMANDS, Component, Entity, STATUS, binary, row, sensor};
 use crate::product::measure::Kind::*;
 
 /// Names of what the heater is set to, and of what it does.
@@ -17,9 +17,14 @@ const FORMULAS: &[&str] = &["asymmetric", "standard"];
 
 const RECIRCULATION: &str = "recirculation_use";
 
+/// Home Assistant goes on showing what was asked for until it is told something new. The end of a command is new, where the
+/// status is not.
+const COMMAND_ATTRIBUTES: &str =
+    "{{ {'vacation_days': value_json.vacation_days, 'last_command': value_json.last} | to_json }}";
+
 /// What most people want to see.
 pub const MAIN: &[Entity] = &[
-    row("water_heater", "", Component::WaterHeater),
+    row("water_heater", "", Component::WaterHeater).with(COMMANDS, Some(COMMAND_ATTRIBUTES)),
     sensor("dhw_temperature", "Water temperature", Temperature),
     sensor("tank_upper_temperature", "Upper tank temperature", Temperature),
     sensor("tank_lower_temperature", "Lower tank temperature", Temperature),
