@@ -1217,3 +1217,32 @@ fn strategies_have_the_names_of_the_configuration() {
         assert_eq!(strategy.as_str(), name);
     }
 }
+
+#[test]
+fn an_attempt_that_reached_nothing_needs_no_probe_to_know_that_the_network_is_away() {
+    let policy = Policy { probe_interval: Some(Duration::from_secs(10)), ..settings() };
+    let (mut supervisor, mut now) = dialling(policy);
+    let g = supervisor.generation();
+    let failure = Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
+    // The back-off is longer than a probe's interval by then.
+    for _ in 0..5 {
+        supervisor.handle_input(Input::LinkDown(supervisor.generation(), failure.clone()), now);
+        now = supervisor.view().next_attempt_at.unwrap();
+        supervisor.handle_timeout(now);
+        let g = supervisor.generation();
+        supervisor.handle_input(Input::CredentialsReady(g, Duration::from_secs(3300)), now);
+    }
+    assert!(supervisor.generation() > g && supervisor.is_dialling(supervisor.generation()));
+    supervisor.handle_input(Input::LinkDown(supervisor.generation(), failure), now);
+    drain(&mut supervisor);
+    let due = supervisor.poll_timeout(now);
+    assert_eq!(due.why, Wait::Probe);
+    supervisor.handle_timeout(due.at);
+    let probe = drain(&mut supervisor).into_iter().find_map(|effect| match effect {
+        Effect::Probe(probe) => Some(probe),
+        _ => None,
+    });
+    supervisor.handle_input(Input::Probed(probe.expect("a probe is due"), true), due.at);
+    let returned = |effect: &Effect| matches!(effect, Effect::Announce(Event::NetworkReturned { .. }));
+    assert!(drain(&mut supervisor).iter().any(returned));
+}

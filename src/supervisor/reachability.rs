@@ -129,4 +129,18 @@ mod tests {
         assert!(pauses.iter().any(|pause| *pause > interval * 3 / 4), "{pauses:?}");
         assert!(pauses.iter().any(|pause| *pause < interval * 3 / 4), "{pauses:?}");
     }
+
+    #[test]
+    fn a_watch_that_has_ended_probes_no_more_and_has_forgotten_what_it_found() {
+        let (mut random, now) = (Random::new(1), start());
+        let mut reachability = Reachability::new(Some(Duration::from_secs(10)));
+        reachability.watch(now);
+        let probe = reachability.handle_timeout(now, &mut random).unwrap();
+        reachability.probed(probe, false, now, &mut random);
+        reachability.stop();
+        assert_eq!((reachability.due(), reachability.handle_timeout(now + OVERDUE * 10, &mut random)), (None, None));
+        reachability.watch(now);
+        let probe = reachability.handle_timeout(now, &mut random).unwrap();
+        assert!(!reachability.probed(probe, true, now, &mut random), "it was not known to be away");
+    }
 }
