@@ -148,6 +148,7 @@ mod tests {
         let decide = |date| link(&upgrade(403, None, date), now).decision;
         assert_eq!(decide(None), Decision::RenewCredentials);
         assert_eq!(decide(Some(now - Duration::from_secs(200))), Decision::RenewCredentials);
+        assert_eq!(decide(Some(now + SKEW)), Decision::RenewCredentials, "not yet");
         assert_eq!(decide(Some(now + Duration::from_secs(400))), Decision::ClockSkew);
         assert_eq!(decide(Some(now - Duration::from_secs(400))), Decision::ClockSkew);
     }
