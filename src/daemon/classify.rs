@@ -154,6 +154,15 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_is_blamed_only_where_it_is_wrong() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for (ahead, blamed) in [(400, true), (0, false)] {
+            let failure = link(&upgrade(403, None, Some(now + Duration::from_secs(ahead))), now);
+            assert_eq!(failure.reason.to_string().contains("clock of this machine"), blamed, "{}", failure.reason);
+        }
+    }
+
+    #[test]
     fn pauses_are_kept() {
         let now = SystemTime::UNIX_EPOCH;
         let minute = Decision::RetryAfter(Duration::from_secs(60));
