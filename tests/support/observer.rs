@@ -45,7 +45,8 @@ impl Observer {
 
     /// The same with a user name and a password.
     pub async fn start_as(port: u16, client_id: &str, user: Option<(&str, &str)>) -> Self {
-        let (sender, mut events) = mpsc::channel(1024);
+        // A test that looks through all that was seen holds the memory up; nothing may get lost meanwhile.
+        let (sender, mut events) = mpsc::channel(64 * 1024);
         let link = Arc::new(Link::new(client_id, sender).unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let dial = Dial {
