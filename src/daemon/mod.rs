@@ -67,9 +67,9 @@ const LINK_SILENCE: Duration = Duration::from_secs(45);
 /// A process that gives up in its first moments waits so long for the local broker, to tell it why.
 const FINAL_EVENT_GRACE: Duration = Duration::from_secs(2);
 
-/// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts
-/// the disconnection short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker can ask
-/// for; `afresh` says that this is such a start, after which the local broker has to wait for the next one.
+/// Runs until `stops` says who asks it to stop, or it gives up as configured. A second word from `stops` cuts the
+/// disconnection short. `may_restart` is asked before it ends to be started afresh, which SIGHUP and the local broker
+/// can ask for; `afresh` says that this is such a start, after which the local broker has to wait for the next one.
 ///
 /// # Errors
 ///
