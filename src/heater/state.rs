@@ -243,9 +243,9 @@ impl HeaterState {
         let Some(mut shown) = self.downloads.clone() else { return };
         let downloads = shown.get("downloads").and_then(Value::as_array);
         let info = self.info.clone().unwrap_or_default();
-        let (pending, update) = firmware::update(&info, downloads.map_or(&[], Vec::as_slice));
+        let (pending, versions) = firmware::versions(&info, downloads.map_or(&[], Vec::as_slice));
         self.pending_firmware = pending;
-        shown.insert("update".to_owned(), update);
+        shown.insert("versions".to_owned(), versions);
         self.changed(Change::Answer("firmware", shown));
     }
 
