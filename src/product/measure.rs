@@ -64,6 +64,11 @@ const MEASUREMENT: Option<&str> = Some("measurement");
 const INCREASING: Option<&str> = Some("total_increasing");
 
 impl Kind {
+    /// Returns whether its values are others in other units.
+    pub fn depends_on_units(self) -> bool {
+        self.measure(UnitSystem::Metric).unit != self.measure(UnitSystem::Us).unit
+    }
+
     /// Returns unit and classes in these units.
     pub fn measure(self, units: UnitSystem) -> Measure {
         let metric = units == UnitSystem::Metric;

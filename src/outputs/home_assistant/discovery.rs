@@ -128,9 +128,21 @@ pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>)
         "availability": [
             { "topic": place(BRIDGE_STATE) },
             { "topic": place(Topic::Heater("availability")) },
+            { "topic": place(in_units(units)) },
         ],
         "availability_mode": "all",
         "components": components,
+    })
+}
+
+/// The topic that says `online` for a heater that is described in these units.
+///
+/// Home Assistant goes on with the value that it holds when the unit changes. It is a topic for each, so that the heater is
+/// unavailable after a change until more has come than the description, and by then that value has been replaced.
+pub fn in_units(units: UnitSystem) -> Topic {
+    Topic::Heater(match units {
+        UnitSystem::Metric => "units/metric",
+        UnitSystem::Us => "units/us",
     })
 }
 
@@ -280,11 +292,16 @@ impl Maker<'_> {
     /// A number out of its range would be an error to Home Assistant; a heater's "not set" is one.
     fn template(&self, entity: &Entity) -> Option<String> {
         match (entity.reading, entity.component) {
-            (Reading::Key(key), Component::Number { range, .. }) => {
+            (Reading::Key(key), Component::Number { range, kind, .. }) => {
                 let [min, max, _] = self.range(range);
                 let value = format!("value_json.{key}");
-                Some(format!("{{{{ {value} if {value} is number and {min} <= {value} <= {max} else None }}}}"))
+                let within = format!("{value} if {value} is number and {min} <= {value} <= {max}");
+                Some(match kind.depends_on_units() {
+                    true => format!("{{{{ {within} and {} else None }}}}", self.in_these_units()),
+                    false => format!("{{{{ {within} else None }}}}"),
+                })
             }
+            (Reading::Key(key), Component::Sensor(kind)) if kind.depends_on_units() => Some(self.measured(key)),
             (_, Component::WaterHeater) => None,
             (Reading::Key(key), _) => Some(format!("{{{{ value_json.{key} }}}}")),
             (Reading::Template(template), _) => Some(template.to_owned()),
@@ -292,6 +309,15 @@ impl Maker<'_> {
             (Reading::Nothing, Component::Switch(..)) => Some("{{ None }}".to_owned()),
             (Reading::Nothing | Reading::Payload, _) => None,
         }
+    }
+
+    /// Reads a value of these units; the message may be older than they are.
+    fn measured(&self, key: &str) -> String {
+        format!("{{{{ value_json.{key} if {} else None }}}}", self.in_these_units())
+    }
+
+    fn in_these_units(&self) -> String {
+        format!("value_json.units == '{}'", self.units.as_str())
     }
 
     fn range(&self, range: Range) -> [Value; 3] {
@@ -337,10 +363,10 @@ impl Maker<'_> {
         add("min_temp", min.into());
         add("max_temp", max.into());
         add("current_temperature_topic", status.as_str().into());
-        add("current_temperature_template", "{{ value_json.dhw_temperature }}".into());
+        add("current_temperature_template", self.measured("dhw_temperature").into());
         if self.has(Requirement::TargetTemperature) {
             add("temperature_state_topic", status.as_str().into());
-            add("temperature_state_template", "{{ value_json.dhw_temperature_setting }}".into());
+            add("temperature_state_template", self.measured("dhw_temperature_setting").into());
             add("temperature_command_topic", (self.place)(Topic::Heater("set/temperature")).into());
         }
         // Without a topic for the mode Home Assistant would show the heater as off.

@@ -4,7 +4,7 @@ use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
-pub const OF_DEVICE: [&str; 10] = [
+pub const OF_DEVICE: [&str; 12] = [
     "availability",
     "status",
     "info",
@@ -15,6 +15,8 @@ pub const OF_DEVICE: [&str; 10] = [
     "diagnostics",
     "firmware",
     "commands",
+    "units/metric",
+    "units/us",
 ];
 
 /// Builds and reads the topics below one base.
