@@ -111,7 +111,12 @@ impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
     pub fn new(settings: BridgeSettings, identity: Identity, known: &[Device], about: Value) -> Self {
-        let home_assistant = Output::new(settings.home_assistant, identity.client.as_str());
+        let home_assistant = Output::new(
+            settings.home_assistant,
+            settings.heater.commands,
+            settings.allow.clone(),
+            identity.client.as_str(),
+        );
         let mut bridge = Self {
             home: Home::new(home::HomeSettings { heater: settings.heater, names: settings.names }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),

@@ -495,6 +495,7 @@ fn a_heater_that_is_forgotten_leaves_no_topic_behind() {
 fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
     let mut earlier = World::new(&[heater(1), heater(2)]);
     let mac = heater(1).mac;
+    earlier.begin_session();
     earlier.status(1, json!({}));
     for (suffix, answer) in [
         ("", json!({ "feature": {} })),

@@ -29,7 +29,7 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
     assert_eq!(first["dev"]["name"], "Heater 1");
     assert_eq!(
         first["cmps"]["water_heater"]["modes"],
-        json!(["eco", "heat_pump", "electric", "high_demand", "vacation"])
+        json!(["eco", "heat_pump", "high_demand", "electric", "Vacation"])
     );
     assert_eq!(first["cmps"]["recirculation_mode"]["cmd_t"], "navien2mqtt/04786332fc01/set/recirculation_mode");
     world.lists(&[Device { name: "Cellar".into(), ..heater(1) }]);
@@ -61,7 +61,7 @@ fn units_that_change_are_told_at_once_with_the_limits_in_them() {
     world.status(1, json!({ "temperatureType": 2 }));
     let water_heater = world.discovered()["cmps"]["water_heater"].clone();
     let told = ["temp_unit", "min_temp", "max_temp"].map(|key| water_heater[key].clone());
-    assert_eq!(told, [json!("F"), json!(104.9), json!(149.9)]);
+    assert_eq!(told, [json!("F"), json!(105.0), json!(150.0)]);
     assert_eq!(world.asked(), ["st/did"], "the device information is in the old units");
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{BridgeDevice, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
 use crate::heater::Heater;
+use crate::heater::commands::CommandSettings;
 use crate::model::Mac;
 use crate::outputs::mqtt::Mqtt;
 use crate::product::entity::Topic;
@@ -39,6 +40,10 @@ pub struct HomeAssistant {
 #[derive(Debug)]
 pub struct Output {
     settings: HomeAssistant,
+    /// What heaters may be told.
+    commands: CommandSettings,
+    /// The requests that the bridge obeys.
+    allow: Vec<&'static str>,
     /// How long after its birth everything is published again.
     birth_wait: Duration,
     birth_due: Option<Instant>,
@@ -47,14 +52,14 @@ pub struct Output {
 
 impl Output {
     /// Begins; `client` spreads the answers to a birth over the bridges of a broker.
-    pub fn new(settings: HomeAssistant, client: &str) -> Self {
+    pub fn new(settings: HomeAssistant, commands: CommandSettings, allow: Vec<&'static str>, client: &str) -> Self {
         let (least, most) = BIRTH_WAIT;
         // FNV-1a: as good a spread as any.
         let spread = client
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let birth_wait = Duration::from_millis(least + spread % (most - least + 1));
-        Self { settings, birth_wait, birth_due: None, states_due: None }
+        Self { settings, commands, allow, birth_wait, birth_due: None, states_due: None }
     }
 
     /// Returns the topic of Home Assistant's birth message, if it is listened to.
@@ -95,7 +100,7 @@ impl Output {
             Topic::Bridge(name) | Topic::Heater(name) => mqtt.topics().bridge(name),
         };
         let payload =
-            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(described(mqtt), &place)).to_string()));
+            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(self.described(mqtt), &place)).to_string()));
         mqtt.retain(topic, payload.unwrap_or_default());
     }
 
@@ -114,7 +119,11 @@ impl Output {
         };
         let units = of.units();
         let feature = &of.capabilities().decoded(units);
-        let message = heater(Described { product: of.product(), mac, name, feature, units }, described(mqtt), &place);
+        let message = heater(
+            Described { product: of.product(), mac, name, feature, units, commands: &self.commands },
+            self.described(mqtt),
+            &place,
+        );
         mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
     }
 
@@ -126,9 +135,9 @@ impl Output {
     fn heater_topic(&self, mac: &Mac) -> String {
         discovery_topic(&self.settings.prefix, &heater_id(mac))
     }
-}
 
-fn described(mqtt: &Mqtt) -> BridgeDevice<'_> {
-    let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
-    BridgeDevice { base: mqtt.topics().base(), version }
+    fn described<'a>(&'a self, mqtt: &'a Mqtt) -> BridgeDevice<'a> {
+        let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
+        BridgeDevice { base: mqtt.topics().base(), version, allow: &self.allow }
+    }
 }
