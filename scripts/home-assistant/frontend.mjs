@@ -41,17 +41,17 @@ async function grow(page, { width, height }) {
   await page.setViewportSize({ width, height });
   await page.waitForTimeout(300);
   const whole = await page.evaluate(() => {
-    let most = 0;
+    let bottom = 0;
     const walk = root => {
       for (const element of root.querySelectorAll('*')) {
-        most = Math.max(most, element.scrollHeight);
+        if (element.localName === 'ha-card') bottom = Math.max(bottom, element.getBoundingClientRect().bottom);
         if (element.shadowRoot) walk(element.shadowRoot);
       }
     };
     walk(document);
-    return most;
+    return Math.ceil(bottom) + 32;
   });
-  await page.setViewportSize({ width, height: Math.min(Math.max(height, whole), 6000) });
+  await page.setViewportSize({ width, height: Math.max(height, whole) });
   await page.waitForTimeout(1500);
 }
 
@@ -65,7 +65,6 @@ async function look({ screen, page }, { name, path, shows = [], hides = [] }) {
       .catch(() => problems.push(`does not show "${text}"`));
   }
   for (const text of hides) {
-    await page.waitForFunction(() => true);
     const seen = page.getByText(text).filter({ visible: true });
     const until = Date.now() + PATIENCE;
     while (await seen.count() && Date.now() < until) await page.waitForTimeout(200);

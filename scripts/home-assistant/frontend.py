@@ -3,7 +3,7 @@
 Called by `run`. A world of its own, with one heater: all is well, the heater reports a leak, the cloud is away, the bridge is
 stopped. The pictures are kept in target/home-assistant-pictures. With UPDATE_DOCS=1 the one in the documentation is made anew.
 """
-import argparse, datetime, json, math, os, shutil, signal, subprocess, sys, time, urllib.request
+import argparse, datetime, itertools, json, os, shutil, signal, subprocess, sys, time, urllib.request
 
 import judge
 
@@ -30,8 +30,13 @@ lovelace:
       icon: mdi:water-boiler
       filename: dashboard.yaml
 """
-TROUBLE = ["Water leak", "Condensate overflow", "The heater reports an error", "navien2mqtt is not running",
-           "No connection to Navien", "The heater is silent"]
+LEAK, OVERFLOW, PROBLEM, STOPPED, AWAY, SILENT = TROUBLE = [
+    "Water leak", "Condensate overflow", "The heater has a problem", "navien2mqtt does not run",
+    "No connection to Navien's cloud", "The heater does not answer"]
+
+
+def but(*shown):
+    return {"shows": list(shown), "hides": [text for text in TROUBLE if text not in shown]}
 
 
 class Screens:
@@ -64,43 +69,47 @@ def fault(world, *faults):
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def a_past(ws):
+def a_past(ws, energy):
     """Gives the graphs a month behind them, since the heater of the test is a minute old."""
     hour = datetime.datetime.now(datetime.UTC).replace(minute=0, second=0, microsecond=0)
-    ids = {e["entity_id"]: e for e in ws.get("get_states")}
+    hours = [hour - datetime.timedelta(hours=back) for back in range(720, 0, -1)]
+    states = {s["entity_id"]: s for s in ws.get("get_states")}
+    days = [day for day in energy["days"] if day.get("total_wh")]
+    known = {day["date"]: day for day in days}
 
-    def tell(entity, points, **kind):
-        unit = ids[entity]["attributes"]["unit_of_measurement"]
-        stats = [{"start": (hour - datetime.timedelta(hours=back)).isoformat(), **point} for back, point in points]
-        ws.get("recorder/import_statistics", stats=stats, metadata={
-            "source": "recorder", "statistic_id": entity, "name": None, "unit_of_measurement": unit, **kind})
+    def tell(name, points, **kind):
+        entity = f"sensor.{SLUG}_{name}"
+        ws.get("recorder/import_statistics", stats=[{"start": at.isoformat(), **point} for at, point in zip(hours, points)],
+               metadata={"source": "recorder", "statistic_id": entity, "name": None,
+                         "unit_of_measurement": states[entity]["attributes"]["unit_of_measurement"], **kind})
 
-    def heating(back):
-        """How much of this hour the heat pump runs: in the morning and in the evening, after showers."""
-        return {7: 1, 8: 1, 9: 0.5, 19: 1, 20: 0.7}.get((hour - datetime.timedelta(hours=back)).hour, 0)
+    def heating(at):
+        """Which part of a day's heat is made in this hour: after the showers of the morning and of the evening."""
+        return {7: 0.25, 8: 0.25, 9: 0.1, 19: 0.25, 20: 0.15}.get(at.hour, 0)
 
     def mean(name, of):
-        points = [(back, of(back)) for back in range(720, 0, -1)]
-        tell(f"sensor.{SLUG}_{name}", [(back, {"mean": v, "min": v, "max": v}) for back, v in points],
-             has_sum=False, mean_type=1, unit_class=None)
+        values = [of(at) for at in hours]
+        tell(name, [{"mean": v, "min": v, "max": v} for v in values], has_sum=False, mean_type=1, unit_class=None)
 
     def total(name, of, unit_class):
-        now = float(ids[f"sensor.{SLUG}_{name}"]["state"])
-        steps = [of(back) for back in range(720, 0, -1)]
-        points, left = [], sum(steps)
-        for back, step in zip(range(720, 0, -1), steps):
-            left -= step
-            points.append((back, {"state": now - left, "sum": sum(steps) - left}))
-        tell(f"sensor.{SLUG}_{name}", points, has_sum=True, mean_type=0, unit_class=unit_class)
+        sums = list(itertools.accumulate(of(at) for at in hours))
+        least = float(states[f"sensor.{SLUG}_{name}"]["state"]) - sums[-1]
+        tell(name, [{"state": least + v, "sum": v} for v in sums], has_sum=True, mean_type=0, unit_class=unit_class)
 
-    mean("water_temperature", lambda back: 122 - 7 * heating(back + 1))
-    mean("upper_tank_temperature", lambda back: 123 - 4 * heating(back + 1))
-    mean("lower_tank_temperature", lambda back: 118 - 22 * heating(back + 1))
-    mean("outside_temperature", lambda back: 52 + 9 * math.sin((hour.hour - back - 9) / 24 * math.tau))
-    mean("power", lambda back: 3 + 460 * heating(back))
-    total("heat_pump_energy", lambda back: 0.46 * heating(back) * (0.8 + back // 24 % 5 / 10), "energy")
-    total("element_energy", lambda back: 0.7 * heating(back) * (back // 24 % 7 == 3), "energy")
-    total("water_used", lambda back: 9 * heating(back), "volume")
+    def used(at, part):
+        """What the heater says of that day, and beyond its days that of another one."""
+        date = at.date().isoformat()
+        day = known.get(date) or days[at.toordinal() % len(days)]
+        return day[part] / 1000 * heating(at) * (date < hour.date().isoformat())
+
+    mean("water_temperature", lambda at: 122 - 28 * heating(at))
+    mean("tank_temperature_upper", lambda at: 124 - 16 * heating(at))
+    mean("tank_temperature_lower", lambda at: 118 - 88 * heating(at))
+    mean("power", lambda at: 3 + 1800 * heating(at))
+    total("energy", lambda at: used(at, "total_wh"), "energy")
+    total("energy_heat_pump", lambda at: used(at, "heat_pump_wh"), "energy")
+    total("energy_element", lambda at: used(at, "heat_element_wh"), "energy")
+    total("water_used", lambda at: 36 * heating(at), "volume")
 
 
 def dashboard(folder):
@@ -128,22 +137,22 @@ def views(world, judged):
     bridge, path = "binary_sensor.navien_bridge_", "/hot-water/hot-water"
     try:
         devices = {d["name"]: d["id"] for d in judged.devices()}
-        problems += screens.look("well", path, shows=["Hot water in the tank", "Energy each day"], hides=TROUBLE)
+        problems += screens.look("well", path, **but())
         problems += screens.look("heater", "/config/devices/device/" + devices[NAME], shows=["Water temperature"])
         problems += screens.look("bridge", "/config/devices/device/" + devices["Navien bridge"], shows=["Cloud connection"])
         fault(world, {"fault": "heater", "state": {"error": 799}})
         problems += wait_for(judged, f"binary_sensor.{SLUG}_water_leak", "on")
-        problems += screens.look("leak", path, shows=TROUBLE[:1] + TROUBLE[2:3], hides=TROUBLE[3:])
+        problems += screens.look("leak", path, **but(LEAK))
         fault(world, {"fault": "heater", "state": "online"})
         problems += wait_for(judged, f"binary_sensor.{SLUG}_water_leak", "off")
         fault(world, {"fault": "refuse"}, {"fault": "reset"})
         problems += wait_for(judged, bridge + "cloud_online", "off")
-        problems += screens.look("outage", path, shows=["No connection to Navien"], hides=TROUBLE[:4])
+        problems += screens.look("outage", path, **but(AWAY))
         fault(world, {"fault": "clear"})
         problems += wait_for(judged, bridge + "cloud_online", "on")
         world.daemon.send_signal(signal.SIGTERM)
         problems += wait_for(judged, bridge + "bridge_online", "off")
-        problems += screens.look("stopped", path, shows=["navien2mqtt is not running"], hides=TROUBLE[:3] + TROUBLE[4:])
+        problems += screens.look("stopped", path, **but(STOPPED))
     finally:
         screens.close()
     return problems
@@ -157,14 +166,14 @@ def check(make_world):
     world = make_world(heaters=1, more=CONFIG)
     try:
         world.read(f"homeassistant/device/navien2mqtt_{world.macs[0]}/config", "cmps")
-        world.read(f"navien2mqtt/{world.macs[0]}/energy", "total_kwh")
+        energy = json.loads(world.read(f"navien2mqtt/{world.macs[0]}/energy", "total_kwh"))
         judged = judge.Judge(argparse.Namespace(port=world.port, wait=30, min_entities=100, settle=2))
         try:
             dashboard(judged.run_dir)
             judged.ha.start()
             judged.wait_device()
             wait_for(judged, f"binary_sensor.{SLUG}_reachable", "on")
-            a_past(judged.ha.ws)
+            a_past(judged.ha.ws, energy)
             problems = views(world, judged)
         finally:
             judged.ha.stop()
