@@ -31,7 +31,7 @@ lovelace:
       filename: dashboard.yaml
 """
 LEAK, OVERFLOW, PROBLEM, STOPPED, AWAY, SILENT = TROUBLE = [
-    "Water leak", "Condensate overflow", "The heater has a problem", "navien2mqtt does not run",
+    "Water leak", "Condensate overflow", "The heater has a problem", "navien2mqtt is not running",
     "No connection to Navien's cloud", "The heater does not answer"]
 
 
@@ -122,6 +122,18 @@ def dashboard(folder):
         f.write(text.replace("unit_system: metric", "unit_system: us_customary").replace("country: NL", "country: US") + HOME_ASSISTANT)
 
 
+def a_wrong_password(world):
+    """Starts the bridge anew with another password and without the session it has kept."""
+    world.daemon.wait(20)
+    shutil.rmtree(f"{world.folder}/state")
+    path = f"{world.folder}/config.toml"
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace(world.about["password"], "another"))
+    world.bridge()
+
+
 def wait_for(judged, entity, state):
     until = time.time() + 60
     while (judged.state(entity) or {}).get("state") != state:
@@ -153,9 +165,21 @@ def views(world, judged):
         world.daemon.send_signal(signal.SIGTERM)
         problems += wait_for(judged, bridge + "bridge_online", "off")
         problems += screens.look("stopped", path, **but(STOPPED))
+        a_wrong_password(world)
+        problems += wait_for(judged, "sensor.navien_bridge_cloud_connection", "Failed")
+        problems += wait_for(judged, bridge + "bridge_online", "off")
+        problems += screens.look("given-up", path, **but(STOPPED, AWAY))
     finally:
         screens.close()
     return problems
+
+
+def document():
+    """The picture of the documentation, with as few colours as it needs (Pillow is Home Assistant's)."""
+    shrink = ("import io, sys; from PIL import Image; picture = Image.open(io.BytesIO(sys.stdin.buffer.read())).convert('RGB');"
+              "picture.quantize(64, dither=Image.Dither.NONE).save(sys.stdout.buffer, 'PNG', optimize=True)")
+    with open(os.path.join(PICTURES, "well-desktop-light.png"), "rb") as big, open(DOCUMENTED, "wb") as small:
+        subprocess.run(["chroot", judge.ROOT, "/opt/ha/bin/python", "-c", shrink], stdin=big, stdout=small, check=True)
 
 
 def check(make_world):
@@ -167,6 +191,7 @@ def check(make_world):
     try:
         world.read(f"homeassistant/device/navien2mqtt_{world.macs[0]}/config", "cmps")
         energy = json.loads(world.read(f"navien2mqtt/{world.macs[0]}/energy", "total_kwh"))
+        shutil.rmtree(PICTURES, ignore_errors=True)
         judged = judge.Judge(argparse.Namespace(port=world.port, wait=30, min_entities=100, settle=2))
         try:
             dashboard(judged.run_dir)
@@ -177,11 +202,12 @@ def check(make_world):
             problems = views(world, judged)
         finally:
             judged.ha.stop()
-            shutil.copy(judged.ha.log_path, PICTURES)
             shutil.rmtree(judged.run_dir, ignore_errors=True)
     finally:
         world.end()
     for problem in problems:
         print("PROBLEM " + problem)
-    print(f"{len(os.listdir(PICTURES))} pictures in {PICTURES}")
+    if os.environ.get("UPDATE_DOCS"):
+        document()
+    print(f"{len(os.listdir(PICTURES))} pictures in {os.path.relpath(PICTURES, ROOT)}")
     return 1 if problems else 0
