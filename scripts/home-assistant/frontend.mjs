@@ -26,7 +26,7 @@ const signedIn = JSON.stringify({
 });
 
 async function open(browser, screen) {
-  const context = await browser.newContext({ ...SCREENS[screen], locale: 'en-US', timezoneId: 'UTC' });
+  const context = await browser.newContext({ ...SCREENS[screen], locale: 'en-US', timezoneId: 'UTC', reducedMotion: 'reduce' });
   await context.addInitScript(tokens => {
     localStorage.setItem('hassTokens', tokens);
     localStorage.setItem('dockedSidebar', '"always_hidden"');
@@ -36,23 +36,29 @@ async function open(browser, screen) {
   return { screen, page, thrown: [] };
 }
 
-// Pages scroll inside of themselves: the window grows until all is seen, so that the picture has all.
+// How far down the cards reach; pages scroll inside of themselves.
+function bottom() {
+  let lowest = 0;
+  const walk = root => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.localName === 'ha-card') lowest = Math.max(lowest, element.getBoundingClientRect().bottom);
+      if (element.shadowRoot) walk(element.shadowRoot);
+    }
+  };
+  walk(document);
+  return Math.ceil(lowest) + 32;
+}
+
+// Makes the window so high that everything is seen, and waits until nothing moves any more.
 async function grow(page, { width, height }) {
   await page.setViewportSize({ width, height });
-  await page.waitForTimeout(300);
-  const whole = await page.evaluate(() => {
-    let bottom = 0;
-    const walk = root => {
-      for (const element of root.querySelectorAll('*')) {
-        if (element.localName === 'ha-card') bottom = Math.max(bottom, element.getBoundingClientRect().bottom);
-        if (element.shadowRoot) walk(element.shadowRoot);
-      }
-    };
-    walk(document);
-    return Math.ceil(bottom) + 32;
-  });
-  await page.setViewportSize({ width, height: Math.max(height, whole) });
-  await page.waitForTimeout(1500);
+  for (let before = 0, tries = 0; tries < 20; tries++) {
+    await page.waitForTimeout(500);
+    const whole = Math.max(height, await page.evaluate(bottom));
+    if (whole === before) return;
+    await page.setViewportSize({ width, height: whole });
+    before = whole;
+  }
 }
 
 async function look({ screen, page }, { name, path, shows = [], hides = [] }) {

@@ -149,7 +149,7 @@ def views(world, judged):
     bridge, path = "binary_sensor.navien_bridge_", "/hot-water/hot-water"
     try:
         devices = {d["name"]: d["id"] for d in judged.devices()}
-        problems += screens.look("well", path, **but())
+        problems += screens.look("well", path, shows=["Hot water in the tank", "Energy each day", "Water used"], hides=TROUBLE)
         problems += screens.look("heater", "/config/devices/device/" + devices[NAME], shows=["Water temperature"])
         problems += screens.look("bridge", "/config/devices/device/" + devices["Navien bridge"], shows=["Cloud connection"])
         fault(world, {"fault": "heater", "state": {"error": 799}})
@@ -177,7 +177,7 @@ def views(world, judged):
 def document():
     """The picture of the documentation, with as few colours as it needs (Pillow is Home Assistant's)."""
     shrink = ("import io, sys; from PIL import Image; picture = Image.open(io.BytesIO(sys.stdin.buffer.read())).convert('RGB');"
-              "picture.quantize(64, dither=Image.Dither.NONE).save(sys.stdout.buffer, 'PNG', optimize=True)")
+              "picture.quantize(128, dither=Image.Dither.NONE).save(sys.stdout.buffer, 'PNG', optimize=True)")
     with open(os.path.join(PICTURES, "well-desktop-light.png"), "rb") as big, open(DOCUMENTED, "wb") as small:
         subprocess.run(["chroot", judge.ROOT, "/opt/ha/bin/python", "-c", shrink], stdin=big, stdout=small, check=True)
 

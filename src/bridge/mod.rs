@@ -145,6 +145,7 @@ impl Bridge {
     pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
         let verdict = self.home.cloud_message(topic, payload, retained, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
         verdict
     }
 
@@ -158,6 +159,7 @@ impl Bridge {
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.home.set_heaters(list, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
     }
 
     /// Takes up what an earlier run kept.
@@ -269,8 +271,9 @@ impl Bridge {
         self.mqtt.broker_gone();
     }
 
-    /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
-    /// subscribes to what was just discovered.
+    /// Lets the states be published again in a few seconds, for whoever discovers by then what was told while it was away:
+    /// Home Assistant reads what it knows already in a new way only when it comes again, and a broker that retains nothing
+    /// has nothing for a new subscription.
     pub fn states_again(&mut self, now: Instant) {
         self.home_assistant.states_again(now);
     }

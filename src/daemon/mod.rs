@@ -291,9 +291,7 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
-                if !self.local.retains() {
-                    self.bridge.states_again(moment.now);
-                }
+                self.bridge.states_again(moment.now);
                 self.show_status();
             }
             LinkEvent::Delivered { session } => {

@@ -25,7 +25,7 @@ pub struct Pending {
 /// Returns the first download that is newer than what its part runs, and the object that says so: `title`,
 /// `installed_version` and `latest_version`, of the controller when nothing is newer, empty as long as the heater has not
 /// told its versions.
-pub fn update(info: &Object, downloads: &[Value]) -> (Option<Pending>, Value) {
+pub fn versions(info: &Object, downloads: &[Value]) -> (Option<Pending>, Value) {
     let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_i64);
     let newer = |(title, code, version): &(&'static str, &str, &str)| {
         let (code, installed) = (number(info, code)?, number(info, version)?);
@@ -52,7 +52,7 @@ mod tests {
     fn the_newest_download_for_a_part_is_an_update_and_nothing_else_is() {
         let info = json!({ "controller_sw_code": 12, "controller_sw_version": 0x0b01_0000, "wifi_sw_code": 3,
             "wifi_sw_version": 0x0207_0000, "panel_sw_code": null });
-        let of = |downloads: Value| update(info.as_object().unwrap(), downloads.as_array().unwrap());
+        let of = |downloads: Value| versions(info.as_object().unwrap(), downloads.as_array().unwrap());
         let nothing =
             json!({ "title": "Controller firmware", "installed_version": "11.1.0.0", "latest_version": "11.1.0.0" });
         for old in [
@@ -70,6 +70,6 @@ mod tests {
     #[test]
     fn versions_that_are_not_told_make_no_update() {
         let downloads = [json!({ "sw_code": 12, "sw_version": 2 })];
-        assert_eq!(update(json!({ "controller_sw_code": 12 }).as_object().unwrap(), &downloads), (None, json!({})));
+        assert_eq!(versions(json!({ "controller_sw_code": 12 }).as_object().unwrap(), &downloads), (None, json!({})));
     }
 }

@@ -250,6 +250,7 @@ impl Controls {
                 self.plant.set_fault(index, state, Duration::from_millis(ms.unwrap_or_default()));
             }
             Fault::Malformed { payload } => self.plant.malformed(payload.as_deref()),
+            Fault::Display { index, celsius } => self.plant.set_display(index, celsius),
             Fault::Push => self.plant.push(),
             Fault::Clear => self.clear(),
         }

@@ -165,6 +165,14 @@ fn entity(what: &str, platform: &str, component: &Map<String, Value>) {
         assert!(options.iter().all(|o| !["none", "unknown", "unavailable"].contains(&o.to_lowercase().as_str())));
         assert_eq!(options.iter().collect::<BTreeSet<_>>().len(), options.len(), "{what}");
     }
+    for (key, template) in component.iter().filter(|(key, _)| key.ends_with("template")) {
+        for method in ["clear", "copy", "get", "items", "keys", "pop", "update", "values"] {
+            let text = template.as_str().unwrap();
+            let name = |rest: &str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next() == Some(method);
+            let read = text.split("value_json.").skip(1).any(name);
+            assert!(!read, "{what} {key}: `{method}` is a method of what a template reads");
+        }
+    }
     let has_icon = component.contains_key("icon");
     let classed = component.get("device_class").is_some_and(|class| class != "enum");
     assert_eq!(has_icon, !classed && platform != "water_heater", "{what}: its class has an icon, or it needs one");

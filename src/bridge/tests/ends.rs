@@ -127,10 +127,10 @@ fn firmware_that_is_downloaded_and_newer_is_an_update_that_one_word_installs() {
     let downloads =
         json!({ "downloadSwInfo": [{ "swCode": 12, "swVersion": 0x0b02_0000, "otaMode": 0, "status": 0 }] });
     let unknown = arrives("res/dl-sw-info", downloads).unwrap();
-    assert_eq!(unknown["update"], json!({}), "what it runs is not known yet");
+    assert_eq!(unknown["versions"], json!({}), "what it runs is not known yet");
     let feature = json!({ "powerUse": 2, "controllerSwCode": 12, "controllerSwVersion": 0x0b01_0000 });
     let known = arrives("client/res", json!({ "macAddress": mac.as_cloud(), "feature": feature })).unwrap();
-    let (installed, latest) = (&known["update"]["installed_version"], &known["update"]["latest_version"]);
+    let (installed, latest) = (&known["versions"]["installed_version"], &known["versions"]["latest_version"]);
     assert_eq!((installed, latest), (&json!("11.1.0.0"), &json!("11.2.0.0")));
     set(&mut world, "firmware_commit", "INSTALL");
     let sent = world.requests.iter().find(|message| {

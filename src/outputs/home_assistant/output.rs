@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::discovery::in_units;
 use super::{BridgeDevice, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
 use crate::heater::Heater;
 use crate::heater::commands::CommandSettings;
@@ -48,6 +49,8 @@ pub struct Output {
     birth_wait: Duration,
     birth_due: Option<Instant>,
     states_due: Option<Instant>,
+    /// Whether a heater was described in another way than before.
+    described_anew: bool,
 }
 
 impl Output {
@@ -59,7 +62,7 @@ impl Output {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let birth_wait = Duration::from_millis(least + spread % (most - least + 1));
-        Self { settings, commands, allow, birth_wait, birth_due: None, states_due: None }
+        Self { settings, commands, allow, birth_wait, birth_due: None, states_due: None, described_anew: false }
     }
 
     /// Returns the topic of Home Assistant's birth message, if it is listened to.
@@ -77,6 +80,14 @@ impl Output {
     /// Lets the states be published again once Home Assistant has subscribed to them.
     pub fn states_again(&mut self, now: Instant) {
         self.states_due = Some(now + STATES_WAIT);
+    }
+
+    /// Does so when a heater was described in another way than before: where Home Assistant knew it, it reads its values in
+    /// the new way only when they come again.
+    pub fn states_again_if_described_anew(&mut self, now: Instant) {
+        if std::mem::take(&mut self.described_anew) {
+            self.states_again(now);
+        }
     }
 
     /// Returns when [`Output::take_due`] is wanted.
@@ -105,7 +116,7 @@ impl Output {
     }
 
     /// Tells of a heater once it is known what it has, under this name.
-    pub fn show(&self, of: &Heater, name: &str, mqtt: &mut Mqtt) {
+    pub fn show(&mut self, of: &Heater, name: &str, mqtt: &mut Mqtt) {
         let mac = of.mac();
         if !self.settings.enabled {
             return self.clear(mac, mqtt);
@@ -124,7 +135,11 @@ impl Output {
             self.described(mqtt),
             &place,
         );
-        mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
+        // Before the description that waits for it.
+        let [these, others] = [units, units.other()].map(|units| place(in_units(units)));
+        mqtt.retain(these, Bytes::from_static(b"online"));
+        mqtt.retain(others, Bytes::new());
+        self.described_anew |= mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
     }
 
     /// Takes back what was told of a heater.

@@ -4,7 +4,7 @@ use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
-pub const OF_DEVICE: [&str; 11] = [
+pub const OF_DEVICE: [&str; 13] = [
     "availability",
     "status",
     "info",
@@ -16,6 +16,8 @@ pub const OF_DEVICE: [&str; 11] = [
     "firmware",
     "counters",
     "commands",
+    "units/metric",
+    "units/us",
 ];
 
 /// Builds and reads the topics below one base.
