@@ -20,7 +20,6 @@ mac = "04786332fca0"
 name = "{NAME}"
 """
 HOME_ASSISTANT = """
-logbook:
 energy:
 lovelace:
   dashboards:
