@@ -95,11 +95,10 @@ const opened = await Promise.all(Object.keys(SCREENS).map(screen => open(browser
 for (const one of opened) one.page.on('pageerror', error => one.thrown.push(`${one.screen} threw ${String(error).slice(0, 300)}`));
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
-  const problems = [];
-  for (const one of opened) {
-    problems.push(...await look(one, request).catch(error => [`${request.name}-${one.screen} ${error}`]));
-    problems.push(...one.thrown.splice(0));
-  }
-  console.log(JSON.stringify({ problems }));
+  const problems = await Promise.all(opened.map(async one => {
+    const seen = await look(one, request).catch(error => [`${request.name}-${one.screen} ${error}`]);
+    return [...seen, ...one.thrown.splice(0)];
+  }));
+  console.log(JSON.stringify({ problems: problems.flat() }));
 }
 await browser.close();

@@ -83,8 +83,8 @@ def a_past(ws, energy):
                          "unit_of_measurement": states[entity]["attributes"]["unit_of_measurement"], **kind})
 
     def heating(at):
-        """Which part of a day's heat is made in this hour: after the showers of the morning and of the evening."""
-        return {7: 0.25, 8: 0.25, 9: 0.1, 19: 0.25, 20: 0.15}.get(at.hour, 0)
+        """Which part of a day's heat is made in this hour: after two showers a day, of which one was just now."""
+        return {1: 0.25, 12: 0.15, 13: 0.25, 0: 0.1, 14: 0.25}.get((hour - at).total_seconds() // 3600 % 24, 0)
 
     def mean(name, of):
         values = [of(at) for at in hours]
@@ -148,14 +148,21 @@ def views(world, judged):
     bridge, path = "binary_sensor.navien_bridge_", "/hot-water/hot-water"
     try:
         devices = {d["name"]: d["id"] for d in judged.devices()}
-        problems += screens.look("well", path, shows=["Hot water in the tank", "Energy each day", "Water used"], hides=TROUBLE)
+        problems += screens.look("well", path, shows=["Hot water in the tank", "Energy each day", "This month"], hides=TROUBLE)
         problems += screens.look("heater", "/config/devices/device/" + devices[NAME], shows=["Water temperature"])
         problems += screens.look("bridge", "/config/devices/device/" + devices["Navien bridge"], shows=["Cloud connection"])
-        fault(world, {"fault": "heater", "state": {"error": 799}})
-        problems += wait_for(judged, f"binary_sensor.{SLUG}_water_leak", "on")
-        problems += screens.look("leak", path, **but(LEAK))
+        for name, code, sensor, text in [("leak", 799, "water_leak", LEAK), ("error", 908, "problem", PROBLEM),
+                                         ("overflow", 990, "condensate_overflow", OVERFLOW)]:
+            fault(world, {"fault": "heater", "state": {"error": code}})
+            problems += wait_for(judged, f"binary_sensor.{SLUG}_{sensor}", "on")
+            problems += screens.look(name, path, **but(text, f"E{code}"))
         fault(world, {"fault": "heater", "state": "online"})
-        problems += wait_for(judged, f"binary_sensor.{SLUG}_water_leak", "off")
+        problems += wait_for(judged, f"binary_sensor.{SLUG}_problem", "off")
+        fault(world, {"fault": "heater", "state": "offline"})
+        problems += wait_for(judged, f"binary_sensor.{SLUG}_reachable", "off")
+        problems += screens.look("silent", path, **but(SILENT))
+        fault(world, {"fault": "heater", "state": "online"})
+        problems += wait_for(judged, f"binary_sensor.{SLUG}_reachable", "on")
         fault(world, {"fault": "refuse"}, {"fault": "reset"})
         problems += wait_for(judged, bridge + "cloud_online", "off")
         problems += screens.look("outage", path, **but(AWAY))
@@ -186,7 +193,7 @@ def check(make_world):
     if not os.path.exists(os.path.join(judge.LAB, "frontend/node_modules/playwright-core")):
         print("SKIPPED the frontend: no Chromium could be installed, see above. Nobody has looked at the dashboard.")
         return 0
-    world = make_world(heaters=1, more=CONFIG)
+    world = make_world(heaters=1, more=CONFIG, stale_after="20s")
     try:
         world.read(f"homeassistant/device/navien2mqtt_{world.macs[0]}/config", "cmps")
         energy = json.loads(world.read(f"navien2mqtt/{world.macs[0]}/energy", "total_kwh"))
