@@ -7,7 +7,7 @@ mod rules;
 #[path = "home_assistant/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
@@ -370,6 +370,44 @@ fn the_documentation_lists_the_entities() {
     for (marker, table) in [("heater", list(PRODUCTS[0].entities())), ("bridge", list(BRIDGE.iter()))] {
         hold("docs/home-assistant.md", &format!("<!-- {marker} -->"), &format!("<!-- end of {marker} -->"), &table);
     }
+}
+
+#[test]
+fn the_dashboard_shows_entities_that_the_usual_heater_and_the_bridge_have_at_first() {
+    let dashboard = include_str!("../packaging/home-assistant/dashboard.yaml");
+    let heater = heater(&usual(), UnitSystem::Us);
+    let bridge = the_bridge();
+    let devices = [("NWP500", &heater), (bridge["device"]["name"].as_str().unwrap(), &bridge)];
+    let words: BTreeMap<String, &Value> = devices
+        .iter()
+        .flat_map(|(device, message)| components(message).values().map(move |component| (device, component)))
+        .filter(|(_, component)| component.get("unique_id").is_some() && component["enabled_by_default"] != false)
+        .map(|(device, component)| (entity_id(device, component), &component["options"]))
+        .collect();
+    let mut shown = 0;
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+    for word in dashboard.split(|c| !is_part(c)) {
+        let id = word.strip_prefix("states.").unwrap_or(word).trim_end_matches(".last_changed");
+        if id.contains(".nwp500") || id.contains(".navien_bridge") {
+            assert!(words.contains_key(id), "discovery makes no {id}, or it is disabled at first");
+            shown += 1;
+        }
+    }
+    assert!(shown > 20, "{shown}");
+    for condition in dashboard.lines().filter_map(|line| line.trim().strip_prefix("- {condition: state, entity: ")) {
+        let (id, state) = condition.trim_end_matches('}').split_once(", ").unwrap();
+        let state = state.split_once(": ").unwrap().1;
+        if let Some(options) = words[id].as_array() {
+            assert!(options.iter().any(|option| option == state), "{id} is never {state}");
+        }
+    }
+}
+
+/// The id that Home Assistant makes of the names of a device and an entity.
+fn entity_id(device: &str, component: &Value) -> String {
+    let name = format!("{device} {}", component["name"].as_str().unwrap_or_default()).to_lowercase();
+    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!("{}.{}", component["platform"].as_str().unwrap(), words.join("_"))
 }
 
 fn list<'a>(entities: impl Iterator<Item = &'a Entity>) -> String {

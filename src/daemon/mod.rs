@@ -136,7 +136,7 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let (carried, alarm) = state.outage::<KeptOutage>().restore(Moment { now, wall });
+        let outage = state.outage::<KeptOutage>().restore(Moment { now, wall });
         let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
@@ -144,7 +144,7 @@ impl Daemon {
         if let Some(earlier) = &discovery {
             bridge.take_back(earlier);
         }
-        let supervisor = Supervisor::new(settings::supervisor(&config), carried, word(24), now);
+        let supervisor = Supervisor::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
             supervisor: TracedSupervisor::new(supervisor),
             bridge,
@@ -153,7 +153,7 @@ impl Daemon {
             tasks: Tasks::new(account),
             config,
             state: StateWriter::new(state, discovery),
-            outage: OutageLog::new(carried, alarm),
+            outage,
             list_notices: ListNotices::default(),
             network_changes,
             alerter,
