@@ -17,7 +17,7 @@ use crate::home::{self, Home, Memories, WarnOnce};
 use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
-use crate::outputs::home_assistant::{Again, HomeAssistant, Output};
+use crate::outputs::home_assistant::{Again, Discovery, HomeAssistant, Output};
 use crate::outputs::mqtt::Mqtt;
 use crate::outputs::mqtt::topics::Topics;
 
@@ -168,6 +168,17 @@ impl Bridge {
         self.drain();
     }
 
+    /// Takes back what an earlier run published elsewhere for Home Assistant.
+    pub fn take_back(&mut self, earlier: &Discovery) {
+        self.home_assistant.take_back(earlier, &self.home.macs(), &mut self.mqtt);
+        self.flush();
+    }
+
+    /// Returns where discovery is published, for [`Bridge::take_back`] of a later run.
+    pub fn discovery(&self) -> Discovery {
+        self.home_assistant.discovery(&self.mqtt)
+    }
+
     /// Returns what is to be kept of all heaters.
     pub fn memories(&self) -> Memories {
         self.home.memories()
@@ -252,7 +263,7 @@ impl Bridge {
     /// Returns what the bridge subscribes to on the local broker.
     pub fn filters(&self) -> Vec<String> {
         let mut filters = self.mqtt.topics().filters();
-        filters.extend(self.home_assistant.birth_topic());
+        filters.extend(self.home_assistant.birth_topics());
         filters
     }
 
@@ -296,7 +307,8 @@ impl Bridge {
 
     /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        let again = match self.home_assistant.take_due(moment.now) {
+        let again = match self.home_assistant.take_due(moment) {
+            Some(Again::Days) => self.mqtt.energies(),
             Some(Again::Everything) => self.mqtt.replay(),
             Some(Again::States) => self.mqtt.states(),
             None => Vec::new(),

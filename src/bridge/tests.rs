@@ -51,7 +51,11 @@ fn settings() -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        home_assistant: HomeAssistant {
+            enabled: true,
+            prefix: "homeassistant".into(),
+            birth_topic: "homeassistant/status".into(),
+        },
         allow: crate::model::REQUESTS.into(),
     }
 }

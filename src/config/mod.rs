@@ -1,6 +1,7 @@
 //! The configuration (contract, section 2): read whole, with every mistake named at once.
 
 mod dump;
+mod home_assistant;
 mod reader;
 mod sections;
 mod values;
@@ -17,6 +18,7 @@ use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
+pub use home_assistant::HomeAssistantConfig;
 pub use reader::ConfigProblem;
 pub use sections::LEVELS as LOG_LEVELS;
 
@@ -164,15 +166,6 @@ pub struct BrokerConfig {
     pub client_id: String,
     /// The beginning of every topic.
     pub base_topic: String,
-}
-
-/// `[home_assistant]`
-#[derive(Debug, Clone)]
-pub struct HomeAssistantConfig {
-    /// Whether discovery is published.
-    pub enabled: bool,
-    /// The beginning of its topics.
-    pub discovery_prefix: String,
 }
 
 /// `[commands]`

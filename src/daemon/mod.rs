@@ -140,6 +140,10 @@ impl Daemon {
         let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
+        let discovery = state.discovery();
+        if let Some(earlier) = &discovery {
+            bridge.take_back(earlier);
+        }
         let supervisor = Supervisor::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
             supervisor: TracedSupervisor::new(supervisor),
@@ -148,7 +152,7 @@ impl Daemon {
             local: LocalLink::new(&config, word(32), now)?,
             tasks: Tasks::new(account),
             config,
-            state: StateWriter::new(state),
+            state: StateWriter::new(state, discovery),
             outage,
             list_notices: ListNotices::default(),
             network_changes,
@@ -292,6 +296,7 @@ impl Daemon {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
                 self.bridge.states_again(moment.now);
+                self.state.keep_discovery(self.bridge.discovery());
                 self.show_status();
             }
             LinkEvent::Delivered { session } => {

@@ -219,6 +219,13 @@ impl Mqtt {
         messages
     }
 
+    /// Returns the energy of every heater.
+    pub fn energies(&self) -> Vec<Message> {
+        let held = self.retained.iter().filter(|(topic, _)| self.topics.is_energy(topic));
+        held.map(|(topic, payload)| Message { topic: topic.to_owned(), payload: payload.clone(), retained: true })
+            .collect()
+    }
+
     /// Publishes a message that the broker is to keep, unless it holds it already, and returns whether it did not; an
     /// empty one clears the topic.
     pub fn retain(&mut self, topic: String, payload: Bytes) -> bool {

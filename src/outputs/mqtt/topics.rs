@@ -105,6 +105,12 @@ impl Topics {
         matches!(parts, Some(("bridge", "state") | (_, "availability")))
     }
 
+    /// Returns whether a topic is that of a heater's energy.
+    pub fn is_energy(&self, topic: &str) -> bool {
+        let rest = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        rest.and_then(|rest| rest.split_once('/')).is_some_and(|(_, name)| name == "energy")
+    }
+
     /// Reads a topic; `None` when it is not one of ours.
     pub fn parse<'a>(&self, topic: &'a str) -> Option<Request<'a>> {
         let rest = topic.strip_prefix(self.base.as_str())?.strip_prefix('/')?;
