@@ -7,10 +7,11 @@ mod rules;
 #[path = "home_assistant/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
+use navien2mqtt::heater::commands::CommandSettings;
 use navien2mqtt::outputs::home_assistant::abbreviated;
 use navien2mqtt::outputs::home_assistant::bridge_entities::{BRIDGE, CONNECTION_EVENTS};
 use navien2mqtt::product::PRODUCTS;
@@ -18,7 +19,7 @@ use navien2mqtt::product::entity::{Component, Entity, Requirement, Section, Topi
 use navien2mqtt::product::of;
 use navien2mqtt::units::UnitSystem;
 use serde_json::{Map, Value};
-use world::{bare, everything, heater, published, the_bridge, usual};
+use world::{COMMANDS, bare, bridge_that_obeys, everything, heater, published, the_bridge, told, usual};
 
 /// The `set` names of the contract, section 6.
 const SET_NAMES: &[&str] = &[
@@ -36,6 +37,7 @@ const SET_NAMES: &[&str] = &[
     "condenser_fault_reset",
     "water_program",
     "air_filter_life",
+    "firmware_commit",
 ];
 
 fn all_messages() -> Vec<(&'static str, Value)> {
@@ -74,19 +76,20 @@ fn the_messages_are_those_of_the_golden_files() {
 
 #[test]
 fn the_published_messages_have_short_keys_and_are_bounded_in_size() {
-    for (name, most) in [("everything", 51_500), ("usual", 46_000), ("bare", 33_500), ("bridge", 6_200)] {
+    for (name, most) in [("everything", 54_500), ("usual", 49_000), ("bare", 37_000), ("bridge", 6_400)] {
         let (_, message) = all_messages().into_iter().find(|(of, _)| *of == name).unwrap();
         let long = message.to_string().len();
         let short = abbreviated(message.clone());
         let size = short.to_string().len();
         assert!(size <= most, "{name}: {size} bytes of {long}");
-        // Nothing but keys has changed.
+        // Nothing but keys has changed, and where most values stand is said once.
+        let common = short["stat_t"].to_string();
         let ids = |all: &Value| all.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(ids(&short["cmps"]), ids(&message["components"]));
         for (id, component) in components(&message) {
             let of = |one: &Value| {
                 let mut values: Vec<String> = one.as_object().unwrap().values().map(Value::to_string).collect();
-                values.retain(|value| !value.contains("\"topic\"") && !value.contains("\"t\""));
+                values.retain(|value| !value.contains("\"topic\"") && !value.contains("\"t\"") && *value != common);
                 values.sort();
                 values
             };
@@ -127,7 +130,12 @@ fn what_a_heater_does_not_have_is_a_stub_and_the_rest_is_there() {
     for absent in ["mode_command_topic", "power_command_topic", "temperature_command_topic"] {
         assert_eq!(water_heater.get(absent), None);
     }
-    assert_eq!((&water_heater["modes"], water_heater["mode_state_topic"].is_string()), (&serde_json::json!([]), true));
+    // What cannot be set is shown.
+    for shown in ["mode_state_topic", "temperature_state_topic"] {
+        assert!(water_heater[shown].is_string(), "{shown}");
+    }
+    assert_eq!(water_heater["modes"].as_array().unwrap().len(), 6, "whichever it is in");
+    assert!(water_heater["temperature_state_template"].as_str().unwrap().contains("dhw_target_temperature_setting"));
 }
 
 #[test]
@@ -141,15 +149,65 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
     let us = water_heater(UnitSystem::Us);
     assert_eq!(
         (&us["min_temp"], &us["max_temp"], &us["temperature_unit"]),
-        (&104.9.into(), &149.9.into(), &"F".into())
+        (&105.0.into(), &150.0.into(), &"F".into()),
+        "104 °F would be refused, 150 °F is 149.9 °F"
     );
-    assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "electric", "high_demand", "vacation", "off"]));
+    assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "high_demand", "electric", "Vacation", "off"]));
     let metric = water_heater(UnitSystem::Metric);
     assert_eq!((&metric["min_temp"], &metric["max_temp"]), (&40.5.into(), &65.5.into()), "told in the other units");
     feature.remove("dhw_temperature_min");
     feature.remove("dhw_temperature_max");
     let unknown = components(&heater(&feature, UnitSystem::Us))["water_heater"].clone();
-    assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &149.9.into()), "both are always set");
+    assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &150.0.into()), "both are always set");
+}
+
+#[test]
+fn at_most_thirty_entities_of_the_usual_heater_are_enabled_and_no_fact_twice() {
+    let message = heater(&usual(), UnitSystem::Us);
+    let enabled: BTreeSet<&str> = components(&message)
+        .iter()
+        .filter(|(_, shown)| shown.as_object().unwrap().len() > 1 && shown.get("enabled_by_default").is_none())
+        .map(|(id, _)| id.as_str())
+        .collect();
+    assert!(enabled.len() <= 30, "{} are enabled: {enabled:?}", enabled.len());
+    // Each of these is shown by another one.
+    for (twice, by) in [
+        ("dhw_operation_setting", "water_heater"),
+        ("power", "water_heater"),
+        ("temperature", "water_heater"),
+        ("vacation", "water_heater"),
+        ("comp_use", "current_heat_use"),
+        ("operation_mode", "current_heat_use"),
+        ("error_code", "error_text"),
+        ("received_at", "reachable"),
+        ("event", "alert"),
+    ] {
+        assert!(!enabled.contains(twice) && enabled.contains(by), "{twice} is what {by} shows");
+    }
+}
+
+#[test]
+fn only_controls_that_would_be_obeyed_appear() {
+    let settable = |commands: &CommandSettings| -> BTreeSet<String> {
+        let message = told(&everything(), UnitSystem::Us, commands);
+        let to = |component: &Value| component.to_string().contains("/set/");
+        components(&message).iter().filter(|(_, component)| to(component)).map(|(id, _)| id.clone()).collect()
+    };
+    let all = settable(&COMMANDS);
+    assert!(all.contains("firmware") && all.contains("water_heater") && all.len() > 15, "{all:?}");
+    let but_firmware = settable(&CommandSettings { allow_firmware_commit: false, ..COMMANDS });
+    assert_eq!(all.difference(&but_firmware).collect::<Vec<_>>(), ["firmware"]);
+    assert_eq!(settable(&CommandSettings { read_only: true, ..COMMANDS }), BTreeSet::new());
+    let read_only = told(&everything(), UnitSystem::Us, &CommandSettings { read_only: true, ..COMMANDS });
+    for shown in ["water_heater", "firmware"] {
+        assert!(components(&read_only)[shown].as_object().unwrap().len() > 1, "{shown} is still shown");
+    }
+    let cool = told(&usual(), UnitSystem::Us, &CommandSettings { max_temperature: Some(98), ..COMMANDS });
+    assert_eq!(components(&cool)["water_heater"]["max_temp"], 120.0, "49 °C is 120.2 °F");
+    assert_eq!(components(&cool)["temperature"]["max"], 120.0);
+    let bridge = components(&the_bridge())["restart"].as_object().unwrap().len();
+    let less = components(&bridge_that_obeys(&["reconnect"]))["restart"].as_object().unwrap().len();
+    assert!(bridge > 1 && less == 1, "a request that is not allowed has no button");
 }
 
 #[test]
@@ -224,7 +282,43 @@ fn every_member_of_a_status_has_an_entity() {
     let published = published();
     let (_, status) = published.iter().find(|(topic, _)| *topic == Topic::Heater("status")).unwrap();
     let unread: Vec<&String> = status.iter().filter(|member| !read.contains(member.as_str())).collect();
-    assert_eq!(unread, ["units"], "the units are those of every entity");
+    assert!(unread.is_empty(), "{unread:?}");
+}
+
+/// Each template that has a value with a unit, and what it reads.
+fn templates_with_units(message: &Value) -> impl Iterator<Item = (&String, &str)> {
+    components(message).iter().flat_map(|(id, component)| {
+        let measured = ["unit_of_measurement", "temperature_unit"].into_iter().find_map(|key| component.get(key));
+        let other = measured.and_then(Value::as_str).is_some_and(|unit| {
+            ["°C", "°F", "K", "C", "F", "L", "gal", "L/min", "gal/min"].contains(&unit) && id != "volume_code"
+        });
+        let keys = ["value_template", "current_temperature_template", "temperature_state_template"];
+        let templates = keys.into_iter().filter_map(|key| component.get(key)?.as_str());
+        templates.filter(move |_| other).map(move |template| (id, template))
+    })
+}
+
+#[test]
+fn a_value_with_a_unit_is_read_only_from_a_message_in_that_unit() {
+    for units in [UnitSystem::Metric, UnitSystem::Us] {
+        let message = heater(&everything(), units);
+        let guard = format!(" value_json.units == '{}' else None }}}}", units.as_str());
+        let guarded: Vec<&String> = templates_with_units(&message)
+            .map(|(id, template)| {
+                assert!(template.ends_with(&guard), "{id}: {template}");
+                id
+            })
+            .collect();
+        assert!(guarded.len() >= 40, "{guarded:?}");
+        let others: Vec<&String> = components(&message)
+            .iter()
+            .filter(|(id, component)| !guarded.contains(id) && component.to_string().contains("value_json.units"))
+            .map(|(id, _)| id)
+            .collect();
+        assert!(others.is_empty(), "no unit depends on it: {others:?}");
+        let topic = format!("navien2mqtt/04786332fca0/units/{}", units.as_str());
+        assert_eq!(message["availability"][2], serde_json::json!({ "topic": topic }));
+    }
 }
 
 #[test]
@@ -276,6 +370,44 @@ fn the_documentation_lists_the_entities() {
     for (marker, table) in [("heater", list(PRODUCTS[0].entities())), ("bridge", list(BRIDGE.iter()))] {
         hold("docs/home-assistant.md", &format!("<!-- {marker} -->"), &format!("<!-- end of {marker} -->"), &table);
     }
+}
+
+#[test]
+fn the_dashboard_shows_entities_that_the_usual_heater_and_the_bridge_have_at_first() {
+    let dashboard = include_str!("../packaging/home-assistant/dashboard.yaml");
+    let heater = heater(&usual(), UnitSystem::Us);
+    let bridge = the_bridge();
+    let devices = [("NWP500", &heater), (bridge["device"]["name"].as_str().unwrap(), &bridge)];
+    let words: BTreeMap<String, &Value> = devices
+        .iter()
+        .flat_map(|(device, message)| components(message).values().map(move |component| (device, component)))
+        .filter(|(_, component)| component.get("unique_id").is_some() && component["enabled_by_default"] != false)
+        .map(|(device, component)| (entity_id(device, component), &component["options"]))
+        .collect();
+    let mut shown = 0;
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
+    for word in dashboard.split(|c| !is_part(c)) {
+        let id = word.strip_prefix("states.").unwrap_or(word).trim_end_matches(".last_changed");
+        if id.contains(".nwp500") || id.contains(".navien_bridge") {
+            assert!(words.contains_key(id), "discovery makes no {id}, or it is disabled at first");
+            shown += 1;
+        }
+    }
+    assert!(shown > 20, "{shown}");
+    for condition in dashboard.lines().filter_map(|line| line.trim().strip_prefix("- {condition: state, entity: ")) {
+        let (id, state) = condition.trim_end_matches('}').split_once(", ").unwrap();
+        let state = state.split_once(": ").unwrap().1;
+        if let Some(options) = words[id].as_array() {
+            assert!(options.iter().any(|option| option == state), "{id} is never {state}");
+        }
+    }
+}
+
+/// The id that Home Assistant makes of the names of a device and an entity.
+fn entity_id(device: &str, component: &Value) -> String {
+    let name = format!("{device} {}", component["name"].as_str().unwrap_or_default()).to_lowercase();
+    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    format!("{}.{}", component["platform"].as_str().unwrap(), words.join("_"))
 }
 
 fn list<'a>(entities: impl Iterator<Item = &'a Entity>) -> String {

@@ -17,15 +17,6 @@ fn entities() -> impl Iterator<Item = (&'static Product, &'static Entity)> {
     PRODUCTS.iter().flat_map(|product| product.entities().map(|entity| (*product, entity)))
 }
 
-/// Returns the topic that an entity writes to.
-fn commanded(entity: &Entity) -> Option<Topic> {
-    match entity.component {
-        Component::Switch(to, _) | Component::Select(to, _) | Component::Button(to, _, _) => Some(to),
-        Component::Number { to, .. } => Some(to),
-        Component::WaterHeater | Component::Sensor(_) | Component::Binary(_) | Component::Event(_) => None,
-    }
-}
-
 #[test]
 fn no_name_stands_twice_in_a_table() {
     let keys = |rows: &'static [Row]| rows.iter().map(|row| row.key);
@@ -46,7 +37,7 @@ fn no_name_stands_twice_in_a_table() {
 fn every_control_that_an_entity_names_exists() {
     let mut checked = 0;
     for (product, entity) in entities() {
-        let Some(Topic::Heater(topic)) = commanded(entity) else { continue };
+        let Some(Topic::Heater(topic)) = entity.writes_to() else { continue };
         let Some(name) = topic.strip_prefix("set/") else { continue };
         assert!(product.control(name).is_some(), "{}: there is no control {name}", entity.id);
         checked += 1;

@@ -216,6 +216,7 @@ fuzz_target!(|data: &[u8]| {
     }
     world.check();
     world.bridge.session_ended(world.moment());
+    world.drain();
     world.pass(STALE_AFTER);
     world.check();
     let live = |(topic, payload): (&String, &Vec<u8>)| topic.ends_with("/availability") && payload == b"online";

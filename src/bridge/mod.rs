@@ -111,7 +111,12 @@ impl Bridge {
     /// Begins with the heaters that an earlier run knew; all of them are unavailable. `about` is an object with what
     /// `bridge/info` says besides the heaters.
     pub fn new(settings: BridgeSettings, identity: Identity, known: &[Device], about: Value) -> Self {
-        let home_assistant = Output::new(settings.home_assistant, identity.client.as_str());
+        let home_assistant = Output::new(
+            settings.home_assistant,
+            settings.heater.commands,
+            settings.allow.clone(),
+            identity.client.as_str(),
+        );
         let mut bridge = Self {
             home: Home::new(home::HomeSettings { heater: settings.heater, names: settings.names }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),
@@ -140,6 +145,7 @@ impl Bridge {
     pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
         let verdict = self.home.cloud_message(topic, payload, retained, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
         verdict
     }
 
@@ -153,6 +159,7 @@ impl Bridge {
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.home.set_heaters(list, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
     }
 
     /// Takes up what an earlier run kept.
@@ -264,8 +271,9 @@ impl Bridge {
         self.mqtt.broker_gone();
     }
 
-    /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
-    /// subscribes to what was just discovered.
+    /// Lets the states be published again in a few seconds, for whoever discovers by then what was told while it was away:
+    /// Home Assistant reads what it knows already in a new way only when it comes again, and a broker that retains nothing
+    /// has nothing for a new subscription.
     pub fn states_again(&mut self, now: Instant) {
         self.home_assistant.states_again(now);
     }

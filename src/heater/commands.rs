@@ -181,6 +181,7 @@ impl Heater {
             units: self.state.units,
             allow_firmware_commit: context.settings.commands.allow_firmware_commit,
             max_temperature: context.settings.commands.max_temperature,
+            pending_firmware: self.state.pending_firmware.map(|pending| (pending.code, pending.version)),
         };
         let row = command.row.ok_or_else(|| self.state.product.no_such_control())?;
         row.plan(&command.payload, known)
@@ -366,6 +367,12 @@ impl Heater {
         let in_force = !matches!(outcome, Outcome::NotInForce(_));
         let ends = !matches!(outcome, Outcome::Queued(_) | Outcome::Sent);
         let counts = ends && outcome != Outcome::Superseded;
+        if matches!(outcome, Outcome::Confirmed)
+            && command.row.is_some_and(|row| row.is_unseen_switch())
+            && let Ok(on) = command.payload.switch()
+        {
+            self.state.note_switch(&command.name, on);
+        }
         let (status, reason) = outcome.into_words();
         if ends {
             self.seen.ended(command.number, status, in_force, reason.as_deref());

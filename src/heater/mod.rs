@@ -9,6 +9,7 @@ pub mod bounded_counter;
 pub mod commands;
 mod energy;
 pub mod events;
+mod firmware;
 mod freshness;
 pub mod meter;
 mod outcome;
@@ -42,7 +43,7 @@ use meter::Meters;
 use polling::{Poll, PollTimers};
 use queries::Queries;
 use seen::Seen;
-use state::{FollowUp, HeaterState};
+use state::{Ends, FollowUp, HeaterState};
 pub use types::{Change, Context, Effect, HeaterSettings, Input, Session};
 
 /// What is kept of a heater over restarts of the process, besides the account's entry.
@@ -55,12 +56,13 @@ pub struct Memory {
     missing: Missing,
     /// The commands of the last hour.
     seen: Seen,
+    ends: Ends,
 }
 
 impl Memory {
     /// Returns whether it knows of other commands than `earlier`, or more of them.
     pub fn has_other_commands(&self, earlier: &Self) -> bool {
-        self.seen != earlier.seen
+        self.seen != earlier.seen || self.ends != earlier.ends
     }
 
     /// Returns whether it has more than other values of the same counters that `earlier` does not have.
@@ -261,6 +263,7 @@ impl Heater {
             feature: self.state.capabilities.told().clone(),
             missing: self.missing,
             seen: self.seen.clone(),
+            ends: self.state.ends.clone(),
         }
     }
 
@@ -269,9 +272,11 @@ impl Heater {
         self.state.meters = memory.meters.clone();
         self.missing = memory.missing;
         self.seen = memory.seen.clone();
+        self.state.ends = memory.ends.clone();
         self.state.capabilities.learn(&memory.feature);
         self.state.units = settings.units.system(self.state.capabilities.temperature_type());
         self.state.show_info();
+        self.state.show_commands();
         self.take_effects();
         self.changed(Change::Abilities);
     }
@@ -299,8 +304,11 @@ impl Heater {
         }
         // What the heater can do may be known only now.
         self.advance(context);
-        self.freshness.renew(context.moment.now);
-        self.changed(Change::Available(true));
+        // The status that the local broker has kept may be of another day, and of other units.
+        if self.state.status.is_some() {
+            self.freshness.renew(context.moment.now);
+            self.changed(Change::Available(true));
+        }
     }
 
     fn listed(&mut self, device: Device) {
@@ -354,6 +362,9 @@ impl Heater {
     }
 
     fn send_query(&mut self, query: &Query, urgent: bool, context: &Context<'_>) {
+        if *query == Query::Status {
+            self.changed(Change::Answer("counters", self.queries.counters()));
+        }
         let message = query.message(&self.state.device, context.identity);
         // Only the status is sure to be answered; the others depend on the heater and its firmware.
         self.effects.push_back(Effect::Send { message, answered: *query == Query::Status, urgent });

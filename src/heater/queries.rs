@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::navilink::encoding::Object;
 use crate::navilink::message::Body;
 use crate::navilink::request::Query;
 
@@ -15,6 +16,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Queries {
     /// What was asked within the last [`ANSWER_DEADLINE`], or is wished for again.
     asked: Vec<OutstandingQuery>,
+    sent: u64,
+    answered: u64,
+    timed_out: u64,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl Queries {
     /// Wishes for an answer; returns whether the query is to be sent now. Otherwise [`Queries::take_due`] returns it when
     /// it is.
     pub fn wish(&mut self, query: &Query, now: Instant) -> bool {
-        self.asked.retain(|asked| asked.wanted || asked.at + ANSWER_DEADLINE > now);
+        self.drop_where(|asked| !asked.wanted && asked.at + ANSWER_DEADLINE <= now);
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.query == *query && asked.again_at() > now) {
             asked.wanted = true;
             return false;
@@ -51,15 +55,30 @@ impl Queries {
 
     /// Takes note of a query that is sent now.
     pub fn sent(&mut self, query: &Query, now: Instant) {
-        self.asked.retain(|asked| asked.query != *query);
+        self.drop_where(|asked| asked.query == *query);
+        self.sent += 1;
         self.asked.push(OutstandingQuery { query: query.clone(), at: now, unanswered: true, wanted: false });
     }
 
     /// Takes note of an answer.
     pub fn answered(&mut self, body: &Body) {
         for asked in &mut self.asked {
-            asked.unanswered &= !answers(body, &asked.query);
+            if asked.unanswered && answers(body, &asked.query) {
+                asked.unanswered = false;
+                self.answered += 1;
+            }
         }
+    }
+
+    /// Returns how many were sent, answered, and not answered in time since the process began.
+    pub fn counters(&self) -> Object {
+        let counters = [("sent", self.sent), ("answered", self.answered), ("timed_out", self.timed_out)];
+        counters.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()
+    }
+
+    fn drop_where(&mut self, over: impl Fn(&OutstandingQuery) -> bool) {
+        let dropped = self.asked.extract_if(.., |asked| over(asked));
+        self.timed_out += dropped.filter(|asked| asked.unanswered).count() as u64;
     }
 
     /// Returns when the next query that is wished for is due.
@@ -72,6 +91,8 @@ impl Queries {
         let mut due = Vec::new();
         for asked in &mut self.asked {
             if asked.due().is_some_and(|at| at <= now) {
+                self.sent += 1;
+                self.timed_out += u64::from(asked.unanswered);
                 (asked.at, asked.unanswered, asked.wanted) = (now, true, false);
                 due.push(asked.query.clone());
             }
@@ -81,7 +102,7 @@ impl Queries {
 
     /// Drops all wishes: nothing that was asked will be answered.
     pub fn forget(&mut self) {
-        self.asked.clear();
+        self.drop_where(|_| true);
     }
 }
 

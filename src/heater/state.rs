@@ -1,14 +1,16 @@
 //! What is known of one heater, and what its answers change.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::bounded_counter::BoundedCounter;
 use super::commands::Report;
 use super::energy::Energy;
 use super::events::Watch;
+use super::firmware::{self, Pending};
 use super::meter::{self, Meters, Rule};
 use super::{Change, Context, Effect};
 use crate::navilink::devices::Device;
@@ -72,8 +74,22 @@ pub struct HeaterState {
     mode_before_vacation: Option<String>,
     /// The length of a vacation, as its status said last.
     vacation_days: Value,
-    /// How the last command ended.
-    last_end: Value,
+    /// How commands ended.
+    pub ends: Ends,
+    /// The newest answer about downloaded firmware, decoded.
+    downloads: Option<Object>,
+    /// The downloaded firmware that can be committed.
+    pub pending_firmware: Option<Pending>,
+}
+
+/// How commands ended, as far as it is kept over a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ends {
+    /// How the last one did, `null` or an object.
+    last: Value,
+    /// What switches that no status shows were last confirmed to be.
+    confirmed: BTreeMap<String, bool>,
 }
 
 impl HeaterState {
@@ -96,7 +112,9 @@ impl HeaterState {
             reservations: None,
             mode_before_vacation: None,
             vacation_days: Value::Null,
-            last_end: Value::Null,
+            ends: Ends::default(),
+            downloads: None,
+            pending_firmware: None,
         }
     }
 
@@ -155,7 +173,12 @@ impl HeaterState {
                 follow_ups.push(FollowUp::FetchTou);
             }
             Body::Diagnostics(answer) => self.show("diagnostics", decode_diagnostics(&answer)),
-            Body::Firmware(answer) => self.show("firmware", decode_firmware(&answer)),
+            Body::Firmware(answer) => {
+                let decoded = decode_firmware(&answer);
+                self.note_problems("firmware", decoded.problems, &decoded.unknown);
+                self.downloads = Some(decoded.object);
+                self.show_firmware();
+            }
             // The energy by hour is never asked for.
             Body::EnergyHourly(_)
             | Body::Request
@@ -172,7 +195,7 @@ impl HeaterState {
         self.meter_status(&mut status, wall);
         let mut decoded = self.product.decode_status(&status, context.settings.units);
         self.status = Some(status);
-        let follow_up = self.learn_units(&decoded.object);
+        let units = units_of(&decoded.object);
         let received_at = humantime::format_rfc3339_millis(wall).to_string();
         let events = self.watch.compare(&decoded.object, &received_at);
         decoded.object.insert("received_at".to_owned(), received_at.into());
@@ -183,32 +206,60 @@ impl HeaterState {
         for event in events {
             self.changed(Change::Event(event));
         }
-        follow_up
+        self.change_units(units)
     }
 
     /// Shows how a command ended, and says so where it came to nothing.
     pub fn note_end(&mut self, report: &Report) {
-        self.last_end = report.end();
+        self.ends.last = report.end();
         self.show_commands();
         if let Some(event) = report.event() {
             self.changed(Change::Event(event));
         }
     }
 
+    /// Keeps what a switch was confirmed to be that no status shows.
+    pub fn note_switch(&mut self, name: &str, on: bool) {
+        self.ends.confirmed.insert(name.to_owned(), on);
+    }
+
     /// Shows what a control needs besides the status. One topic, since the attributes of an entity have one.
-    fn show_commands(&mut self) {
-        let members = [("vacation_days", &self.vacation_days), ("last", &self.last_end)];
-        let commands = members.map(|(name, value)| (name.to_owned(), value.clone())).into_iter().collect();
+    pub fn show_commands(&mut self) {
+        let unseen = self.product.controls.iter().filter(|control| control.is_unseen_switch());
+        let confirmed: Object = unseen
+            .map(|control| (control.name.to_owned(), self.ends.confirmed.get(control.name).copied().into()))
+            .collect();
+        let members = [
+            ("vacation_days", self.vacation_days.clone()),
+            ("confirmed", confirmed.into()),
+            ("last", self.ends.last.clone()),
+        ];
+        let commands = members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         self.changed(Change::Answer("commands", commands));
+    }
+
+    /// Shows what firmware is downloaded, and what of it is newer than what the heater runs.
+    fn show_firmware(&mut self) {
+        let Some(mut shown) = self.downloads.clone() else { return };
+        let downloads = shown.get("downloads").and_then(Value::as_array);
+        let info = self.info.clone().unwrap_or_default();
+        let (pending, versions) = firmware::versions(&info, downloads.map_or(&[], Vec::as_slice));
+        self.pending_firmware = pending;
+        shown.insert("versions".to_owned(), versions);
+        self.changed(Change::Answer("firmware", shown));
     }
 
     fn take_feature(&mut self, feature: &Object, context: &Context<'_>) -> Vec<FollowUp> {
         let decoded = self.product.decode_feature(feature, context.settings.units);
-        let mut follow_ups: Vec<FollowUp> = self.learn_units(&decoded.object).into_iter().collect();
-        follow_ups.extend(self.learn_capabilities(feature));
+        // Otherwise the units are those of the status: there are values in them.
+        if self.status.is_none() && !self.capabilities.is_known() {
+            self.units = units_of(&decoded.object);
+        }
         self.info = Some(decoded.object);
         self.note_problems("info", decoded.problems, &decoded.unknown);
+        let follow_ups = self.learn_capabilities(feature);
         self.show_info();
+        self.show_firmware();
         follow_ups
     }
 
@@ -241,11 +292,9 @@ impl HeaterState {
         }
     }
 
-    fn learn_units(&mut self, decoded: &Object) -> Option<FollowUp> {
-        let units = match decoded.get("units").and_then(Value::as_str) {
-            Some("metric") => UnitSystem::Metric,
-            _ => UnitSystem::Us,
-        };
+    /// Takes up the units of a status that was shown. Everything else is shown in them, too, before the abilities say that
+    /// they have changed: whoever hears of that holds no value of other units any more.
+    fn change_units(&mut self, units: UnitSystem) -> Option<FollowUp> {
         if std::mem::replace(&mut self.units, units) == units {
             return None;
         }
@@ -253,8 +302,9 @@ impl HeaterState {
         if !self.capabilities.is_known() {
             return None;
         }
+        self.info = Some(self.capabilities.decoded(units));
+        self.show_info();
         self.changed(Change::Abilities);
-        // Its limits and the like are to come in the same units soon.
         Some(FollowUp::Ask(Query::Information))
     }
 
@@ -333,6 +383,14 @@ impl HeaterState {
 
     fn changed(&mut self, change: Change) {
         self.effects.push_back(Effect::Changed(change));
+    }
+}
+
+/// Returns the units that a decoded object says it is in.
+fn units_of(decoded: &Object) -> UnitSystem {
+    match decoded.get("units").and_then(Value::as_str) {
+        Some("metric") => UnitSystem::Metric,
+        _ => UnitSystem::Us,
     }
 }
 

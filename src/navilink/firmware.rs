@@ -29,6 +29,14 @@ pub fn decode_firmware(response: &Object) -> Decoded {
     Decoded { object, problems, unknown: Vec::new() }
 }
 
+/// Writes a firmware version as its four bytes, the highest first: 184614912 is `11.1.0.0`.
+pub fn dotted(version: i64) -> String {
+    match u32::try_from(version) {
+        Ok(version) => version.to_be_bytes().map(|byte| byte.to_string()).join("."),
+        Err(_) => version.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +63,11 @@ mod tests {
                 "downloadSwInfo[2].swVersion"
             ]
         );
+    }
+
+    #[test]
+    fn a_version_is_written_as_its_bytes() {
+        assert_eq!([184_614_912, 0, -1].map(dotted), ["11.1.0.0", "0.0.0.0", "-1"]);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Takes {
         off: ControlCode,
         /// The parameters of `on`.
         param: Param,
+        /// Reads which of them is wished.
+        which: fn(&Payload, Known<'_>) -> Result<bool, String>,
     },
     /// `PRESS`; sent with these parameters.
     Press(ControlCode, &'static [i64]),
@@ -110,6 +112,8 @@ pub struct Known<'k> {
     pub allow_firmware_commit: bool,
     /// The highest temperature that may be set, in half degrees Celsius, if it is another than the heater's.
     pub max_temperature: Option<i64>,
+    /// `swCode` and `swVersion` of downloaded firmware that is newer than what runs.
+    pub pending_firmware: Option<(i64, i64)>,
 }
 
 impl ControlRow {
@@ -138,7 +142,7 @@ impl ControlRow {
     pub fn plan(&self, payload: &Payload, known: Known<'_>) -> Result<Plan, String> {
         let plain = |wire, param| Plan::Control(Control::Plain(wire, param));
         let plan = match self.takes {
-            Takes::Switch { on, param, .. } if payload.switch()? => plain(on, param(payload, known)?),
+            Takes::Switch { on, param, which, .. } if which(payload, known)? => plain(on, param(payload, known)?),
             Takes::Switch { off, .. } => plain(off, Vec::new()),
             Takes::Press(wire, param) => payload.press().map(|()| plain(wire, param.to_vec()))?,
             Takes::Value(wire, param) => plain(wire, param(payload, known)?),
@@ -154,6 +158,11 @@ impl ControlRow {
         matches!(self.takes, Takes::Edit(_))
     }
 
+    /// Returns whether it is a switch of which no field of a status says what it is.
+    pub fn is_unseen_switch(&self) -> bool {
+        matches!(self.takes, Takes::Switch { on, off, .. } if on.shown.is_empty() && off.shown.is_empty())
+    }
+
     /// Returns how it can stand in a request; the schedules and the firmware have forms of their own.
     pub fn wires(&self) -> Vec<ControlCode> {
         match self.takes {
@@ -163,6 +172,11 @@ impl ControlRow {
             Takes::Edit(_) => Vec::new(),
         }
     }
+}
+
+/// Reads `ON` or `OFF`.
+pub(super) fn on_or_off(payload: &Payload, _: Known<'_>) -> Result<bool, String> {
+    payload.switch()
 }
 
 /// Takes no parameters.

@@ -25,6 +25,8 @@ pub enum Reading {
     Key(&'static str),
     /// A template, for what is not one member as it is.
     Template(&'static str),
+    /// An expression for a word of the topics, which is shown as people read it.
+    Word(&'static str),
 }
 
 /// Where an entity stands on the device's page.
@@ -75,6 +77,8 @@ pub enum Component {
     Button(Topic, &'static str, Option<&'static str>),
     /// Something happened, of these types.
     Event(&'static [&'static str]),
+    /// Installed firmware and what could take its place, which this topic installs.
+    Update(Topic),
 }
 
 /// What the heater must have, or the entity does not appear.
@@ -107,6 +111,8 @@ pub struct Entity {
     pub section: Section,
     /// Whether Home Assistant shows it before anybody asked for it.
     pub enabled: bool,
+    /// Its icon, where neither its class nor its kind gives it a fitting one.
+    pub icon: Option<&'static str>,
     /// What the heater must have.
     pub needs: Requirement,
     /// When its value holds, if that is not when the device is available.
@@ -136,6 +142,7 @@ pub(crate) const fn row(id: &'static str, name: &'static str, component: Compone
         attributes: None,
         section: Section::Main,
         enabled: true,
+        icon: None,
         needs: Requirement::Nothing,
         available: None,
     }
@@ -178,8 +185,8 @@ impl Entity {
         Self { reading: Reading::Payload, ..self }
     }
 
-    pub(crate) const fn unread(self) -> Self {
-        Self { reading: Reading::Nothing, ..self }
+    pub(crate) const fn word(self, expression: &'static str) -> Self {
+        Self { reading: Reading::Word(expression), ..self }
     }
 
     pub(crate) const fn with(self, topic: Topic, template: Option<&'static str>) -> Self {
@@ -202,6 +209,10 @@ impl Entity {
         Self { enabled: false, ..self }
     }
 
+    pub(crate) const fn icon(self, icon: &'static str) -> Self {
+        Self { icon: Some(icon), ..self }
+    }
+
     /// It holds while the heater is not heard of, too.
     pub(crate) const fn lasting(self) -> Self {
         self.available(&[(BRIDGE_STATE, None)])
@@ -219,6 +230,26 @@ impl Entity {
         Self { component, ..self }
     }
 
+    /// Returns the topic to which it writes.
+    pub fn writes_to(&self) -> Option<Topic> {
+        match self.component {
+            Component::Switch(to, _)
+            | Component::Number { to, .. }
+            | Component::Select(to, _)
+            | Component::Button(to, ..)
+            | Component::Update(to) => Some(to),
+            Component::WaterHeater | Component::Sensor(_) | Component::Binary(_) | Component::Event(_) => None,
+        }
+    }
+
+    /// Returns its icon; a device class has one already.
+    pub fn shown_icon(&self) -> Option<&'static str> {
+        self.icon.or(match self.component {
+            Component::Sensor(kind) => kind.icon(),
+            _ => None,
+        })
+    }
+
     /// Returns Home Assistant's name of what it is.
     pub fn platform(&self) -> &'static str {
         match self.component {
@@ -230,6 +261,7 @@ impl Entity {
             Component::Select(..) => "select",
             Component::Button(..) => "button",
             Component::Event(_) => "event",
+            Component::Update(_) => "update",
         }
     }
 }

@@ -1,5 +1,18 @@
 //! The events of a heater.
 
+/// Those of [`EVENT_TYPES`] that somebody should see to: what goes wrong, and its end.
+pub const ALERT_TYPES: &[&str] = &[
+    "error_detected",
+    "error_cleared",
+    "leak_detected",
+    "leak_cleared",
+    "overflow_detected",
+    "overflow_cleared",
+    "command_rejected",
+    "command_failed",
+    "command_expired",
+];
+
 /// What a heater's `event` can say.
 pub const EVENT_TYPES: &[&str] = &[
     "mode_changed",

@@ -63,7 +63,45 @@ pub struct Measure {
 const MEASUREMENT: Option<&str> = Some("measurement");
 const INCREASING: Option<&str> = Some("total_increasing");
 
+/// Returns a word of the topics as people read it: `energy_saver` becomes `Energy saver`.
+pub fn label(word: &str) -> String {
+    let mut label = word.replace('_', " ");
+    if let Some(first) = label.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    label
+}
+
 impl Kind {
+    /// Returns whether its values are others in other units.
+    pub fn depends_on_units(self) -> bool {
+        self.measure(UnitSystem::Metric).unit != self.measure(UnitSystem::Us).unit
+    }
+
+    /// Returns the icon of what has no device class with a fitting one.
+    pub fn icon(self) -> Option<&'static str> {
+        match self {
+            Self::Percent => Some("mdi:percent"),
+            Self::Speed => Some("mdi:fan"),
+            Self::Number | Self::Total => Some("mdi:counter"),
+            Self::Plain | Self::Words(_) => Some("mdi:information-outline"),
+            Self::Temperature
+            | Self::Difference
+            | Self::Flow
+            | Self::Water
+            | Self::Tank
+            | Self::Power
+            | Self::Heat
+            | Self::Energy
+            | Self::Signal
+            | Self::Hours
+            | Self::Counter
+            | Self::Days
+            | Self::Seconds
+            | Self::Moment => None,
+        }
+    }
+
     /// Returns unit and classes in these units.
     pub fn measure(self, units: UnitSystem) -> Measure {
         let metric = units == UnitSystem::Metric;

@@ -42,7 +42,11 @@ impl Payload {
     }
 
     /// Reads `ON` or `OFF`.
-    pub(super) fn switch(&self) -> Result<bool, String> {
+    ///
+    /// # Errors
+    ///
+    /// Says what is there instead.
+    pub fn switch(&self) -> Result<bool, String> {
         match (&self.value, self.text().map(str::to_ascii_uppercase).as_deref()) {
             (Some(Value::Bool(on)), _) => Ok(*on),
             (_, Some("ON")) => Ok(true),

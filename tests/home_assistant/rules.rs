@@ -75,6 +75,7 @@ const NUMBER: &[&str] = &[
 ];
 const SELECT: &[&str] = &["state_topic", "value_template", "command_topic", "command_template", "options"];
 const BUTTON: &[&str] = &["command_topic", "payload_press", "device_class"];
+const UPDATE: &[&str] = &["state_topic", "value_template", "command_topic", "payload_install", "device_class"];
 const EVENT: &[&str] = &["state_topic", "value_template", "event_types", "device_class"];
 
 /// Device class, its units, its state classes.
@@ -138,6 +139,7 @@ fn entity(what: &str, platform: &str, component: &Map<String, Value>) {
         "number" => (NUMBER, &["command_topic", "min", "max", "step"]),
         "select" => (SELECT, &["command_topic", "options"]),
         "button" => (BUTTON, &["command_topic"]),
+        "update" => (UPDATE, &["state_topic", "value_template"]),
         "event" => (EVENT, &["state_topic", "event_types"]),
         other => panic!("{what}: {other} is no platform of ours"),
     };
@@ -158,9 +160,22 @@ fn entity(what: &str, platform: &str, component: &Map<String, Value>) {
     }
     if let Some(options) = component.get("options") {
         let options: Vec<&str> = options.as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+        let words = |o: &&str| o.starts_with(|first: char| first.is_ascii_uppercase()) && !o.contains('_');
+        assert!(options.iter().all(words), "{what}: {options:?} are not as people read them");
         assert!(options.iter().all(|o| !["none", "unknown", "unavailable"].contains(&o.to_lowercase().as_str())));
         assert_eq!(options.iter().collect::<BTreeSet<_>>().len(), options.len(), "{what}");
     }
+    for (key, template) in component.iter().filter(|(key, _)| key.ends_with("template")) {
+        for method in ["clear", "copy", "get", "items", "keys", "pop", "update", "values"] {
+            let text = template.as_str().unwrap();
+            let name = |rest: &str| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next() == Some(method);
+            let read = text.split("value_json.").skip(1).any(name);
+            assert!(!read, "{what} {key}: `{method}` is a method of what a template reads");
+        }
+    }
+    let has_icon = component.contains_key("icon");
+    let classed = component.get("device_class").is_some_and(|class| class != "enum");
+    assert_eq!(has_icon, !classed && platform != "water_heater", "{what}: its class has an icon, or it needs one");
     values(what, platform, component);
 }
 
@@ -190,7 +205,11 @@ fn values(what: &str, platform: &str, component: &Map<String, Value>) {
             assert!(component["min_temp"].as_f64() < component["max_temp"].as_f64(), "{what}");
             if let Some(modes) = component.get("modes") {
                 let off = modes.as_array().unwrap().contains(&"off".into());
-                assert_eq!(off, component.contains_key("power_command_topic"), "{what}: a heater that turns off");
+                let told = component.contains_key("mode_command_topic");
+                assert!(
+                    !told || off == component.contains_key("power_command_topic"),
+                    "{what}: a heater that turns off"
+                );
             }
         }
         _ => {}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::heater;
+use navien2mqtt::heater::commands::CommandSettings;
 use navien2mqtt::heater::polling::Intervals;
 use navien2mqtt::model::{Mac, Moment};
 use navien2mqtt::navilink::devices;
@@ -20,7 +21,8 @@ use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
 
 const MAC: &str = "04786332fca0";
-const BRIDGE: home_assistant::BridgeDevice<'_> = home_assistant::BridgeDevice { base: "navien2mqtt", version: "1.2.3" };
+const BRIDGE: home_assistant::BridgeDevice<'_> =
+    home_assistant::BridgeDevice { base: "navien2mqtt", version: "1.2.3", allow: &navien2mqtt::model::REQUESTS };
 
 /// The device information of a heater on sale, as it comes over the wire.
 fn wire() -> Object {
@@ -46,16 +48,37 @@ pub fn bare() -> Object {
     PRODUCTS[0].decode_feature(json!({ "dhwUse": 1 }).as_object().unwrap(), UnitsChoice::Us).object
 }
 
+/// Commands as they are obeyed where nothing is configured, but firmware, too.
+pub const COMMANDS: CommandSettings = CommandSettings {
+    max_queued: 1,
+    max_age: Duration::from_secs(60),
+    allow_firmware_commit: true,
+    read_only: false,
+    max_temperature: None,
+    answer_within: Duration::from_secs(60),
+};
+
 /// The message about a heater with these features, called Garage.
 pub fn heater(feature: &Object, units: UnitSystem) -> Value {
+    told(feature, units, &COMMANDS)
+}
+
+/// The same where commands are treated so.
+pub fn told(feature: &Object, units: UnitSystem, commands: &CommandSettings) -> Value {
     let mac: Mac = MAC.parse().unwrap();
-    let heater = home_assistant::Described { product: PRODUCTS[0], mac: &mac, name: "Garage", feature, units };
+    let product = PRODUCTS[0];
+    let heater = home_assistant::Described { product, mac: &mac, name: "Garage", feature, units, commands };
     home_assistant::heater(heater, BRIDGE, &at)
 }
 
 /// The message about the bridge; it has no topic of a heater.
 pub fn the_bridge() -> Value {
-    home_assistant::bridge(BRIDGE, &|topic| match topic {
+    bridge_that_obeys(BRIDGE.allow)
+}
+
+/// The same where it obeys only these requests.
+pub fn bridge_that_obeys(allow: &[&'static str]) -> Value {
+    home_assistant::bridge(home_assistant::BridgeDevice { allow, ..BRIDGE }, &|topic| match topic {
         Topic::Bridge(_) => at(topic),
         Topic::Heater(name) => panic!("the bridge has no {name}"),
     })
@@ -80,14 +103,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
             units: UnitsChoice::Device,
             intervals: Intervals { status: minute, information: minute, energy: minute, schedules: minute },
             stale_after: 5 * minute,
-            commands: heater::commands::CommandSettings {
-                max_queued: 1,
-                max_age: minute,
-                allow_firmware_commit: false,
-                read_only: false,
-                max_temperature: None,
-                answer_within: minute,
-            },
+            commands: COMMANDS,
         },
         names: BTreeMap::new(),
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
@@ -98,6 +114,9 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
     let about = json!({ "version": "", "started_at": "", "log_level": "" });
     let mut bridge = Bridge::new(settings, identity, &[known], about);
     let moment = Moment { now: Instant::now(), wall: SystemTime::now() };
+    bridge.start_periodic();
+    bridge.session_begun(moment);
+    bridge.handle_timeout(moment);
     for (suffix, answer) in [
         ("", json!({ "status": { "temperatureType": 1 } })),
         ("", json!({ "feature": { "recirculationUse": 2 } })),
@@ -116,7 +135,8 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         .into_iter()
         .filter_map(|message| Some((message.topic, serde_json::from_slice(&message.payload).ok()?)))
         .collect();
-    let mut published = vec![(Topic::Bridge("event"), BTreeSet::from(["event".to_owned()]))];
+    let event = BTreeSet::from(["event".to_owned()]);
+    let mut published = vec![(Topic::Bridge("event"), event.clone()), (Topic::Heater("event"), event)];
     for entity in PRODUCTS[0].entities().chain(BRIDGE_ENTITIES) {
         let object = retained.get(&at(entity.topic)).into_iter().flat_map(|object| object.keys().cloned());
         published.push((entity.topic, object.collect()));

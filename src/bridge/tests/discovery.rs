@@ -29,7 +29,7 @@ fn a_heater_is_discovered_when_it_has_said_what_it_has_and_again_when_that_chang
     assert_eq!(first["dev"]["name"], "Heater 1");
     assert_eq!(
         first["cmps"]["water_heater"]["modes"],
-        json!(["eco", "heat_pump", "electric", "high_demand", "vacation"])
+        json!(["eco", "heat_pump", "high_demand", "electric", "Vacation"])
     );
     assert_eq!(first["cmps"]["recirculation_mode"]["cmd_t"], "navien2mqtt/04786332fc01/set/recirculation_mode");
     world.lists(&[Device { name: "Cellar".into(), ..heater(1) }]);
@@ -61,8 +61,60 @@ fn units_that_change_are_told_at_once_with_the_limits_in_them() {
     world.status(1, json!({ "temperatureType": 2 }));
     let water_heater = world.discovered()["cmps"]["water_heater"].clone();
     let told = ["temp_unit", "min_temp", "max_temp"].map(|key| water_heater[key].clone());
-    assert_eq!(told, [json!("F"), json!(104.9), json!(149.9)]);
-    assert_eq!(world.asked(), ["st/did"], "the device information is in the old units");
+    assert_eq!(told, [json!("F"), json!(105.0), json!(150.0)]);
+    assert_eq!(world.asked(), ["st/did"], "only that says whether the device information is still so");
+}
+
+#[test]
+fn units_change_after_every_value_of_the_old_ones_is_replaced_and_the_values_come_once_more() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.feature(1, json!({ "dhwTemperatureMin": 81, "dhwTemperatureMax": 131 }));
+    assert_eq!((world.held("04786332fc01/units/metric"), world.held("04786332fc01/units/us")), ("online", ""));
+    world.pass(Duration::from_secs(20));
+    world.published.clear();
+    world.status(1, json!({ "temperatureType": 2 }));
+    let told = std::mem::take(&mut world.published);
+    let place = |topic: &str| told.iter().position(|told| told.ends_with(topic)).unwrap_or_else(|| panic!("{topic}"));
+    let replaced = ["fc01/status", "fc01/info", "fc01/units/us"].map(place).into_iter().max();
+    assert!(replaced < Some(place(DISCOVERY)), "{told:?}");
+    for topic in ["status", "info"] {
+        assert_eq!(world.held_json(&format!("04786332fc01/{topic}"))["units"], "us");
+    }
+    assert_eq!(world.held_json("04786332fc01/info")["dhw_temperature_max"], 149.9);
+    assert_eq!((world.held("04786332fc01/units/metric"), world.held("04786332fc01/units/us")), ("", "online"));
+    world.pass(Duration::from_secs(5));
+    for topic in ["fc01/status", "fc01/info"] {
+        assert!(world.published.iter().any(|told| told.ends_with(topic)), "{topic}: it was read in the old way");
+    }
+}
+
+#[test]
+fn device_information_in_other_units_changes_nothing_until_the_status_does() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.status(1, json!({}));
+    world.feature(1, json!({}));
+    let before = world.discovered();
+    world.feature(1, json!({ "temperatureType": 2 }));
+    assert_eq!(world.discovered(), before, "the status is in the old units, and would be read in the new ones");
+    world.status(1, json!({ "temperatureType": 2 }));
+    assert_eq!(world.discovered()["cmps"]["water_heater"]["temp_unit"], "F");
+}
+
+#[test]
+fn a_heater_is_available_when_its_status_is_that_of_this_run() {
+    let mut world = World::new(&[heater(1)]);
+    world.begin_session();
+    world.feature(1, json!({}));
+    assert_eq!(world.held("04786332fc01/availability"), "offline", "what the broker has kept may be in other units");
+    world.status(1, json!({}));
+    assert_eq!(world.held("04786332fc01/availability"), "online");
+    world.pass(10 * MINUTE);
+    assert_eq!(world.held("04786332fc01/availability"), "offline");
+    world.feature(1, json!({}));
+    assert_eq!(world.held("04786332fc01/availability"), "online");
 }
 
 #[test]

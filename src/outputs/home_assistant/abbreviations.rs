@@ -1,4 +1,7 @@
-//! The short names of the keys of a discovery message: a broker may have a limit for the size of one.
+//! What makes a discovery message short: short names of its keys, and what most of its components have in common said once. A
+//! broker may have a limit for the size of one.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -15,6 +18,8 @@ const KEYS: &[(&str, &str)] = &[
     ("device_class", "dev_cla"),
     ("enabled_by_default", "en"),
     ("entity_category", "ent_cat"),
+    ("event_types", "evt_typ"),
+    ("icon", "ic"),
     ("json_attributes_template", "json_attr_tpl"),
     ("json_attributes_topic", "json_attr_t"),
     ("mode_command_template", "mode_cmd_tpl"),
@@ -22,6 +27,7 @@ const KEYS: &[(&str, &str)] = &[
     ("mode_state_template", "mode_stat_tpl"),
     ("mode_state_topic", "mode_stat_t"),
     ("options", "ops"),
+    ("payload_install", "pl_inst"),
     ("origin", "o"),
     ("payload_off", "pl_off"),
     ("payload_on", "pl_on"),
@@ -53,9 +59,11 @@ const OF_DEVICE: &[(&str, &str)] = &[
     ("sw_version", "sw"),
 ];
 
-/// Returns a discovery message with the short names of its keys.
+/// Returns a discovery message with the short names of its keys. The topic at which most values stand is said once: Home
+/// Assistant takes it for every component that has none.
 pub fn abbreviated(message: Value) -> Value {
-    let Value::Object(message) = message else { return message };
+    let Value::Object(mut message) = message else { return message };
+    share_state_topic(&mut message);
     let part = |(key, value): (String, Value)| {
         let value = match (key.as_str(), value) {
             ("device" | "origin", Value::Object(of)) => renamed(of, OF_DEVICE),
@@ -65,6 +73,20 @@ pub fn abbreviated(message: Value) -> Value {
         (key, value)
     };
     described(message.into_iter().map(part).collect())
+}
+
+fn share_state_topic(message: &mut Map<String, Value>) {
+    let Some(Value::Object(components)) = message.get_mut("components") else { return };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let topic = |component: &Value| component.get("state_topic").and_then(Value::as_str).map(str::to_owned);
+    components.values().filter_map(topic).for_each(|topic| *counts.entry(topic).or_default() += 1);
+    let Some((shared, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
+    for component in components.values_mut().filter_map(Value::as_object_mut) {
+        if component.get("state_topic").and_then(Value::as_str) == Some(&shared) {
+            component.remove("state_topic");
+        }
+    }
+    message.insert("state_topic".to_owned(), shared.into());
 }
 
 /// Shortens the keys of a component, or of the message itself, and of the availability in it.

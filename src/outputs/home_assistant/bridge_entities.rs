@@ -52,7 +52,8 @@ pub const BRIDGE: &[Entity] = &[
                  'max_attempts': value_json.max_attempts, 'strategy': value_json.strategy} | to_json }}",
             ),
         )
-        .available(LAST_WORD),
+        .available(LAST_WORD)
+        .icon("mdi:cloud-outline"),
     sensor("reason", "Reason", Plain)
         .on(CONNECTION)
         .read(REASON)
@@ -61,30 +62,36 @@ pub const BRIDGE: &[Entity] = &[
             Some("{{ {'code': value_json.reason, 'detail': value_json.detail, 'since': value_json.since} | to_json }}"),
         )
         .diagnostic()
-        .available(LAST_WORD),
+        .available(LAST_WORD)
+        .icon("mdi:cloud-question-outline"),
     sensor("since", "State since", Moment).on(CONNECTION).diagnostic().available(LAST_WORD),
     sensor("attempt", "Attempt", Number).on(CONNECTION).diagnostic().disabled(),
     sensor("next_attempt_at", "Next attempt", Plain)
         .on(CONNECTION)
         .read(NEXT_ATTEMPT)
         .with(CONNECTION, Some("{{ {'at': value_json.next_attempt_at, 'attempt': value_json.attempt} | to_json }}"))
-        .diagnostic(),
+        .diagnostic()
+        .icon("mdi:timer-sand"),
     sensor("outages", "Outages", Total).on(CONNECTION).diagnostic(),
     sensor("last_outage_seconds", "Last outage", Seconds).on(CONNECTION).diagnostic(),
     row("event", "Connection event", Component::Event(CONNECTION_EVENTS))
         .on(Topic::Bridge("event"))
         .read("{{ dict(value_json, event_type=value_json.event) | to_json }}")
         .diagnostic()
-        .disabled(),
-    sensor("version", "Version", Plain).on(ABOUT).diagnostic(),
+        .disabled()
+        .icon("mdi:cloud-sync-outline"),
+    sensor("version", "Version", Plain).on(ABOUT).diagnostic().disabled(),
     sensor("started_at", "Started", Moment).on(ABOUT).diagnostic().disabled(),
     sensor("heaters", "Heaters", Number).on(ABOUT).read("{{ value_json.devices | length }}").diagnostic().disabled(),
     row("log_level", "Log level", Component::Select(Topic::Bridge("request/log_level"), LEVELS))
         .on(ABOUT)
         .configuration()
-        .disabled(),
-    button("reconnect", "Reconnect", Topic::Bridge("request/reconnect")).configuration(),
-    button("refresh", "Ask for everything", Topic::Bridge("request/refresh")).configuration(),
+        .disabled()
+        .icon("mdi:math-log"),
+    button("reconnect", "Reconnect", Topic::Bridge("request/reconnect"))
+        .configuration()
+        .icon("mdi:cloud-refresh-outline"),
+    button("refresh", "Ask for everything", Topic::Bridge("request/refresh")).configuration().icon("mdi:refresh"),
     button("restart", "Restart", Topic::Bridge("request/restart")).of_class("restart").configuration(),
 ];
 

@@ -4,38 +4,19 @@ use serde_json::{Value, json};
 
 use super::Place;
 use super::bridge_entities::BRIDGE;
+use super::water_heater;
+use crate::heater::commands::CommandSettings;
 use crate::model::Mac;
 use crate::navilink::encoding::Object;
+use crate::navilink::firmware::dotted;
+use crate::navilink::schedule_write::Limits;
 use crate::product::Product;
-use crate::product::entity::{
-    Available, BRIDGE_STATE, Component, Entity, Range, Reading, Requirement, STATUS, Section, Topic,
-};
-use crate::product::measure::{Kind, Measure};
+use crate::product::entity::{Available, BRIDGE_STATE, Component, Entity, Range, Reading, Requirement, Section, Topic};
+use crate::product::measure::{Kind, Measure, label};
 use crate::units::UnitSystem;
 
 /// The target temperatures of a heater that does not tell its limits, in half °C.
-const LIMITS: [f64; 2] = [70.0, 131.0];
-
-/// The flag for the modes as a whole; those of single modes are no need of the control (protocol reference, section 4).
-const ANY_MODE: &str = "dhw_use";
-
-/// The modes of a water heater, each with the flag that the heater must have for it.
-const MODES: [(&str, &str); 6] = [
-    ("eco", ANY_MODE),
-    ("heat_pump", ANY_MODE),
-    ("electric", ANY_MODE),
-    ("high_demand", ANY_MODE),
-    ("vacation", "holiday_use"),
-    ("off", "power_use"),
-];
-
-/// Home Assistant's names of modes that have others in the status.
-const RENAMED: &str = "{% set mode = {'energy_saver': 'eco', 'power_off': 'off'}\
-    .get(value_json.dhw_operation_setting, value_json.dhw_operation_setting) %}";
-
-/// A vacation needs its length.
-const SET_MODE: &str = "{% if value == 'vacation' %}{\"value\": \"vacation\", \"days\": \
-    {{ this.attributes.get('vacation_days') or 7 }}}{% else %}{{ value }}{% endif %}";
+const LIMITS: [i64; 2] = [70, 131];
 
 /// The bridge, as far as messages tell of it.
 #[derive(Clone, Copy)]
@@ -44,6 +25,8 @@ pub struct BridgeDevice<'a> {
     pub base: &'a str,
     /// Its version.
     pub version: &'a str,
+    /// The requests that it obeys on the local broker.
+    pub allow: &'a [&'static str],
 }
 
 /// A heater, as far as messages tell of it.
@@ -59,6 +42,8 @@ pub struct Described<'a> {
     pub feature: &'a Object,
     /// The units of its values.
     pub units: UnitSystem,
+    /// What it may be told.
+    pub commands: &'a CommandSettings,
 }
 
 /// Returns what names the bridge's device, in its topic too.
@@ -76,8 +61,11 @@ pub fn heater_id(mac: &Mac) -> String {
 pub fn bridge(bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
     let id = bridge_id(bridge.base);
     // Its values have no units of a heater's.
-    let made = Maker { id: &id, units: UnitSystem::Metric, feature: &Object::new(), place };
-    let components: Object = BRIDGE.iter().map(|entity| (entity.id.to_owned(), made.component(entity))).collect();
+    let made = Maker { id: &id, units: UnitSystem::Metric, feature: &Object::new(), commands: None, place };
+    let components = made.components(BRIDGE.iter(), |entity| match entity.writes_to() {
+        Some(Topic::Bridge(to)) => bridge.allow.iter().any(|name| to.strip_prefix("request/") == Some(name)),
+        Some(Topic::Heater(_)) | None => true,
+    });
     json!({
         "device": {
             "identifiers": [id],
@@ -95,18 +83,13 @@ pub fn bridge(bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
 /// Returns the discovery message of a heater. What it does not have is a stub, which takes away what an earlier message
 /// may have made.
 pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
-    let Described { mac, name, feature, units, .. } = heater;
+    let Described { mac, name, feature, units, commands, .. } = heater;
     let id = heater_id(mac);
-    let made = Maker { id: &id, units, feature, place };
-    let components: Object = heater
-        .product
-        .entities()
-        .map(|entity| {
-            let fitted = made.has(entity.needs);
-            let stub = || json!({ "platform": entity.platform() });
-            (entity.id.to_owned(), if fitted { made.component(entity) } else { stub() })
-        })
-        .collect();
+    let made = Maker { id: &id, units, feature, commands: Some(commands), place };
+    let components = made.components(heater.product.entities(), |entity| {
+        let usable = matches!(entity.component, Component::Update(_));
+        made.has(entity.needs) && (usable || entity.writes_to().is_none_or(|to| made.writes(to)))
+    });
     let mut device = json!({
         "identifiers": [id],
         "connections": [["mac", separated(mac)]],
@@ -115,22 +98,32 @@ pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>)
         "model": model(heater.product, feature),
         "via_device": bridge_id(bridge.base),
     });
-    for (key, member) in [("sw_version", "controller_sw_version"), ("serial_number", "controller_serial_number")] {
-        match feature.get(member) {
-            Some(Value::String(text)) if !text.is_empty() => device[key] = text.as_str().into(),
-            Some(Value::Number(number)) => device[key] = number.to_string().into(),
-            _ => {}
-        }
+    if let Some(version) = feature.get("controller_sw_version").and_then(Value::as_i64) {
+        device["sw_version"] = dotted(version).into();
     }
+    let serial = feature.get("controller_serial_number").and_then(Value::as_str);
+    put(&mut device, "serial_number", serial.filter(|serial| !serial.is_empty()));
     json!({
         "device": device,
         "origin": origin(bridge),
         "availability": [
             { "topic": place(BRIDGE_STATE) },
             { "topic": place(Topic::Heater("availability")) },
+            { "topic": place(in_units(units)) },
         ],
         "availability_mode": "all",
         "components": components,
+    })
+}
+
+/// The topic that says `online` for a heater that is described in these units.
+///
+/// Home Assistant goes on with the value that it holds when the unit changes. It is a topic for each, so that the heater is
+/// unavailable after a change until more has come than the description, and by then that value has been replaced.
+pub fn in_units(units: UnitSystem) -> Topic {
+    Topic::Heater(match units {
+        UnitSystem::Metric => "units/metric",
+        UnitSystem::Us => "units/us",
     })
 }
 
@@ -151,15 +144,34 @@ fn separated(mac: &Mac) -> String {
 }
 
 /// Makes the components of one device.
-struct Maker<'a> {
+pub struct Maker<'a> {
     id: &'a str,
-    units: UnitSystem,
+    pub(super) units: UnitSystem,
     feature: &'a Object,
-    place: Place<'a>,
+    /// What a heater may be told.
+    commands: Option<&'a CommandSettings>,
+    pub(super) place: Place<'a>,
 }
 
 impl Maker<'_> {
-    fn has(&self, need: Requirement) -> bool {
+    /// Makes those that there are; the others are stubs.
+    fn components<'e>(&self, entities: impl Iterator<Item = &'e Entity>, exists: impl Fn(&Entity) -> bool) -> Object {
+        let stub = |entity: &Entity| json!({ "platform": entity.platform() });
+        let made = |entity: &Entity| if exists(entity) { self.component(entity) } else { stub(entity) };
+        entities.map(|entity| (entity.id.to_owned(), made(entity))).collect()
+    }
+
+    /// Returns whether the bridge would obey what is written to a topic.
+    pub(super) fn writes(&self, to: Topic) -> bool {
+        let Some(commands) = self.commands else { return true };
+        match to {
+            Topic::Heater("set/firmware_commit") => commands.allow_firmware_commit && !commands.read_only,
+            Topic::Heater(name) => !(commands.read_only && name.starts_with("set/")),
+            Topic::Bridge(_) => true,
+        }
+    }
+
+    pub(super) fn has(&self, need: Requirement) -> bool {
         match need {
             Requirement::Nothing => true,
             Requirement::Flag(flag) => self.feature.get(flag) == Some(&Value::Bool(true)),
@@ -176,7 +188,9 @@ impl Maker<'_> {
             "unique_id": format!("{}_{}", self.id, entity.id),
             "name": Some(entity.name).filter(|name| !name.is_empty()),
         });
-        if let Component::Event(_) | Component::Sensor(_) | Component::Binary(_) = entity.component {
+        if let Component::Event(_) | Component::Sensor(_) | Component::Binary(_) | Component::Update(_) =
+            entity.component
+        {
             made["state_topic"] = (self.place)(entity.topic).into();
         }
         self.describe(entity, &mut made);
@@ -196,6 +210,7 @@ impl Maker<'_> {
                 Section::Diagnostic => Some("diagnostic"),
             },
         );
+        put(&mut made, "icon", entity.shown_icon());
         if !entity.enabled {
             made["enabled_by_default"] = false.into();
         }
@@ -219,7 +234,7 @@ impl Maker<'_> {
 
     fn describe(&self, entity: &Entity, made: &mut Value) {
         match entity.component {
-            Component::WaterHeater => self.water_heater(made),
+            Component::WaterHeater => water_heater::describe(self, made),
             Component::Sensor(kind) => self.measure(kind, true, made),
             Component::Binary(class) => {
                 put(made, "device_class", class);
@@ -242,8 +257,8 @@ impl Maker<'_> {
                 made["mode"] = "box".into();
             }
             Component::Select(to, options) => {
-                self.commanded(entity, to, None, made);
-                made["options"] = json!(options);
+                self.commanded(entity, to, Some("{{ value | lower | replace(' ', '_') }}"), made);
+                made["options"] = labels(options);
             }
             Component::Button(to, word, class) => {
                 made["command_topic"] = (self.place)(to).into();
@@ -251,6 +266,13 @@ impl Maker<'_> {
                 put(made, "device_class", class);
             }
             Component::Event(types) => made["event_types"] = json!(types),
+            Component::Update(to) => {
+                made["device_class"] = "firmware".into();
+                if self.writes(to) {
+                    made["command_topic"] = (self.place)(to).into();
+                    made["payload_install"] = "INSTALL".into();
+                }
+            }
         }
     }
 
@@ -273,25 +295,52 @@ impl Maker<'_> {
             made["suggested_display_precision"] = decimals.into();
         }
         if let Kind::Words(words) = kind {
-            made["options"] = json!(words);
+            made["options"] = labels(words);
         }
     }
 
     /// A number out of its range would be an error to Home Assistant; a heater's "not set" is one.
     fn template(&self, entity: &Entity) -> Option<String> {
+        let word = |word: &str| {
+            format!(
+                "{{% set word = {word} %}}{{{{ word | replace('_', ' ') | capitalize if word is string else None }}}}"
+            )
+        };
         match (entity.reading, entity.component) {
-            (Reading::Key(key), Component::Number { range, .. }) => {
+            (Reading::Key(key), Component::Number { range, kind, .. }) => {
                 let [min, max, _] = self.range(range);
-                let value = format!("value_json.{key}");
-                Some(format!("{{{{ {value} if {value} is number and {min} <= {value} <= {max} else None }}}}"))
+                // Whole degrees Fahrenheit are offered, and half degrees Celsius told.
+                let whole = if range == Range::Target && self.units == UnitSystem::Us { " | round | int" } else { "" };
+                let these = match kind.depends_on_units() {
+                    true => format!(" and {}", self.in_these_units()),
+                    false => String::new(),
+                };
+                Some(format!(
+                    "{{% set value = value_json.{key} %}}\
+                     {{{{ value{whole} if value is number and {min} <= value{whole} <= {max}{these} else None }}}}"
+                ))
+            }
+            (Reading::Key(key), Component::Sensor(kind)) if kind.depends_on_units() => {
+                Some(self.measured(&format!("value_json.{key}")))
             }
             (_, Component::WaterHeater) => None,
+            (Reading::Key(key), Component::Sensor(Kind::Words(_)) | Component::Select(..)) => {
+                Some(word(&format!("value_json.{key}")))
+            }
             (Reading::Key(key), _) => Some(format!("{{{{ value_json.{key} }}}}")),
             (Reading::Template(template), _) => Some(template.to_owned()),
-            // What is not told is unknown; Home Assistant would begin with off if it had nothing to read.
-            (Reading::Nothing, Component::Switch(..)) => Some("{{ None }}".to_owned()),
+            (Reading::Word(expression), _) => Some(word(expression)),
             (Reading::Nothing | Reading::Payload, _) => None,
         }
+    }
+
+    /// Reads a value of these units; the message may be older than they are.
+    pub(super) fn measured(&self, value: &str) -> String {
+        format!("{{{{ {value} if {} else None }}}}", self.in_these_units())
+    }
+
+    fn in_these_units(&self) -> String {
+        format!("value_json.units == '{}'", self.units.as_str())
     }
 
     fn range(&self, range: Range) -> [Value; 3] {
@@ -299,66 +348,48 @@ impl Maker<'_> {
             Range::Fixed(min, max, step) => [min.into(), max.into(), step.into()],
             Range::Target => {
                 let [min, max] = self.limits();
-                match self.units {
-                    UnitSystem::Metric => [json!(min), json!(max), json!(0.5)],
-                    // Whole degrees, and among them those nearest to limits such as 104.9 and 149.9.
-                    UnitSystem::Us => [json!(min.floor()), json!(max.ceil()), json!(1)],
-                }
+                let step = if self.units == UnitSystem::Metric { 0.5 } else { 1.0 };
+                [json!(min), json!(max), json!(step)]
             }
         }
     }
 
-    /// The heater's own limits of its target temperature, which may have been told in other units than those of now.
-    fn limits(&self) -> [f64; 2] {
-        let told_in = self.feature.get("units").and_then(Value::as_str);
-        let same = told_in == Some(self.units.as_str());
+    /// The target temperatures that it would obey: half degrees Celsius, or whole degrees Fahrenheit.
+    pub(super) fn limits(&self) -> [f64; 2] {
+        let [low, high] = self.half_celsius_limits();
+        let limits = Limits { units: self.units, half_celsius: Some((low, high)) };
+        let obeyed = |degrees: &f64| limits.half_celsius(*degrees).is_ok();
+        match self.units {
+            UnitSystem::Metric => [low as f64 / 2.0, high as f64 / 2.0],
+            UnitSystem::Us => {
+                let [low, high] = [low, high].map(|half| self.units.half_celsius(half as f64));
+                [
+                    Some(low.floor()).filter(obeyed).unwrap_or_else(|| low.ceil()),
+                    Some(high.ceil()).filter(obeyed).unwrap_or_else(|| high.floor()),
+                ]
+            }
+        }
+    }
+
+    /// The heater's own limits, and the configured one.
+    fn half_celsius_limits(&self) -> [i64; 2] {
+        let metric = self.feature.get("units").and_then(Value::as_str) == Some(UnitSystem::Metric.as_str());
         let limit = |member, otherwise| {
             let told = self.feature.get(member).and_then(Value::as_f64);
-            let half_celsius = told.map(|told| match self.units {
-                UnitSystem::Metric => ((told - 32.0) * 10.0 / 9.0).round(),
-                UnitSystem::Us => (told * 2.0).round(),
-            });
-            match told {
-                Some(told) if same => told,
-                _ => self.units.half_celsius(half_celsius.unwrap_or(otherwise)),
-            }
+            let half = |told: f64| if metric { told * 2.0 } else { (told - 32.0) * 10.0 / 9.0 };
+            told.map_or(otherwise, |told| half(told).round() as i64)
         };
-        let limits = [limit("dhw_temperature_min", LIMITS[0]), limit("dhw_temperature_max", LIMITS[1])];
-        if limits[0] < limits[1] { limits } else { LIMITS.map(|limit| self.units.half_celsius(limit)) }
+        let told = [limit("dhw_temperature_min", LIMITS[0]), limit("dhw_temperature_max", LIMITS[1])];
+        let [low, high] = if told[0] < told[1] { told } else { LIMITS };
+        let most = self.commands.and_then(|commands| commands.max_temperature);
+        // Home Assistant takes no range without an end above its beginning.
+        [low, most.map_or(high, |most| high.min(most)).max(low + 1)]
     }
+}
 
-    fn water_heater(&self, made: &mut Value) {
-        let status = (self.place)(STATUS);
-        let metric = self.units == UnitSystem::Metric;
-        let [min, max] = self.limits();
-        let mut add = |key: &str, value: Value| made[key] = value;
-        add("temperature_unit", if metric { "C" } else { "F" }.into());
-        add("precision", json!(if metric { 0.5 } else { 0.1 }));
-        add("min_temp", min.into());
-        add("max_temp", max.into());
-        add("current_temperature_topic", status.as_str().into());
-        add("current_temperature_template", "{{ value_json.dhw_temperature }}".into());
-        if self.has(Requirement::TargetTemperature) {
-            add("temperature_state_topic", status.as_str().into());
-            add("temperature_state_template", "{{ value_json.dhw_temperature_setting }}".into());
-            add("temperature_command_topic", (self.place)(Topic::Heater("set/temperature")).into());
-        }
-        // Without a topic for the mode Home Assistant would show the heater as off.
-        let modes: Vec<&str> =
-            MODES.iter().filter(|(_, flag)| self.has(Requirement::Flag(flag))).map(|(mode, _)| *mode).collect();
-        // Standing by is neither on nor off, and a mode that is not listed would be a warning.
-        let listed = modes.join("', '");
-        add("modes", json!(modes));
-        add("mode_state_topic", status.as_str().into());
-        add("mode_state_template", format!("{RENAMED}{{{{ mode if mode in ['{listed}'] else None }}}}").into());
-        if self.has(Requirement::Flag(ANY_MODE)) {
-            add("mode_command_topic", (self.place)(Topic::Heater("set/mode")).into());
-            add("mode_command_template", SET_MODE.into());
-        }
-        if self.has(Requirement::Flag("power_use")) {
-            add("power_command_topic", (self.place)(Topic::Heater("set/power")).into());
-        }
-    }
+/// The words of the topics as people read them.
+fn labels(words: &[&str]) -> Value {
+    words.iter().map(|word| label(word)).collect()
 }
 
 fn put(made: &mut Value, key: &str, value: Option<&str>) {

@@ -7,6 +7,7 @@ mod abbreviations;
 pub mod bridge_entities;
 pub mod discovery;
 mod output;
+mod water_heater;
 
 pub use abbreviations::abbreviated;
 pub use discovery::{BridgeDevice, Described, bridge, bridge_id, heater, heater_id};

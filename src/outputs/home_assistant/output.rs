@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::discovery::in_units;
 use super::{BridgeDevice, Described, abbreviated, birth_topic, bridge, bridge_id, discovery_topic, heater, heater_id};
 use crate::heater::Heater;
+use crate::heater::commands::CommandSettings;
 use crate::model::Mac;
 use crate::outputs::mqtt::Mqtt;
 use crate::product::entity::Topic;
@@ -39,22 +41,28 @@ pub struct HomeAssistant {
 #[derive(Debug)]
 pub struct Output {
     settings: HomeAssistant,
+    /// What heaters may be told.
+    commands: CommandSettings,
+    /// The requests that the bridge obeys.
+    allow: Vec<&'static str>,
     /// How long after its birth everything is published again.
     birth_wait: Duration,
     birth_due: Option<Instant>,
     states_due: Option<Instant>,
+    /// Whether a heater was described in another way than before.
+    described_anew: bool,
 }
 
 impl Output {
     /// Begins; `client` spreads the answers to a birth over the bridges of a broker.
-    pub fn new(settings: HomeAssistant, client: &str) -> Self {
+    pub fn new(settings: HomeAssistant, commands: CommandSettings, allow: Vec<&'static str>, client: &str) -> Self {
         let (least, most) = BIRTH_WAIT;
         // FNV-1a: as good a spread as any.
         let spread = client
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let birth_wait = Duration::from_millis(least + spread % (most - least + 1));
-        Self { settings, birth_wait, birth_due: None, states_due: None }
+        Self { settings, commands, allow, birth_wait, birth_due: None, states_due: None, described_anew: false }
     }
 
     /// Returns the topic of Home Assistant's birth message, if it is listened to.
@@ -72,6 +80,14 @@ impl Output {
     /// Lets the states be published again once Home Assistant has subscribed to them.
     pub fn states_again(&mut self, now: Instant) {
         self.states_due = Some(now + STATES_WAIT);
+    }
+
+    /// Does so when a heater was described in another way than before: where Home Assistant knew it, it reads its values in
+    /// the new way only when they come again.
+    pub fn states_again_if_described_anew(&mut self, now: Instant) {
+        if std::mem::take(&mut self.described_anew) {
+            self.states_again(now);
+        }
     }
 
     /// Returns when [`Output::take_due`] is wanted.
@@ -95,12 +111,12 @@ impl Output {
             Topic::Bridge(name) | Topic::Heater(name) => mqtt.topics().bridge(name),
         };
         let payload =
-            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(described(mqtt), &place)).to_string()));
+            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(self.described(mqtt), &place)).to_string()));
         mqtt.retain(topic, payload.unwrap_or_default());
     }
 
     /// Tells of a heater once it is known what it has, under this name.
-    pub fn show(&self, of: &Heater, name: &str, mqtt: &mut Mqtt) {
+    pub fn show(&mut self, of: &Heater, name: &str, mqtt: &mut Mqtt) {
         let mac = of.mac();
         if !self.settings.enabled {
             return self.clear(mac, mqtt);
@@ -114,8 +130,16 @@ impl Output {
         };
         let units = of.units();
         let feature = &of.capabilities().decoded(units);
-        let message = heater(Described { product: of.product(), mac, name, feature, units }, described(mqtt), &place);
-        mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
+        let message = heater(
+            Described { product: of.product(), mac, name, feature, units, commands: &self.commands },
+            self.described(mqtt),
+            &place,
+        );
+        // Before the description that waits for it.
+        let [these, others] = [units, units.other()].map(|units| place(in_units(units)));
+        mqtt.retain(these, Bytes::from_static(b"online"));
+        mqtt.retain(others, Bytes::new());
+        self.described_anew |= mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
     }
 
     /// Takes back what was told of a heater.
@@ -126,9 +150,9 @@ impl Output {
     fn heater_topic(&self, mac: &Mac) -> String {
         discovery_topic(&self.settings.prefix, &heater_id(mac))
     }
-}
 
-fn described(mqtt: &Mqtt) -> BridgeDevice<'_> {
-    let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
-    BridgeDevice { base: mqtt.topics().base(), version }
+    fn described<'a>(&'a self, mqtt: &'a Mqtt) -> BridgeDevice<'a> {
+        let version = mqtt.about("version").and_then(Value::as_str).unwrap_or_default();
+        BridgeDevice { base: mqtt.topics().base(), version, allow: &self.allow }
+    }
 }

@@ -4,7 +4,7 @@ use super::outbox::Rank;
 use crate::model::Mac;
 
 /// What stands on the topics of a heater that are retained.
-pub const OF_DEVICE: [&str; 10] = [
+pub const OF_DEVICE: [&str; 13] = [
     "availability",
     "status",
     "info",
@@ -14,7 +14,10 @@ pub const OF_DEVICE: [&str; 10] = [
     "recirculation",
     "diagnostics",
     "firmware",
+    "counters",
     "commands",
+    "units/metric",
+    "units/us",
 ];
 
 /// Builds and reads the topics below one base.

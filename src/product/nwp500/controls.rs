@@ -1,6 +1,6 @@
 //! The controls: what the heater can be told (protocol reference, section 4, "Controls"; contract, section 6).
 
-use super::super::control::{ControlRow, Edit, Known, Need, Takes, nothing};
+use super::super::control::{ControlRow, Edit, Known, Need, Takes, nothing, on_or_off};
 use super::super::payload::Payload;
 use crate::navilink::control::Shown::{Is, IsNot, Param};
 use crate::navilink::control::{Control, ControlCode, wire};
@@ -30,6 +30,7 @@ pub const CONTROLS: &[ControlRow] = &[
             on: wire(33_554_434, "power-on", &[IsNot("dhwOperationSetting", OFF)]),
             off: POWER_OFF,
             param: nothing,
+            which: on_or_off,
         },
     )
     .needs("powerUse")
@@ -56,12 +57,18 @@ pub const CONTROLS: &[ControlRow] = &[
             on: wire(33_554_472, "anti-leg-on", &[Is("antiLegionellaUse", 2), Param("antiLegionellaPeriod", 0, 1)]),
             off: wire(33_554_471, "anti-leg-off", &[Is("antiLegionellaUse", 1)]),
             param: anti_legionella_period,
+            which: anti_legionella,
         },
     )
     .needs("antiLegionellaSettingUse"),
     ControlRow::new(
         "demand_response",
-        Takes::Switch { on: wire(33_554_470, "dr-on", &[]), off: wire(33_554_469, "dr-off", &[]), param: nothing },
+        Takes::Switch {
+            on: wire(33_554_470, "dr-on", &[]),
+            off: wire(33_554_469, "dr-off", &[]),
+            param: nothing,
+            which: on_or_off,
+        },
     )
     .needs("drSettingUse"),
     ControlRow::new(
@@ -70,6 +77,7 @@ pub const CONTROLS: &[ControlRow] = &[
             on: wire(33_554_476, "tou-on", &[IsNot("touStatus", 0)]),
             off: wire(33_554_475, "tou-off", &[Is("touStatus", 0)]),
             param: nothing,
+            which: on_or_off,
         },
     )
     .needs("programReservationUse"),
@@ -79,6 +87,7 @@ pub const CONTROLS: &[ControlRow] = &[
             on: wire(33_554_468, "intelligent-on", &[]),
             off: wire(33_554_467, "intelligent-off", &[]),
             param: nothing,
+            which: on_or_off,
         },
     ),
     ControlRow::new(
@@ -176,6 +185,21 @@ fn mode(payload: &Payload, known: Known<'_>) -> Result<Control, String> {
     Ok(Control::Plain(MODE, vec![mode]))
 }
 
+/// A period alone does not turn the disinfection on.
+fn anti_legionella(payload: &Payload, known: Known<'_>) -> Result<bool, String> {
+    if payload.value.is_some() || !payload.members.contains_key("period_days") {
+        return payload.switch();
+    }
+    let told = known.status.and_then(|status| whole(status.get("antiLegionellaUse")?).ok());
+    match told {
+        Some(2) => Ok(true),
+        Some(1) => {
+            Err(r#"the disinfection is off; turn it on with its period: {"value": "ON", "period_days": 14}"#.to_owned())
+        }
+        _ => Err("the heater has not told yet whether the disinfection is on".to_owned()),
+    }
+}
+
 /// Switching it on keeps the period that the heater has.
 fn anti_legionella_period(payload: &Payload, known: Known<'_>) -> Result<Vec<i64>, String> {
     let kept = || {
@@ -217,6 +241,10 @@ fn tou_schedule(payload: &Payload, known: Known<'_>) -> Result<Control, String> 
 fn firmware_commit(payload: &Payload, known: Known<'_>) -> Result<Control, String> {
     if !known.allow_firmware_commit {
         return Err("firmware is committed only when commands.allow_firmware_commit is true".to_owned());
+    }
+    if payload.text() == Some("INSTALL") {
+        let (code, version) = known.pending_firmware.ok_or("the heater has no newer firmware downloaded")?;
+        return Ok(Control::CommitFirmware { code, version });
     }
     let member = |name| payload.member(name, 0, i64::from(u32::MAX))?.ok_or(format!("`{name}` is missing"));
     Ok(Control::CommitFirmware { code: member("sw_code")?, version: member("sw_version")? })

@@ -40,6 +40,7 @@ fn of(capabilities: &Capabilities, name: &str, payload: &str) -> Result<Plan, St
         units: UnitSystem::Us,
         allow_firmware_commit: false,
         max_temperature: None,
+        pending_firmware: None,
     };
     NWP500.control(name).expect("the name is a control's").plan(&Payload::read(payload.as_bytes())?, known)
 }
@@ -283,4 +284,50 @@ proptest::proptest! {
         let _ = of(&feature, CONTROLS[row].name, &text);
         let _ = of(&feature, CONTROLS[row].name, &format!("{{\"value\": {text:?}, \"index\": 1e308, \"days\": -1}}"));
     }
+}
+
+#[test]
+fn a_period_alone_does_not_turn_the_disinfection_on() {
+    let capabilities = able(everything());
+    let plan = |told: Value, payload: &str| {
+        let status = object(told);
+        let known = Known {
+            capabilities: &capabilities,
+            status: Some(&status),
+            units: UnitSystem::Us,
+            allow_firmware_commit: false,
+            max_temperature: None,
+            pending_firmware: None,
+        };
+        NWP500.control("anti_legionella").unwrap().plan(&Payload::read(payload.as_bytes())?, known)
+    };
+    let period = r#"{"period_days": 21}"#;
+    match plan(json!({ "antiLegionellaUse": 2 }), period) {
+        Ok(Plan::Control(Control::Plain(wire, param))) => assert_eq!((wire.mode, param), ("anti-leg-on", vec![21])),
+        other => panic!("{other:?}"),
+    }
+    for (told, words) in [(json!({ "antiLegionellaUse": 1 }), "the disinfection is off"), (json!({}), "not told yet")] {
+        let refused = plan(told, period).unwrap_err();
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert!(plan(json!({ "antiLegionellaUse": 2 }), "{}").unwrap_err().contains("ON or OFF"));
+}
+
+#[test]
+fn firmware_is_installed_by_one_word_when_a_newer_one_is_downloaded() {
+    let capabilities = able(everything());
+    let plan = |allow_firmware_commit, pending_firmware| {
+        let known = Known {
+            capabilities: &capabilities,
+            status: None,
+            units: UnitSystem::Us,
+            allow_firmware_commit,
+            max_temperature: None,
+            pending_firmware,
+        };
+        NWP500.control("firmware_commit").unwrap().plan(&Payload::read(b"INSTALL")?, known)
+    };
+    assert_eq!(plan(true, Some((3, 7))), Ok(Plan::Control(Control::CommitFirmware { code: 3, version: 7 })));
+    assert!(plan(true, None).unwrap_err().contains("no newer firmware"));
+    assert!(plan(false, Some((3, 7))).unwrap_err().contains("allow_firmware_commit"));
 }

@@ -1,6 +1,6 @@
 //! What can be set, and what it is set to (contract, section 6).
 
-use crate::product::entity::{Component, Entity, Range, Requirement, STATUS, Topic, button, row};
+use crate::product::entity::{COMMANDS, Component, Entity, Range, Requirement, STATUS, Topic, button, row};
 use crate::product::measure::Kind;
 
 const RECIRCULATION: &str = "recirculation_use";
@@ -21,12 +21,15 @@ pub const CONTROLS: &[Entity] = &[
             "{{ None if value_json.dhw_operation_setting in (None, 'standby') \
              else value_json.dhw_operation_setting != 'power_off' }}",
         )
-        .needs("power_use"),
+        .needs("power_use")
+        .icon("mdi:power")
+        .disabled(),
     Entity {
         needs: Requirement::TargetTemperature,
         ..number("temperature", "Target temperature", "set/temperature", None)
             .within(Kind::Temperature, Range::Target)
             .key("dhw_temperature_setting")
+            .disabled()
     },
     switch("vacation", "Vacation", "set/mode", Some(VACATION))
         .read(
@@ -40,7 +43,9 @@ pub const CONTROLS: &[Entity] = &[
                  | to_json }}",
             ),
         )
-        .needs("holiday_use"),
+        .needs("holiday_use")
+        .icon("mdi:palm-tree")
+        .disabled(),
     number("vacation_days", "Vacation days", "set/vacation_days", WHOLE)
         .within(Kind::Days, Range::Fixed(1, 99, 1))
         .key("vacation_day_setting")
@@ -49,49 +54,65 @@ pub const CONTROLS: &[Entity] = &[
     switch("anti_legionella", "Anti-Legionella", "set/anti_legionella", None)
         .key("anti_legionella_use")
         .configuration()
-        .needs("anti_legionella_setting_use"),
+        .needs("anti_legionella_setting_use")
+        .icon("mdi:bacteria"),
     number(
         "anti_legionella_days",
         "Anti-Legionella period",
         "set/anti_legionella",
-        Some("{\"value\": \"ON\", \"period_days\": {{ value | int }}}"),
+        Some("{\"period_days\": {{ value | int }}}"),
     )
     .within(Kind::Days, Range::Fixed(1, 30, 1))
     .key("anti_legionella_period")
     .configuration()
     .needs("anti_legionella_setting_use"),
-    switch("tou", "Time of use", "set/tou", None).key("tou_status").configuration().needs("program_reservation_use"),
-    switch("demand_response", "Demand response", "set/demand_response", None)
-        .unread()
+    switch("tou", "Time of use", "set/tou", None)
+        .key("tou_status")
         .configuration()
-        .needs("dr_setting_use"),
+        .needs("program_reservation_use")
+        .icon("mdi:clock-time-four-outline"),
+    switch("demand_response", "Demand response", "set/demand_response", None)
+        .on(COMMANDS)
+        .key("confirmed.demand_response")
+        .configuration()
+        .needs("dr_setting_use")
+        .icon("mdi:transmission-tower"),
     switch("intelligent_scheduling", "Intelligent scheduling", "set/intelligent_scheduling", None)
-        .unread()
+        .on(COMMANDS)
+        .key("confirmed.intelligent_scheduling")
+        .configuration()
+        .disabled()
+        .icon("mdi:brain"),
+    number("air_filter_life", "Air filter life", "set/air_filter_life", WHOLE)
+        .within(Kind::Hours, Range::Fixed(1000, 10_000, 500))
+        .key("air_filter_alarm_period")
         .configuration()
         .disabled(),
-    number("air_filter_life", "Air filter life", "set/air_filter_life", WHOLE)
-        .within(Kind::Hours, Range::Fixed(0, 10_000, 500))
-        .key("air_filter_alarm_period")
-        .configuration(),
     row(
         "recirculation_mode",
         "Recirculation mode",
         Component::Select(Topic::Heater("set/recirculation_mode"), RECIRCULATION_MODES),
     )
-    .read("{{ None if value_json.recirc_operation_mode == 'unknown' else value_json.recirc_operation_mode }}")
+    .word("None if value_json.recirc_operation_mode == 'unknown' else value_json.recirc_operation_mode")
     .configuration()
-    .needs(RECIRCULATION),
-    button("recirculation_hot_button", "Hot button", Topic::Heater("set/recirculation_hot_button"))
-        .needs(RECIRCULATION),
-    button("air_filter_reset", "Reset air filter", Topic::Heater("set/air_filter_reset")).configuration(),
-    button("condenser_fault_reset", "Reset condenser fault", Topic::Heater("set/condenser_fault_reset"))
+    .needs(RECIRCULATION)
+    .icon("mdi:rotate-right"),
+    button("recirculation_hot_button", "Recirculation hot button", Topic::Heater("set/recirculation_hot_button"))
+        .needs(RECIRCULATION)
+        .icon("mdi:gesture-tap-button"),
+    button("air_filter_reset", "Air filter reset", Topic::Heater("set/air_filter_reset"))
         .configuration()
-        .disabled(),
-    button("water_program", "Start water program", Topic::Heater("set/water_program"))
+        .icon("mdi:air-filter"),
+    button("condenser_fault_reset", "Condenser fault reset", Topic::Heater("set/condenser_fault_reset"))
         .configuration()
         .disabled()
-        .needs("program_reservation_use"),
-    button("refresh", "Ask for the status", Topic::Heater("get/status")).diagnostic().disabled(),
+        .icon("mdi:water-alert"),
+    button("water_program", "Water program start", Topic::Heater("set/water_program"))
+        .configuration()
+        .disabled()
+        .needs("program_reservation_use")
+        .icon("mdi:calendar-clock"),
+    button("refresh", "Ask for the status", Topic::Heater("get/status")).diagnostic().disabled().icon("mdi:refresh"),
 ];
 
 const fn switch(id: &'static str, name: &'static str, to: &'static str, template: Option<&'static str>) -> Entity {

@@ -1,7 +1,7 @@
 //! What stands on the other topics of a heater.
 
 use crate::product::entity::{COMMANDS, Component, Entity, Topic, binary, row, sensor};
-use crate::product::events::EVENT_TYPES;
+use crate::product::events::{ALERT_TYPES, EVENT_TYPES};
 use crate::product::measure::Kind::{self, *};
 
 const INFO: Topic = Topic::Heater("info");
@@ -37,23 +37,39 @@ macro_rules! of_now {
     };
 }
 
+/// A firmware version as its four bytes.
+macro_rules! dotted {
+    ($member:literal) => {
+        concat!(
+            "{% set version = value_json.",
+            $member,
+            " %}{{ [version // 16777216, version // 65536 % 256, version // 256 % 256, version % 256] | join('.') \
+             if version is number else None }}"
+        )
+    };
+}
+
+/// What goes wrong, be it the heater or a command.
+const ALERT: &str = "{{ value if value_json.event.startswith('command_') \
+    or value_json.event.split('_')[0] in ('error', 'leak', 'overflow') else '' }}";
+
 /// Device information, energy, schedules and firmware.
 pub const OTHERS: &[Entity] = &[
     energy("total_kwh", "Energy"),
-    energy("heat_pump_kwh", "Heat pump energy"),
-    energy("heat_element_kwh", "Element energy"),
+    energy("heat_pump_kwh", "Energy heat pump"),
+    energy("heat_element_kwh", "Energy element"),
     energy("energy_today", "Energy today").read(of_now!("days", "date", "%Y-%m-%d", "total_wh")),
-    energy("energy_month", "Energy this month").read(of_now!("months", "month", "%Y-%m", "total_wh")),
-    energy("heat_pump_today", "Heat pump energy today")
+    energy("energy_month", "Energy this month").read(of_now!("months", "month", "%Y-%m", "total_wh")).disabled(),
+    energy("heat_pump_today", "Energy heat pump today")
         .read(of_now!("days", "date", "%Y-%m-%d", "heat_pump_wh"))
         .disabled(),
-    energy("heat_element_today", "Element energy today")
+    energy("heat_element_today", "Energy element today")
         .read(of_now!("days", "date", "%Y-%m-%d", "heat_element_wh"))
         .disabled(),
-    energy("heat_pump_month", "Heat pump energy this month")
+    energy("heat_pump_month", "Energy heat pump this month")
         .read(of_now!("months", "month", "%Y-%m", "heat_pump_wh"))
         .disabled(),
-    energy("heat_element_month", "Element energy this month")
+    energy("heat_element_month", "Energy element this month")
         .read(of_now!("months", "month", "%Y-%m", "heat_element_wh"))
         .disabled(),
     sensor("heat_pump_hours", "Heat pump hours", Counter).on(ENERGY).diagnostic().disabled().needs(METERED),
@@ -62,9 +78,9 @@ pub const OTHERS: &[Entity] = &[
         .on(RESERVATIONS)
         .read("{{ value_json.entries | length }}")
         .with(RESERVATIONS, None)
-        .diagnostic(),
-    binary("reservations_enabled", "Reservations enabled").on(RESERVATIONS).key("enabled").diagnostic(),
-    sensor("tou_periods", "Time-of-use periods", Number)
+        .diagnostic().icon("mdi:calendar-clock"),
+    binary("reservations_enabled", "Reservations enabled").on(RESERVATIONS).key("enabled").diagnostic().icon("mdi:calendar-check").disabled(),
+    sensor("tou_periods", "Time of use periods", Number)
         .on(TOU)
         .read("{{ value_json.periods | length }}")
         .with(
@@ -75,43 +91,54 @@ pub const OTHERS: &[Entity] = &[
             ),
         )
         .diagnostic()
-        .needs(PROGRAMMED),
-    sensor("tou_name", "Time-of-use tariff", Plain)
+        .needs(PROGRAMMED).icon("mdi:clock-time-four-outline").disabled(),
+    sensor("tou_name", "Time of use tariff", Plain)
         .on(TOU)
         .read("{{ value_json.name[:255] if value_json.name else None }}")
         .disabled()
-        .needs(PROGRAMMED),
+        .needs(PROGRAMMED).icon("mdi:cash-clock"),
     sensor("recirculation_entries", "Recirculation schedule", Number)
         .on(RECIRCULATION)
         .read("{{ value_json.entries | length }}")
         .with(RECIRCULATION, None)
         .diagnostic()
-        .needs(CIRCULATION_SCHEDULE),
+        .needs(CIRCULATION_SCHEDULE).icon("mdi:calendar-clock"),
     binary("recirculation_enabled", "Recirculation schedule enabled")
         .on(RECIRCULATION)
         .key("enabled")
         .disabled()
-        .needs(CIRCULATION_SCHEDULE),
+        .needs(CIRCULATION_SCHEDULE).icon("mdi:calendar-check"),
+    row("firmware", "Firmware", Component::Update(Topic::Heater("set/firmware_commit")))
+        .on(FIRMWARE)
+        .read("{{ value_json.versions | to_json }}")
+        .configuration(),
     sensor("firmware_downloads", "Firmware downloads", Number)
         .on(FIRMWARE)
         .read("{{ value_json.downloads | length }}")
         .with(FIRMWARE, None)
         .diagnostic()
-        .disabled(),
-    information("controller_sw_version", "Controller firmware", Plain),
-    information("panel_sw_version", "Panel firmware", Plain),
-    information("wifi_sw_version", "Wi-Fi firmware", Plain),
-    information("recirc_sw_version", "Recirculation firmware", Plain).needs(CIRCULATING),
+        .disabled().icon("mdi:download"),
+    information("controller_sw_version", "Firmware of the controller", Plain).read(dotted!("controller_sw_version")).icon("mdi:chip"),
+    information("panel_sw_version", "Firmware of the panel", Plain).read(dotted!("panel_sw_version")).icon("mdi:chip"),
+    information("wifi_sw_version", "Firmware of the Wi-Fi module", Plain).read(dotted!("wifi_sw_version")).icon("mdi:chip"),
+    information("recirc_sw_version", "Firmware of the recirculation pump", Plain).read(dotted!("recirc_sw_version")).needs(CIRCULATING).icon("mdi:chip"),
     information("recirc_model_type_code", "Recirculation model", Plain).needs(CIRCULATING),
     information("recirc_temperature_min", "Recirculation minimum", Temperature).needs(CIRCULATING),
     information("recirc_temperature_max", "Recirculation maximum", Temperature).needs(CIRCULATING),
-    information("dhw_temperature_min", "Lowest target temperature", Temperature),
-    information("dhw_temperature_max", "Highest target temperature", Temperature),
+    information("dhw_temperature_min", "Target temperature lowest", Temperature),
+    information("dhw_temperature_max", "Target temperature highest", Temperature),
     information("volume_code", "Tank volume", Tank),
-    information("controller_serial_number", "Serial number", Plain).with(INFO, None),
+    information("controller_serial_number", "Serial number", Plain).with(INFO, None).icon("mdi:identifier"),
+    information("last_error_text", "Fault last recorded", Plain).icon("mdi:alert-circle-outline"),
+    information("last_error_at", "Fault last recorded at", Moment),
+    information("descaling_start", "Descaling begun", Moment),
+    information("descaling_end", "Descaling ended", Moment),
+    count("requests_sent", "Requests sent", "sent"),
+    count("requests_answered", "Requests answered", "answered"),
+    count("requests_timed_out", "Requests timed out", "timed_out"),
     sensor("last_command_result", "Last command result", Words(ENDS))
         .on(COMMANDS)
-        .read("{{ value_json.last.status if value_json.last else 'no_command' }}")
+        .word("value_json.last.status if value_json.last else 'no_command'")
         .with(
             COMMANDS,
             Some(
@@ -120,8 +147,16 @@ pub const OTHERS: &[Entity] = &[
             ),
         )
         .diagnostic()
-        .lasting(),
-    row("event", "Event", Component::Event(EVENT_TYPES)).on(Topic::Heater("event")).payload(),
+        .lasting().icon("mdi:comment-check-outline"),
+    row("alert", "Alert", Component::Event(ALERT_TYPES))
+        .on(Topic::Heater("event"))
+        .read(ALERT)
+        .icon("mdi:bell-alert-outline"),
+    row("event", "Event", Component::Event(EVENT_TYPES))
+        .on(Topic::Heater("event"))
+        .payload()
+        .icon("mdi:bell-outline")
+        .disabled(),
     row("reachable", "Reachable", Component::Binary(Some("connectivity")))
         .on(Topic::Heater("availability"))
         .payload()
@@ -135,4 +170,8 @@ const fn energy(id: &'static str, name: &'static str) -> Entity {
 
 const fn information(id: &'static str, name: &'static str, kind: Kind) -> Entity {
     sensor(id, name, kind).on(INFO).diagnostic().disabled()
+}
+
+const fn count(id: &'static str, name: &'static str, key: &'static str) -> Entity {
+    sensor(id, name, Total).on(Topic::Heater("counters")).key(key).diagnostic().disabled()
 }
