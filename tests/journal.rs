@@ -63,7 +63,6 @@ fn at(world: &World) -> Moment {
 fn a_day_without_the_cloud_is_told_in_less_than_a_hundred_lines() {
     for cloud in [Cloud::Unreachable, Cloud::Silent, Cloud::Error500, Cloud::Busy, Cloud::Deaf] {
         let (hour, lines, runs) = day(cloud);
-        println!("{cloud:?}: {hour} lines in the first hour, {lines} in a day of {runs} runs");
         assert!(lines < 100, "{cloud:?}: {lines} lines, {hour} of them in the first hour, {runs} runs");
         assert!(lines >= 30, "{cloud:?}: {lines} lines: something can be seen of it at any time");
     }

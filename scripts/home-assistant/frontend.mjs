@@ -1,13 +1,13 @@
 // Looks at pages of a running Home Assistant in Chromium: desktop and phone, light and dark, all open at once.
 //
-// Usage: frontend.mjs FOLDER URL TOKEN PICTURES    FOLDER: where playwright-core is installed
+// Usage: frontend.mjs CHROMIUM FOLDER URL TOKEN PICTURES      FOLDER: where playwright-core is installed
 // A request per line of standard input, an answer per line of standard output:
 //   {"name": "leak", "path": "/hot-water/hot-water", "shows": [TEXT], "hides": [TEXT]}  ->  {"problems": [TEXT]}
 // Each makes a picture PICTURES/<name>-<screen>.png of the whole page, and is done when every screen shows what it must.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
-const [folder, base, token, pictures] = process.argv.slice(2);
+const [executablePath, folder, base, token, pictures] = process.argv.slice(2);
 const { chromium } = createRequire(folder + '/')('playwright-core');
 
 const SCREENS = {};
@@ -33,7 +33,9 @@ async function open(browser, screen) {
   }, signedIn);
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
-  return { screen, page, thrown: [] };
+  const thrown = [];
+  page.on('pageerror', error => thrown.push(`${screen} threw ${String(error).slice(0, 300)}`));
+  return { screen, page, thrown };
 }
 
 // How far down the cards reach; pages scroll inside of themselves.
@@ -87,12 +89,11 @@ async function look({ screen, page }, { name, path, shows = [], hides = [] }) {
 }
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  executablePath,
   args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
     '--disable-sync'],
 });
 const opened = await Promise.all(Object.keys(SCREENS).map(screen => open(browser, screen)));
-for (const one of opened) one.page.on('pageerror', error => one.thrown.push(`${one.screen} threw ${String(error).slice(0, 300)}`));
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
   const problems = await Promise.all(opened.map(async one => {

@@ -44,8 +44,8 @@ class Screens:
     def __init__(self, port, token):
         os.makedirs(PICTURES, exist_ok=True)
         self.process = subprocess.Popen(
-            ["node", os.path.join(HERE, "frontend.mjs"), os.path.join(judge.LAB, "frontend"), f"http://127.0.0.1:{port}", token,
-             PICTURES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=judge.die_with_parent)
+            ["node", os.path.join(HERE, "frontend.mjs"), shutil.which("chromium"), os.path.join(judge.LAB, "frontend"),
+             f"http://127.0.0.1:{port}", token, PICTURES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=judge.die_with_parent)
 
     def look(self, name, path, **expected):
         self.process.stdin.write(json.dumps({"name": name, "path": path, **expected}) + "\n")
@@ -117,8 +117,10 @@ def dashboard(folder):
     path = os.path.join(folder, "configuration.yaml")
     with open(path) as f:
         text = f.read()
-    with open(path, "w") as f:  # a household where this heater is sold
-        f.write(text.replace("unit_system: metric", "unit_system: us_customary").replace("country: NL", "country: US") + HOME_ASSISTANT)
+    for here, where_it_is_sold in [("unit_system: metric", "unit_system: us_customary"), ("country: NL", "country: US")]:
+        text = text.replace(here, where_it_is_sold)
+    with open(path, "w") as f:
+        f.write(text + HOME_ASSISTANT)
 
 
 def a_wrong_password(world):
@@ -190,8 +192,9 @@ def document():
 
 def check(make_world):
     """Returns 0 when every picture shows what it must, and when there is no browser, loudly."""
-    if not os.path.exists(os.path.join(judge.LAB, "frontend/node_modules/playwright-core")):
-        print("SKIPPED the frontend: no Chromium could be installed, see above. Nobody has looked at the dashboard.")
+    playwright = os.path.join(judge.LAB, "frontend/node_modules/playwright-core")
+    if not (shutil.which("chromium") and shutil.which("node") and os.path.exists(playwright)):
+        print("SKIPPED the frontend: Chromium, Node.js or playwright-core is missing (see above). NOBODY HAS SEEN THE DASHBOARD.")
         return 0
     world = make_world(heaters=1, more=CONFIG, stale_after="20s")
     try:

@@ -90,11 +90,7 @@ enum CliCommand {
     },
     /// Simulated cloud, heater and broker with the real bridge between them: no account needed
     #[cfg(feature = "simulator")]
-    Demo {
-        /// End by itself, and with 0 only if status flowed before and after the outage
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-        limit: Option<Duration>,
-    },
+    Demo(demo::DemoArgs),
     /// The simulated cloud and heaters alone
     #[cfg(feature = "simulator")]
     Simulate(simulate::SimulateArgs),
@@ -165,7 +161,7 @@ fn execute(arguments: Arguments) -> Exit {
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
-        CliCommand::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
+        CliCommand::Demo(wanted) => demo::demo(level(wanted.log_level(), &global), wanted),
         #[cfg(feature = "simulator")]
         CliCommand::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
     }

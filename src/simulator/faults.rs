@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `refuse` | `times`? | connections to the MQTT port are reset as soon as they are accepted |
 //! | `reset` | | all MQTT connections are reset (RST) now |
+//! | `away` | `on` | both ports are closed, with every connection: nobody reaches the cloud |
 //! | `freeze`, `thaw` | | MQTT connections stay open, but nothing is read or written |
 //! | `upgrade` | `status`, `times`? | the WebSocket upgrade is answered with this status |
 //! | `close-after-connack` | `times`? | the connection is closed right after CONNACK |
@@ -51,6 +52,11 @@ pub enum Fault {
     },
     /// All MQTT connections are reset now.
     Reset,
+    /// Both ports are closed, with every connection: nobody reaches the cloud.
+    Away {
+        /// Whether it is so from now on.
+        on: bool,
+    },
     /// MQTT connections stay open, but nothing is read or written.
     Freeze,
     /// Ends a freeze.
