@@ -8,7 +8,7 @@ import argparse, os, shutil, signal, time
 import judge
 from frontend import a_wrong_password, fault, wait_for
 
-BLUEPRINT = os.path.join(os.path.dirname(judge.__file__), "../../packaging/home-assistant/blueprints/bridge_alert.yaml")
+BLUEPRINT = os.path.join(os.path.dirname(judge.__file__), "../../packaging/home-assistant/blueprints/automation/bridge_alert.yaml")
 CONNECTION = "sensor.navien_bridge_cloud_connection"
 AWAY_FOR = 15
 AUTOMATION = f"""
