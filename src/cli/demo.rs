@@ -95,7 +95,7 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> 
         variable: &nothing,
         read: &read,
         check_pem: &tls::check,
-        credential_store: None,
+        stored_credential: None,
         access: &|_| Access::default(),
     };
     Config::load(&path, environment)

@@ -1,6 +1,7 @@
 //! The configuration (contract, section 2): read whole, with every mistake named at once.
 
 mod dump;
+pub mod edit;
 mod reader;
 mod sections;
 mod values;
@@ -18,7 +19,7 @@ use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
 pub use reader::ConfigProblem;
-pub use sections::LEVELS as LOG_LEVELS;
+pub use sections::{LEVELS as LOG_LEVELS, NOT_BY_UNIT, SAMPLE_EMAIL};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -243,8 +244,8 @@ pub struct Environment<'s> {
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Says what is wrong with a file that is to hold certificates or a key.
     pub check_pem: &'s CheckPem,
-    /// A folder of credentials that is used where no credentials are handed over.
-    pub credential_store: Option<&'s Path>,
+    /// Names the file of a credential that is used where no credentials are handed over.
+    pub stored_credential: Option<&'s dyn Fn(&str) -> PathBuf>,
     /// Says who can read a file.
     pub access: &'s dyn Fn(&Path) -> Access,
 }
