@@ -181,6 +181,15 @@ pub fn place(config: &Config) -> String {
     format!("{} port {}{}", broker.host, broker.port, if broker.tls { " with TLS" } else { "" })
 }
 
+/// Says why no session comes up, and names the broker.
+pub fn why(config: &Config, error: &LinkError) -> String {
+    match error {
+        LinkError::Wire(WireError::TimedOut { .. }) => format!("{}: {error}", place(config)),
+        LinkError::Wire(error) => error.to_string(),
+        error => format!("{}: {error}", place(config)),
+    }
+}
+
 /// Returns what is to be done when no session comes up.
 pub fn advice(config: &Config, error: &LinkError) -> String {
     let text = match error {

@@ -19,7 +19,10 @@ use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
 pub use reader::ConfigProblem;
-pub use sections::{LEVELS as LOG_LEVELS, NOT_BY_UNIT, SAMPLE_EMAIL};
+pub use sections::{LEVELS as LOG_LEVELS, SAMPLE_EMAIL};
+
+/// How a warning of a file begins that the service cannot read.
+pub const NOT_BY_UNIT: &str = "the service, which runs as a user of its own, cannot read";
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]

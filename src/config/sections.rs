@@ -29,8 +29,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How a warning of a file begins that the service cannot read.
-pub const NOT_BY_UNIT: &str = "the service, which runs as a user of its own, cannot read";
 /// What stands in the installed file until somebody puts in an address of their own.
 pub const SAMPLE_EMAIL: &str = "you@example.com";
 const API_URL: &str = "https://nlus.naviensmartcontrol.com/api/v2.1";
@@ -177,7 +175,7 @@ fn warn_if_hidden(
 }
 
 fn not_by_unit(path: &Path, why: &str) -> String {
-    format!("{NOT_BY_UNIT} {}: {why}", path.display())
+    format!("{} {}: {why}", super::NOT_BY_UNIT, path.display())
 }
 
 fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretString, String> {

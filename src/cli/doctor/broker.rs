@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::{Chart, Finding, Grade};
-use crate::cli::local_broker::{Echo, LocalSession, Opened, advice, place};
+use crate::cli::local_broker::{Echo, LocalSession, Opened, advice, place, why};
 use crate::cli::terminal::meanwhile;
 use crate::config::Config;
 use crate::daemon::one_shot::{OneShotError, exit};
@@ -51,12 +51,7 @@ async fn try_all(chart: &mut Chart, config: &Config) -> Result<(), OneShotError>
             return Ok(());
         }
         Opened::Down(_, error) => {
-            chart.add(Finding::new(
-                "broker",
-                BROKER,
-                place(config) + ": " + &error.to_string(),
-                advice(config, &error),
-            ));
+            chart.add(Finding::new("broker", BROKER, why(config, &error), advice(config, &error)));
             return Ok(());
         }
     };

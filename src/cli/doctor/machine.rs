@@ -31,54 +31,52 @@ const READ_THE_LOG: &str = "sudo journalctl -u";
 
 type Loaded = Result<Config, Vec<ConfigProblem>>;
 
-/// Shows every problem and warning of the configuration but those of passwords.
+/// Shows what is wrong with the configuration, but for passwords.
 pub fn configuration(chart: &mut Chart, path: &Path, loaded: &Loaded) {
-    let about = |problem: &&ConfigProblem| !is_of_password(problem);
-    let (problems, warnings) = split(loaded);
-    let mut quiet = true;
-    for (grade, problem) in problems.filter(about).map(|p| (WRONG, p)).chain(warnings.filter(about).map(warned)) {
+    let (_, others) = problems(loaded);
+    for (grade, problem) in &others {
         let to_do = if path.exists() { "mend it: man navien2mqtt.toml" } else { "sudo navien2mqtt setup" };
-        chart.add(Finding::new("configuration", grade, problem.to_string(), to_do));
-        quiet = false;
+        chart.add(Finding::new("configuration", *grade, problem, to_do));
     }
-    if quiet {
+    if others.is_empty() {
         chart.add(Finding::good("configuration", path.display().to_string()));
     }
 }
 
 /// Says where the passwords come from, or what is wrong with them.
 pub fn credential(chart: &mut Chart, loaded: &Loaded, (service, as_unit): (Option<&Service>, Option<&Service>)) {
-    let (problems, warnings) = split(loaded);
-    let mut quiet = true;
-    for (grade, problem) in problems
-        .filter(|p| is_of_password(p))
-        .map(|p| (WRONG, p))
-        .chain(warnings.filter(|p| is_of_password(p)).map(warned))
-    {
+    let (of_passwords, _) = problems(loaded);
+    for (grade, problem) in &of_passwords {
         let to_do = "write it with sudo navien2mqtt setup, or see man navien2mqtt.toml";
-        chart.add(Finding::new("credential", grade, problem.to_string(), to_do));
-        quiet = false;
+        chart.add(Finding::new("credential", *grade, problem, to_do));
+    }
+    if !of_passwords.is_empty() {
+        return;
     }
     let stored = as_unit.map(|unit| unit.credential("navien-password")).filter(|file| file.exists());
-    match (service, as_unit, stored) {
-        _ if !quiet => {}
-        _ if loaded.is_err() => chart.add(Finding::skipped("credential", "it needs a configuration that can be read")),
+    chart.add(match (service, as_unit, stored) {
+        _ if loaded.is_err() => Finding::skipped("credential", "it needs a configuration that can be read"),
         (Some(_), None, _) => {
-            chart.add(Finding::skipped("credential", "only root sees what the unit is given: sudo navien2mqtt doctor"));
+            Finding::skipped("credential", "only root sees what the unit is given: sudo navien2mqtt doctor")
         }
-        (_, _, Some(file)) => chart.add(Finding::good("credential", format!("the unit is given {}", file.display()))),
-        (_, _, None) => chart.add(Finding::good("credential", "the password is where the configuration says")),
-    }
+        (_, _, Some(file)) => Finding::good("credential", format!("the unit is given {}", file.display())),
+        (_, _, None) => Finding::good("credential", "the password is where the configuration says"),
+    });
 }
 
-fn split(loaded: &Loaded) -> (impl Iterator<Item = &ConfigProblem>, impl Iterator<Item = &ConfigProblem>) {
-    let problems = loaded.as_ref().err().into_iter().flatten();
-    (problems, loaded.iter().flat_map(|config| &config.warnings))
-}
-
-fn warned(problem: &ConfigProblem) -> (Grade, &ConfigProblem) {
-    // It would not start.
-    (if problem.message.contains(NOT_BY_UNIT) { WRONG } else { Grade::Warning }, problem)
+/// Returns what is wrong with passwords, and with the rest.
+fn problems(loaded: &Loaded) -> (Vec<(Grade, String)>, Vec<(Grade, String)>) {
+    let (found, least) = match loaded {
+        Ok(config) => (&config.warnings, Grade::Warning),
+        Err(problems) => (problems, WRONG),
+    };
+    let judge = |problem: &ConfigProblem| {
+        // The service would not start without the file.
+        let grade = if problem.message.contains(NOT_BY_UNIT) { WRONG } else { least };
+        (grade, problem.to_string().replace(" warning: ", " "))
+    };
+    let (of_passwords, others): (Vec<_>, Vec<_>) = found.iter().partition(|problem| is_of_password(problem));
+    (of_passwords.into_iter().map(judge).collect(), others.into_iter().map(judge).collect())
 }
 
 fn is_of_password(problem: &ConfigProblem) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::{SetupArgs, Stopped, ask_for_password, read_password};
-use crate::cli::local_broker::{LocalSession, Opened, advice, place};
+use crate::cli::local_broker::{LocalSession, Opened, advice, place, why};
 use crate::cli::terminal::{self, meanwhile};
 use crate::cli::{print_error, say};
 use crate::config::Config;
@@ -52,7 +52,7 @@ pub async fn choose(draft: &mut Draft, args: &SetupArgs, asks: bool) -> Result<(
             Ok(Err(error)) => error,
             Err(error) => return Err(Stopped::new(exit(&error), format!("{error}; nothing was changed"))),
         };
-        let trouble = format!("{}: {error}. To do: {}", place(&config), advice(&config, &error));
+        let trouble = format!("{}. To do: {}", why(&config, &error), advice(&config, &error));
         if !asks && !args.yes {
             return Err(Stopped::new(Exit::LocalBroker, format!("{trouble}; nothing was changed")));
         }

@@ -27,13 +27,13 @@ const FOLDER_FOR_OWNER: u32 = 0o700;
 
 /// Where everything is written.
 #[derive(Debug)]
-pub struct Place {
+pub struct Layout {
     pub config: PathBuf,
     /// Whose it is; without one, it is all in one folder.
     pub service: Option<Service>,
 }
 
-impl Place {
+impl Layout {
     pub fn of(config: &Path) -> Result<Self, Stopped> {
         let config = std::path::absolute(config)?;
         let service = Service::of(&config);
@@ -51,7 +51,7 @@ impl Place {
 
 /// The configuration as it would be, and the passwords that are new.
 pub struct Draft {
-    pub place: Place,
+    pub layout: Layout,
     /// What is there.
     before: Option<String>,
     text: String,
@@ -61,22 +61,22 @@ pub struct Draft {
 
 impl Draft {
     /// Begins with the configuration that is there, or with the sample.
-    pub fn read(place: Place) -> Result<Self, Stopped> {
-        let shown = place.config.display();
-        let before = match fs::read_to_string(&place.config) {
+    pub fn read(layout: Layout) -> Result<Self, Stopped> {
+        let shown = layout.config.display();
+        let before = match fs::read_to_string(&layout.config) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Stopped::new(Exit::Configuration, format!("{shown} cannot be read: {error}"))),
         };
         let text = before.clone().unwrap_or_else(|| SAMPLE.to_owned());
-        let mut draft = Self { place, before, text, password: None, broker_password: None };
+        let mut draft = Self { layout, before, text, password: None, broker_password: None };
         let problems = draft.problems();
         if let Some(problem) = problems.iter().find(|problem| !is_asked_for(problem)) {
             let why = format!("{problem}; mend it first, or move the file away");
             return Err(Stopped::new(Exit::Configuration, why));
         }
-        if draft.place.service.is_none() && draft.before.is_none() {
-            let state = draft.place.config.with_file_name("state");
+        if draft.layout.service.is_none() && draft.before.is_none() {
+            let state = draft.layout.config.with_file_name("state");
             draft.set("state", "directory", &state.display().to_string());
         }
         Ok(draft)
@@ -126,13 +126,13 @@ impl Draft {
         let variable = |name: &str| match name {
             "NAVIEN_PASSWORD" => password.map(expose),
             "BROKER_PASSWORD" => self.broker_password.as_ref().map(expose),
-            _ => self.place.service.as_ref().and_then(|service| service.variable(name)),
+            _ => self.layout.service.as_ref().and_then(|service| service.variable(name)),
         };
-        let read = |path: &Path| match path == self.place.config {
+        let read = |path: &Path| match path == self.layout.config {
             true => Ok(self.text.clone().into_bytes()),
             false => files::read(path),
         };
-        let stored = |name: &str| self.place.secret(name);
+        let stored = |name: &str| self.layout.secret(name);
         let environment = Environment {
             variable: &variable,
             read: &read,
@@ -140,7 +140,7 @@ impl Draft {
             stored_credential: Some(&stored),
             access: &|_| Access::default(),
         };
-        Config::load(&self.place.config, environment)
+        Config::load(&self.layout.config, environment)
     }
 
     /// Lets somebody say whether what is there may be changed; the sample, which is nobody's, may.
@@ -162,7 +162,7 @@ impl Draft {
             if !asks {
                 return Err(Stopped::new(Exit::Usage, why));
             }
-            if path == self.place.config {
+            if path == self.layout.config {
                 let old = String::from_utf8_lossy(&before);
                 let new = self.text.lines().filter(|line| !old.lines().any(|old| old == *line));
                 new.for_each(|line| say(format_args!("  {line}")));
@@ -176,7 +176,7 @@ impl Draft {
 
     /// Names the files of passwords where no unit hands them over.
     fn name_passwords(&mut self) {
-        if self.place.service.is_some() {
+        if self.layout.service.is_some() {
             return;
         }
         for (section, name, new) in [
@@ -184,7 +184,7 @@ impl Draft {
             ("broker", BROKER_PASSWORD, self.broker_password.is_some()),
         ] {
             if new {
-                self.set(section, "password_file", &self.place.secret(name).display().to_string());
+                self.set(section, "password_file", &self.layout.secret(name).display().to_string());
             }
         }
     }
@@ -193,11 +193,11 @@ impl Draft {
     fn files(&self) -> Vec<(PathBuf, Vec<u8>, u32)> {
         let secret = |name: &str, secret: &Option<SecretString>| {
             let line = format!("{}\n", secret.as_ref()?.expose_secret());
-            Some((self.place.secret(name), line.into_bytes(), FOR_OWNER))
+            Some((self.layout.secret(name), line.into_bytes(), FOR_OWNER))
         };
         let secrets = [secret(PASSWORD, &self.password), secret(BROKER_PASSWORD, &self.broker_password)];
-        let mode = if self.place.service.is_some() { FOR_ALL } else { FOR_OWNER };
-        let config = (self.place.config.clone(), self.text.clone().into_bytes(), mode);
+        let mode = if self.layout.service.is_some() { FOR_ALL } else { FOR_OWNER };
+        let config = (self.layout.config.clone(), self.text.clone().into_bytes(), mode);
         secrets.into_iter().flatten().chain([config]).collect()
     }
 
@@ -224,4 +224,77 @@ impl Draft {
 fn is_asked_for(problem: &ConfigProblem) -> bool {
     matches!(problem.key.as_str(), "account.email" | "broker.url" | "broker.ca_file" | "broker.username")
         || problem.key.ends_with(".password_file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn draft(config: PathBuf, service: Option<Service>) -> Draft {
+        let mut draft = Draft::read(Layout { config, service }).unwrap();
+        draft.set("account", "email", "me@example.org");
+        (draft.password, draft.broker_password) = (Some("hush".into()), Some("hush, too".into()));
+        draft.set("broker", "username", "bridge");
+        draft
+    }
+
+    #[test]
+    fn a_new_folder_gets_the_commented_sample_and_the_passwords_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("new");
+        let mut draft = draft(folder.join("navien2mqtt.toml"), None);
+        draft.is_allowed(false, false).unwrap();
+        draft.write().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        for (name, text) in [("navien-password", "hush\n"), ("broker-password", "hush, too\n")] {
+            assert_eq!(
+                (fs::read_to_string(folder.join(name)).unwrap(), mode(&folder.join(name))),
+                (text.into(), 0o600)
+            );
+        }
+        let text = fs::read_to_string(folder.join("navien2mqtt.toml")).unwrap();
+        assert_eq!(mode(&folder.join("navien2mqtt.toml")), 0o600);
+        assert_eq!(text.lines().count(), SAMPLE.lines().count());
+        let kept = SAMPLE.lines().zip(text.lines()).filter(|(old, new)| old == new).count();
+        assert_eq!(SAMPLE.lines().count() - kept, 5, "email, two password files, username, state: {text}");
+        // The daemon reads it with nothing handed over.
+        let environment = Environment {
+            variable: &|_| None,
+            read: &files::read,
+            check_pem: &tls::check,
+            stored_credential: None,
+            access: &|_| Access::default(),
+        };
+        let config = Config::load(&folder.join("navien2mqtt.toml"), environment).unwrap();
+        assert_eq!(config.account.password.expose_secret(), "hush");
+        assert_eq!(config.broker.password.unwrap().expose_secret(), "hush, too");
+        assert_eq!((config.state_directory, config.warnings.len()), (folder.join("state"), 0));
+    }
+
+    #[test]
+    fn the_sample_is_nobodys_and_what_somebody_has_changed_is_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("navien2mqtt.toml");
+        fs::write(&config, SAMPLE).unwrap();
+        draft(config.clone(), None).is_allowed(false, false).unwrap();
+        fs::write(&config, format!("{SAMPLE}\n")).unwrap();
+        let refused = draft(config.clone(), None).is_allowed(false, false).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage, "{refused:?}");
+        draft(config, None).is_allowed(true, false).unwrap();
+    }
+
+    #[test]
+    fn a_service_reads_its_configuration_and_only_root_its_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = draft(folder.path().join("navien2mqtt.toml"), Some(Service::default()));
+        let files: Vec<_> = draft.files().into_iter().map(|(path, _, mode)| (path, mode)).collect();
+        let [secret, broker_secret] =
+            ["navien-password", "broker-password"].map(|name| Path::new("/etc/credstore").join(name));
+        let wanted = [(secret, 0o600), (broker_secret, 0o600), (folder.path().join("navien2mqtt.toml"), 0o644)];
+        assert_eq!(files, wanted);
+        assert!(!draft.text.contains("\npassword_file"), "the unit hands them over");
+    }
 }

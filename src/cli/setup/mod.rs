@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 
-use self::draft::{Draft, Place};
+use self::draft::{Draft, Layout};
 use super::one_shot::print_devices;
 use super::terminal::{self, meanwhile};
 use super::{on_runtime, print_error, say};
@@ -99,7 +99,7 @@ pub fn setup(args: &SetupArgs, path: PathBuf) -> Exit {
 
 async fn run(args: &SetupArgs, path: &Path) -> Result<(), Stopped> {
     let asks = terminal::answers();
-    let mut draft = Draft::read(Place::of(path)?)?;
+    let mut draft = Draft::read(Layout::of(path)?)?;
     account(&mut draft, args, asks)?;
     broker::take_flags(&mut draft, args)?;
     if !asks {
@@ -110,8 +110,8 @@ async fn run(args: &SetupArgs, path: &Path) -> Result<(), Stopped> {
     broker::choose(&mut draft, args, asks).await?;
     draft.is_allowed(args.force, asks)?;
     draft.write()?;
-    unit::enable(&draft.place, args, asks)?;
-    unit::say_what_next(&draft.place, &draft.config()?);
+    unit::enable(&draft.layout, args, asks)?;
+    unit::say_what_next(&draft.layout, &draft.config()?);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::draft::Place;
+use super::draft::Layout;
 use super::{SetupArgs, Stopped};
 use crate::cli::service::systemd_runs;
 use crate::cli::{say, terminal};
@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::exit::Exit;
 
 /// Enables the unit and starts it afresh, if that is wanted and it is installed.
-pub fn enable(place: &Place, args: &SetupArgs, asks: bool) -> Result<(), Stopped> {
-    let Some(service) = place.service.as_ref().filter(|_| systemd_runs() && !args.no_enable) else { return Ok(()) };
+pub fn enable(layout: &Layout, args: &SetupArgs, asks: bool) -> Result<(), Stopped> {
+    let Some(service) = layout.service.as_ref().filter(|_| systemd_runs() && !args.no_enable) else { return Ok(()) };
     let unit = service.unit();
     if !systemctl(&["--quiet", "cat", &unit]) {
         say(format_args!("{unit} is not installed: see docs/install.md"));
@@ -42,12 +42,12 @@ fn systemctl(arguments: &[&str]) -> bool {
 }
 
 /// Says how to look at what was set up.
-pub fn say_what_next(place: &Place, config: &Config) {
+pub fn say_what_next(layout: &Layout, config: &Config) {
     let broker = &config.broker;
     let login = broker.username.as_ref().map(|user| format!(" -u {user} -P …")).unwrap_or_default();
     let sub = format!("mosquitto_sub -h {} -p {}{login} -t '{}/#' -v", broker.host, broker.port, broker.base_topic);
-    let path = place.config.display();
-    let lines = match &place.service {
+    let path = layout.config.display();
+    let lines = match &layout.service {
         Some(service) => {
             let unit = service.unit();
             vec![
