@@ -1,6 +1,6 @@
 """Triggers every blueprint in a real Home Assistant, and lets each recover from outages. `run` calls it.
 
-Six simulated heaters, one for each automation (*away* has two) with the scripts on the first. The signals are MQTT entities, so
+Six simulated heaters, one for each automation of a heater (*away* has two) with the scripts on the first. The signals are MQTT entities, so
 that they change while Home Assistant, the bridge or the cloud is away.
 """
 import json, os, re, shutil, signal, subprocess, tempfile, time, urllib.request
@@ -107,6 +107,9 @@ class House:
         target = self.target(number)
         return target is not None and abs(target - degrees) < 0.5
 
+    def notified(self):
+        return [n["message"] for n in self.ha.ws.get("persistent_notification/get") if n["notification_id"].startswith("navien2mqtt_")]
+
     def messages(self, since=0):
         return [m["payload"] for m in self.told.since(since) if m["topic"] == "signals/alert"]
 
@@ -162,6 +165,8 @@ def instances(house):
     for number, people, away in ((PERSON, "person.anna", "person"), (ZONE, "zone.home", "zone")):
         all_.append(automation("away", heater=heater(number), people=people, after=short, days=10,
                                length=f"number.simulated_heater_{number + 1}_vacation_days", away=f"input_boolean.away_by_{away}"))
+    all_.append(automation("bridge_alert", connection="sensor.navien_bridge_cloud_connection", reason="sensor.navien_bridge_reason",
+                           away_for=short))
     house.write("automations.yaml", all_)
     device = next(d["id"] for d in house.ha.ws.get("config/device_registry/list")
                   if ["mqtt", f"navien2mqtt_{house.world.macs[0]}"] in d["identifiers"])
@@ -322,9 +327,11 @@ def bridge_outage(house):
     house.expect("the heaters are unavailable", lambda: all(house.state(e) == "unavailable" for e in gone))
     at = house.told.mark()
     stop_signals(house)
+    house.expect("bridge: notified of its absence", lambda: any("not heard of" in m for m in house.notified()))
     house.expect("leak: told that it is not heard of", lambda: any("not heard of" in m for m in house.messages(at)))
     time.sleep(4)
     house.world.bridge()
+    house.expect("bridge: the notification goes", lambda: not house.notified())
     house.expect("leak: told when it is heard of again", lambda: any("not heard" not in m and "leak" in m.lower() for m in house.messages(at)))
     is_over(house)
     house.expect("leak: never said to be dry", lambda: not any("dry" in m for m in house.messages(at)), 0)
@@ -388,11 +395,16 @@ def cloud_outage(house):
     stop_signals(house)
     expired = lambda: house.state(heater(DEMAND), "last_command")["status"] == "expired"
     house.expect("demand response: the command expires", expired)
+    house.expect("bridge: notified of the cloud's absence", lambda: any("reconnecting" in m for m in house.notified()))
     said = house.answer("reservation_delete", index=1)
     house.expect(f"delete in the outage: {said}", lambda: said["status"] == "expired" and "waited" in said["reason"], 0)
     house.expect("the heater is available throughout", lambda: house.state(heater(DEMAND)) != "unavailable", 0)
+    print("Home Assistant starts in the cloud's outage", flush=True)
+    restart(house, lambda: None)
+    house.expect("bridge: notified after the start", lambda: any("reconnecting" in m for m in house.notified()))
     house.fault(fault="clear")
     is_over(house)
+    house.expect("bridge: the notification goes", lambda: not house.notified())
 
 
 def check(World):
