@@ -7,7 +7,7 @@ help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
 	@echo 'make test                 every test (installs mosquitto if it is missing)'
 	@echo 'make test-quick           those that are over within a minute: no outages, no simulated weeks'
-	@echo 'make test-home-assistant  a real Home Assistant judges the discovery (root; installs 1.3 GB below target/)'
+	@echo 'make test-home-assistant  a real Home Assistant judges discovery and dashboard (root; installs 1.3 GB below target/)'
 	@echo 'make test-reference-client  nwp500-python uses the simulated cloud (Python 3.14, or root and 200 MB below target/)'
 	@echo 'make soak HOURS=8         hours of random faults (default 1), with a table of recoveries and a verdict'
 	@echo 'make build                the release binary, target/release/navien2mqtt'

@@ -47,6 +47,14 @@ impl UnitSystem {
         }
     }
 
+    /// Returns the other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Metric => Self::Us,
+            Self::Us => Self::Metric,
+        }
+    }
+
     /// Converts half degrees Celsius to °C or °F.
     pub fn half_celsius(self, raw: f64) -> f64 {
         match self {

@@ -182,7 +182,8 @@ async fn a_wrong_password_ends_with_77_after_exactly_one_sign_in() {
     observer.wait(&topic("bridge/state"), says("offline")).await;
     let late = support::observer::Observer::start(rig.broker.port, "late").await;
     let left = late.wait(&topic("bridge/connection"), any).await.json();
-    assert_eq!((&left["state"], &left["reason_text"]), (&"failed".into(), &"Email or password are wrong".into()));
+    let words = "The email or password was rejected: correct account.email or account.password_file and start the service again";
+    assert_eq!((&left["state"], &left["reason_text"]), (&"failed".into(), &words.into()));
     assert!(!daemon.log().contains("not the password") && !daemon.log().contains("demo@example.com"));
 }
 

@@ -55,3 +55,24 @@ async fn a_run_without_home_assistant_takes_back_what_the_one_before_told() {
     let left: Vec<String> = observer.latest().into_keys().filter(|topic| topic.starts_with("homeassistant")).collect();
     assert_eq!(left, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_change_of_prefix_what_was_told_under_the_old_one_is_gone_and_the_usual_birth_is_heard_still() {
+    let mut rig = Rig::new(1).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    observer.wait(&config(HEATER), any).await;
+    observer.wait(BRIDGE, any).await;
+    daemon.signal("TERM");
+    daemon.ended(std::time::Duration::from_secs(10)).await;
+    rig.more = "[home_assistant]\ndiscovery_prefix = \"ha\"\n".into();
+    let mark = observer.mark();
+    let _daemon = rig.run();
+    for (old, new) in [(BRIDGE.to_owned(), BRIDGE), (config(HEATER), &config(HEATER))] {
+        observer.after(mark, &old, |seen| seen.payload.is_empty()).await;
+        observer.after(mark, &new.replace("homeassistant/", "ha/"), |seen| !seen.payload.is_empty()).await;
+    }
+    let mark = observer.mark();
+    observer.publish("homeassistant/status", "online");
+    observer.after(mark, "ha/device/navien2mqtt_bridge/config", any).await;
+}

@@ -54,7 +54,7 @@ fn settings() -> BridgeSettings {
         },
         names: BTreeMap::new(),
         allow: navien2mqtt::model::REQUESTS.into(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "h".into() },
+        home_assistant: HomeAssistant { enabled: true, prefix: "h".into(), birth_topic: "h/status".into() },
     }
 }
 

@@ -12,7 +12,9 @@ fuzz_target!(|data: &[u8]| {
     for choice in [UnitsChoice::Device, UnitsChoice::Metric, UnitsChoice::Us] {
         let decoded = product.decode_status(&status, choice);
         assert!(decoded.object.keys().zip(product.status).all(|(name, row)| name == row.name));
-        assert_eq!(decoded.object.len(), product.status.len() + 5);
+        // The derived members and `units` follow.
+        let derived = (product.derived)(&decoded.object).len();
+        assert_eq!(decoded.object.len(), product.status.len() + derived + 1);
         assert!(decoded.problems.len() + decoded.unknown.len() <= status.len());
     }
 });

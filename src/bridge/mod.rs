@@ -17,7 +17,7 @@ use crate::home::{self, Home, Memories, WarnOnce};
 use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
-use crate::outputs::home_assistant::{Again, HomeAssistant, Output};
+use crate::outputs::home_assistant::{Again, Discovery, HomeAssistant, Output};
 use crate::outputs::mqtt::Mqtt;
 use crate::outputs::mqtt::topics::Topics;
 
@@ -145,6 +145,7 @@ impl Bridge {
     pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
         let verdict = self.home.cloud_message(topic, payload, retained, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
         verdict
     }
 
@@ -158,12 +159,24 @@ impl Bridge {
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.home.set_heaters(list, moment);
         self.drain();
+        self.home_assistant.states_again_if_described_anew(moment.now);
     }
 
     /// Takes up what an earlier run kept.
     pub fn restore(&mut self, kept: Memories) {
         self.home.restore(kept);
         self.drain();
+    }
+
+    /// Takes back what an earlier run published elsewhere for Home Assistant.
+    pub fn take_back(&mut self, earlier: &Discovery) {
+        self.home_assistant.take_back(earlier, &self.home.macs(), &mut self.mqtt);
+        self.flush();
+    }
+
+    /// Returns where discovery is published, for [`Bridge::take_back`] of a later run.
+    pub fn discovery(&self) -> Discovery {
+        self.home_assistant.discovery(&self.mqtt)
     }
 
     /// Returns what is to be kept of all heaters.
@@ -250,7 +263,7 @@ impl Bridge {
     /// Returns what the bridge subscribes to on the local broker.
     pub fn filters(&self) -> Vec<String> {
         let mut filters = self.mqtt.topics().filters();
-        filters.extend(self.home_assistant.birth_topic());
+        filters.extend(self.home_assistant.birth_topics());
         filters
     }
 
@@ -269,8 +282,9 @@ impl Bridge {
         self.mqtt.broker_gone();
     }
 
-    /// Lets the states be published again in a few seconds: a broker that retains nothing has none of them for who
-    /// subscribes to what was just discovered.
+    /// Lets the states be published again in a few seconds, for whoever discovers by then what was told while it was away:
+    /// Home Assistant reads what it knows already in a new way only when it comes again, and a broker that retains nothing
+    /// has nothing for a new subscription.
     pub fn states_again(&mut self, now: Instant) {
         self.home_assistant.states_again(now);
     }
@@ -293,7 +307,8 @@ impl Bridge {
 
     /// Fires the timers that are due.
     pub fn handle_timeout(&mut self, moment: Moment) {
-        let again = match self.home_assistant.take_due(moment.now) {
+        let again = match self.home_assistant.take_due(moment) {
+            Some(Again::Days) => self.mqtt.energies(),
             Some(Again::Everything) => self.mqtt.replay(),
             Some(Again::States) => self.mqtt.states(),
             None => Vec::new(),

@@ -17,7 +17,7 @@ const MAX_NAME: usize = 64;
 impl Bridge {
     /// Takes a message of the local broker. A retained one is never obeyed.
     pub fn local_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) {
-        if self.home_assistant.birth_topic().is_some_and(|birth| birth == topic) {
+        if self.home_assistant.birth_topics().contains(topic) {
             return self.home_assistant.hear_birth(payload, retained, moment.now);
         }
         if self.mqtt.hear_own(topic, payload, moment.now) {

@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::io::{clock, journal, task, tls};
 use crate::simulator::broker::Publication;
 use crate::simulator::{Controls, Fault, LocalBroker, Options, Simulator};
+use crate::supervisor::Strategy;
 
 /// How much faster than a real one the heater lives: its values are to be seen moving.
 const SPEED: f64 = 60.0;
@@ -26,12 +27,58 @@ const ROOM: Duration = Duration::from_secs(6);
 /// The daemon's disconnection has limits of its own; this one is for a daemon that has none.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Runs the demo until Ctrl-C, or for `limit`.
-pub fn demo(level: LogLevel, limit: Option<Duration>) -> Exit {
+/// The internet is away for so long, if nothing else is said.
+const OFFLINE: Duration = Duration::from_secs(20);
+
+/// What is to be shown.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct DemoArgs {
+    /// End by itself, and with 0 only if status flowed before and after the outage
+    #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
+    limit: Option<Duration>,
+    /// Take the internet away for so long, in place of short interruptions, and show the log; waits are shorter than usual
+    #[arg(long, value_name = "DURATION", value_parser = super::duration)]
+    offline: Option<Duration>,
+    /// The same for 20 s, if nothing else is said, with this strategy of recovery
+    #[arg(long, value_parser = strategy)]
+    strategy: Option<Strategy>,
+}
+
+impl DemoArgs {
+    /// Returns what is shown of the log by default: in an absence of the internet it is the story.
+    pub fn log_level(&self) -> LogLevel {
+        if self.absence().is_some() { LogLevel::Info } else { LogLevel::Error }
+    }
+
+    fn absence(&self) -> Option<Duration> {
+        self.offline.or(self.strategy.map(|_| OFFLINE))
+    }
+
+    /// Reconnecting is exhausted in seconds, so that recovery is seen.
+    fn configuration(&self) -> String {
+        if self.absence().is_none() {
+            return String::new();
+        }
+        let strategy = self.strategy.unwrap_or(Strategy::ExponentialBackoff).as_str();
+        format!(
+            "[reconnect]\nmax_attempts = 3\nmax_delay = \"2s\"\n\
+             [recovery]\ninitial_delay = \"3s\"\nmax_delay = \"6s\"\nstrategy = {strategy:?}\n"
+        )
+    }
+}
+
+fn strategy(text: &str) -> Result<Strategy, String> {
+    let found = Strategy::WORDS.iter().find(|(word, _)| *word == text);
+    let words: Vec<&str> = Strategy::WORDS.iter().map(|(word, _)| *word).collect();
+    found.map(|(_, strategy)| *strategy).ok_or_else(|| format!("one of {} is expected", words.join(", ")))
+}
+
+/// Runs the demo until Ctrl-C, or for as long as is wanted.
+pub fn demo(level: LogLevel, wanted: DemoArgs) -> Exit {
     journal::start(LogTarget::Stderr, level);
     on_runtime(async {
         let folder = std::env::temp_dir().join(format!("navien2mqtt-demo-{}", std::process::id()));
-        let exit = run(&folder, limit).await.unwrap_or_else(|error| {
+        let exit = run(&folder, wanted).await.unwrap_or_else(|error| {
             print_error(format_args!("the demo cannot be started: {error}"));
             Exit::Internal
         });
@@ -40,19 +87,19 @@ pub fn demo(level: LogLevel, limit: Option<Duration>) -> Exit {
     })
 }
 
-async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
+async fn run(folder: &Path, wanted: DemoArgs) -> io::Result<Exit> {
     std::fs::create_dir_all(folder)?;
     let directory = Some(folder.to_owned());
     let simulator = Simulator::start(Options { time_scale: SPEED, directory, ..Options::default() }).await?;
     let broker = LocalBroker::start((Ipv4Addr::LOCALHOST, 0).into()).await?;
-    let config = configuration(&simulator, &broker, folder)?;
+    let config = configuration(&simulator, &broker, folder, wanted)?;
     introduce(&simulator, &broker);
 
     let mut messages = broker.broker.subscribe();
     let (stop, stops) = mpsc::channel(2);
     let may_restart = Arc::new(|| Err("the demo cannot start afresh".to_owned()));
     let mut bridge = task::spawn(daemon::run(config, stops, may_restart, false));
-    let mut show = Show::new(simulator.faults(), limit);
+    let mut show = Show::new(simulator.faults(), wanted);
     let mut signals = daemon::signals()?;
     let interrupted = loop {
         tokio::select! {
@@ -75,11 +122,11 @@ async fn run(folder: &Path, limit: Option<Duration>) -> io::Result<Exit> {
 }
 
 /// The bridge is configured by a file like any other.
-fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> io::Result<Config> {
+fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path, wanted: DemoArgs) -> io::Result<Config> {
     let text = format!(
         "[account]\nemail = {:?}\npassword = {:?}\n\
          [cloud]\napi_url = {:?}\nmqtt_url = {:?}\nca_file = {:?}\nstatus_interval = \"5s\"\nstale_after = \"30s\"\n\
-         [broker]\nurl = {:?}\n[state]\ndirectory = {:?}\n",
+         [broker]\nurl = {:?}\n[state]\ndirectory = {:?}\n{}",
         simulator.email,
         simulator.password,
         simulator.api_url,
@@ -87,6 +134,7 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path) -> 
         simulator.ca_file,
         broker.url,
         folder.join("state"),
+        wanted.configuration(),
     );
     let path = PathBuf::from("demo.toml");
     let read = |wanted: &Path| if wanted == path { Ok(text.clone().into_bytes()) } else { std::fs::read(wanted) };
@@ -118,9 +166,12 @@ struct Show {
     end: Instant,
     every: Duration,
     next_outage: Instant,
+    /// How long the internet is away, where it is no short interruption.
+    absence: Option<Duration>,
+    away: bool,
     state: String,
-    /// The last lines of status and connection, so that only changes are shown.
-    last: [String; 2],
+    /// The last lines of status, connection and availability, so that only changes are shown.
+    last: [String; 3],
     outages: u32,
     survived: u32,
     longest: f64,
@@ -129,8 +180,9 @@ struct Show {
 }
 
 impl Show {
-    fn new(faults: Controls, limit: Option<Duration>) -> Self {
+    fn new(faults: Controls, wanted: DemoArgs) -> Self {
         let begun = clock::now();
+        let limit = wanted.limit;
         let every = limit.map_or(OUTAGE_EVERY, |limit| OUTAGE_EVERY.min(limit / 3));
         Self {
             faults,
@@ -139,6 +191,8 @@ impl Show {
             end: begun + limit.unwrap_or(Duration::from_secs(366 * 86400)),
             every,
             next_outage: begun + every,
+            absence: wanted.absence(),
+            away: false,
             state: String::new(),
             last: Default::default(),
             outages: 0,
@@ -150,6 +204,9 @@ impl Show {
     }
 
     fn outage(&mut self) {
+        if let Some(absence) = self.absence {
+            return self.change_internet(absence);
+        }
         let at = self.next_outage;
         self.next_outage += self.every;
         if self.outages > 0 && at + ROOM > self.end {
@@ -161,6 +218,23 @@ impl Show {
         self.faults.set(Fault::Reset);
     }
 
+    /// Takes the internet away, or gives it back.
+    fn change_internet(&mut self, absence: Duration) {
+        self.away = !self.away;
+        self.faults.set(Fault::Away { on: self.away });
+        if self.away {
+            self.outages += 1;
+            self.next_outage += absence;
+            self.line(&format!("--- the internet is away, for {} ---", humantime::format_duration(absence)));
+        } else {
+            // Once, where the end is near.
+            self.next_outage =
+                if self.end < self.next_outage + absence + self.every { self.end } else { self.next_outage };
+            self.next_outage += self.every;
+            self.line("--- the internet is back ---");
+        }
+    }
+
     fn message(&mut self, message: &Arc<Publication>) {
         let json: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
         match message.topic.rsplit('/').next() {
@@ -168,7 +242,7 @@ impl Show {
             Some("connection") => self.connection(&json),
             Some("availability") => {
                 let word = String::from_utf8_lossy(&message.payload).into_owned();
-                self.line(&format!("heater {word}"));
+                self.change(2, format!("heater {word}"));
             }
             _ => {}
         }

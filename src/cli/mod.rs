@@ -4,6 +4,7 @@ mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
+mod forget;
 mod local_broker;
 mod one_shot;
 mod service;
@@ -88,6 +89,16 @@ enum CliCommand {
     Setup(setup::SetupArgs),
     /// Looks through all that the service needs, and says what is to be done
     Doctor(doctor::DoctorArgs),
+    /// Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant
+    #[command(group(clap::ArgGroup::new("what").required(true)))]
+    Forget {
+        /// This heater
+        #[arg(value_name = "MAC", group = "what")]
+        device: Option<Mac>,
+        /// Everything of this bridge; it must not run
+        #[arg(long, group = "what")]
+        all: bool,
+    },
     /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
     /// answer, from standard input
     Decode {
@@ -97,11 +108,7 @@ enum CliCommand {
     },
     /// Simulated cloud, heater and broker with the real bridge between them: no account needed
     #[cfg(feature = "simulator")]
-    Demo {
-        /// End by itself, and with 0 only if status flowed before and after the outage
-        #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-        limit: Option<Duration>,
-    },
+    Demo(demo::DemoArgs),
     /// The simulated cloud and heaters alone
     #[cfg(feature = "simulator")]
     Simulate(simulate::SimulateArgs),
@@ -178,9 +185,12 @@ fn execute(arguments: Arguments) -> Exit {
             journal::start(LogTarget::Stderr, level(LogLevel::Error, &global));
             doctor::doctor(&options, &config_path(&global))
         }
+        CliCommand::Forget { device, .. } => {
+            with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
+        }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]
-        CliCommand::Demo { limit } => demo::demo(level(LogLevel::Error, &global), limit),
+        CliCommand::Demo(wanted) => demo::demo(level(wanted.log_level(), &global), wanted),
         #[cfg(feature = "simulator")]
         CliCommand::Simulate(options) => simulate::simulate(options, level(LogLevel::Info, &global)),
     }

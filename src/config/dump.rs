@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sections::{LEVELS, TARGETS};
-use super::{AlertsConfig, AttemptsConfig, Config};
+use super::{AlertsConfig, AttemptsConfig, Config, HomeAssistantConfig};
 use crate::supervisor::OnFailure;
 use crate::units::UnitsChoice;
 
@@ -55,10 +55,7 @@ impl Config {
                 "client_id": broker.client_id,
                 "base_topic": broker.base_topic,
             },
-            "home_assistant": {
-                "enabled": self.home_assistant.enabled,
-                "discovery_prefix": self.home_assistant.discovery_prefix,
-            },
+            "home_assistant": home_assistant(&self.home_assistant),
             "commands": {
                 "max_queued": self.commands.max_queued,
                 "max_age": show(self.commands.max_age),
@@ -73,6 +70,14 @@ impl Config {
                 .collect::<Value>(),
         })
     }
+}
+
+fn home_assistant(config: &HomeAssistantConfig) -> Value {
+    json!({
+        "enabled": config.enabled,
+        "discovery_prefix": config.discovery_prefix,
+        "birth_topic": config.birth_topic,
+    })
 }
 
 fn units(units: UnitsChoice) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod dump;
 pub mod edit;
+mod home_assistant;
 mod reader;
 mod sections;
 mod values;
@@ -18,6 +19,7 @@ use crate::model::Mac;
 use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
+pub use home_assistant::HomeAssistantConfig;
 pub use reader::ConfigProblem;
 pub use sections::{LEVELS as LOG_LEVELS, SAMPLE_EMAIL};
 
@@ -168,15 +170,6 @@ pub struct BrokerConfig {
     pub client_id: String,
     /// The beginning of every topic.
     pub base_topic: String,
-}
-
-/// `[home_assistant]`
-#[derive(Debug, Clone)]
-pub struct HomeAssistantConfig {
-    /// Whether discovery is published.
-    pub enabled: bool,
-    /// The beginning of its topics.
-    pub discovery_prefix: String,
 }
 
 /// `[commands]`

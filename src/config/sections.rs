@@ -61,7 +61,7 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
     let reachability = reachability(r, &mut root);
     let alerts = alerts(r, &mut root);
     let broker = broker(r, &mut root, environment);
-    let home_assistant = home_assistant(r, &mut root);
+    let home_assistant = HomeAssistantConfig::read(r, &mut root);
     let commands = commands(r, &mut root);
     let administration = administration(r, &mut root);
     let state_directory = state_directory(r, &mut root, environment);
@@ -382,14 +382,6 @@ fn own_name(environment: Environment<'_>) -> String {
         Some(instance) => format!("navien2mqtt-{instance}"),
         None => "navien2mqtt".to_owned(),
     }
-}
-
-fn home_assistant(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> HomeAssistantConfig {
-    let mut s = root.section(r, "home_assistant");
-    let enabled = s.take(r, "enabled", boolean).unwrap_or(true);
-    let discovery_prefix = s.take(r, "discovery_prefix", topic).unwrap_or_else(|| "homeassistant".to_owned());
-    s.finish(r);
-    HomeAssistantConfig { enabled, discovery_prefix }
 }
 
 fn commands(r: &mut Reader<'_>, root: &mut TableReader<'_>) -> CommandsConfig {

@@ -125,11 +125,18 @@ fn http(status: u16) -> &'static str {
     }
 }
 
-fn failure(decision: Decision, code: &'static str, mut detail: String, reach: Reach) -> Failure {
+fn failure(decision: Decision, code: &'static str, detail: String, reach: Reach) -> Failure {
+    let mut detail = without_links(&detail);
     if decision == Decision::ClockSkew {
         detail += "; the clock of this machine seems to be wrong";
     }
     Failure { decision, reason: Reason::new(code, detail), reach }
+}
+
+/// Leaves out where a library explains its errors: `peer closed connection without sending TLS close_notify: https://…`.
+fn without_links(detail: &str) -> String {
+    let words: Vec<&str> = detail.split(' ').filter(|word| !word.starts_with("https://docs.rs/")).collect();
+    words.join(" ").trim_end_matches(':').to_owned()
 }
 
 #[cfg(test)]
@@ -140,6 +147,13 @@ mod tests {
 
     fn upgrade(status: u16, retry_after: Option<u64>, date: Option<SystemTime>) -> LinkError {
         WireError::Upgrade { status, retry_after: retry_after.map(Duration::from_secs), date }.into()
+    }
+
+    #[test]
+    fn no_reason_has_the_link_of_a_library() {
+        let eof = "peer closed connection without sending TLS close_notify";
+        assert_eq!(without_links(&format!("{eof}: https://docs.rs/rustls/latest/rustls/#unexpected-eof")), eof);
+        assert_eq!(without_links("https://example.com answers: nothing"), "https://example.com answers: nothing");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracing::{info, trace, warn};
+use tracing::{debug, info, trace, warn};
 
 use super::administration::{self, RestartRequest};
 use super::diagnostics::Diagnostics;
+use super::outage::Telling;
 use super::{Daemon, FINAL_EVENT_GRACE, report, settings};
 use crate::bridge;
 use crate::bridge::administration::Order;
@@ -127,7 +128,13 @@ impl Daemon {
     }
 
     fn announce(&mut self, event: &Event) {
-        report::log(event, self.supervisor.view().state, self.outage.alarm().knows(event));
+        let age = self.supervisor.carried().outage_since.map(|since| clock::now().saturating_duration_since(since));
+        let known = self.outage.alarm().knows(event);
+        match self.outage.telling(event, age) {
+            Telling::Whole => report::log(event, &self.supervisor.view(), known),
+            Telling::GoesOn(age) => report::log_outage(&self.supervisor.view(), age),
+            Telling::Debug => debug!("{event:?}"),
+        }
         let mut payload = report::event(event, clock::wall());
         self.bridge.publish_event(&payload);
         let words = self.outage.alarm().hear(event);

@@ -136,11 +136,15 @@ impl Daemon {
         if config.reachability.enabled {
             network::watch(network_changed);
         }
-        let (carried, alarm) = state.outage::<KeptOutage>().restore(Moment { now, wall });
+        let outage = state.outage::<KeptOutage>().restore(Moment { now, wall });
         let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
-        let supervisor = Supervisor::new(settings::supervisor(&config), carried, word(24), now);
+        let discovery = state.discovery();
+        if let Some(earlier) = &discovery {
+            bridge.take_back(earlier);
+        }
+        let supervisor = Supervisor::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
             supervisor: TracedSupervisor::new(supervisor),
             bridge,
@@ -148,8 +152,8 @@ impl Daemon {
             local: LocalLink::new(&config, word(32), now)?,
             tasks: Tasks::new(account),
             config,
-            state: StateWriter::new(state),
-            outage: OutageLog::new(carried, alarm),
+            state: StateWriter::new(state, discovery),
+            outage,
             list_notices: ListNotices::default(),
             network_changes,
             alerter,
@@ -291,9 +295,8 @@ impl Daemon {
         match event {
             LinkEvent::Up { session, connack_after } => {
                 self.local.up(session, connack_after, self.bridge.replay(), moment.now);
-                if !self.local.retains() {
-                    self.bridge.states_again(moment.now);
-                }
+                self.bridge.states_again(moment.now);
+                self.state.keep_discovery(self.bridge.discovery());
                 self.show_status();
             }
             LinkEvent::Delivered { session } => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::Alarm;
 use crate::model::Moment;
-use crate::supervisor::Carried;
+use crate::supervisor::{Carried, Event};
 
 /// What is kept; times are seconds since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -18,11 +18,28 @@ pub struct KeptOutage {
     refused: bool,
     refusals: u32,
     alarm: Alarm,
+    told_hours: u64,
 }
+
+/// How much of an event the log tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// It is told as it is.
+    Whole,
+    /// That the outage goes on, for so long already, is told in its place.
+    GoesOn(Duration),
+    /// It is told to whoever reads everything.
+    Debug,
+}
+
+/// The first part of an outage is told step by step, then one line an hour, and from the third hour on one in three: nobody
+/// reads a day of attempts.
+const STEP_BY_STEP: Duration = Duration::from_secs(900);
 
 impl KeptOutage {
     /// Prepares what the supervisor carries and the alarm has told to be kept.
-    pub fn new(carried: Carried, alarm: Alarm, moment: Moment) -> Self {
+    pub fn new(outage: &OutageLog, moment: Moment) -> Self {
+        let carried = outage.kept.0;
         let wall = |at: Instant| {
             let at = moment.wall.checked_sub(moment.now.saturating_duration_since(at)).unwrap_or(UNIX_EPOCH);
             at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
@@ -33,13 +50,14 @@ impl KeptOutage {
             outage_since: carried.outage_since.map(wall),
             refused: carried.refused,
             refusals: carried.refusals,
-            alarm,
+            alarm: outage.alarm,
+            told_hours: outage.told_hours,
         }
     }
 
     /// Returns what an earlier run carried; an outage that begins in the future, which a step of the clock made up,
     /// begins now.
-    pub fn restore(self, moment: Moment) -> (Carried, Alarm) {
+    pub fn restore(self, moment: Moment) -> OutageLog {
         let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
         let since = |seconds: f64| {
             let at: SystemTime = UNIX_EPOCH.checked_add(duration(seconds)?)?;
@@ -52,7 +70,7 @@ impl KeptOutage {
             refused: self.refused,
             refusals: self.refusals,
         };
-        (carried, self.alarm)
+        OutageLog { alarm: self.alarm, told_hours: self.told_hours, kept: (carried, self.alarm, self.told_hours) }
     }
 }
 
@@ -60,14 +78,39 @@ impl KeptOutage {
 #[derive(Debug)]
 pub struct OutageLog {
     alarm: Alarm,
+    /// The hours of it that were told.
+    told_hours: u64,
     /// What was kept last.
-    kept: (Carried, Alarm),
+    kept: (Carried, Alarm, u64),
 }
 
 impl OutageLog {
-    /// Goes on where an earlier run of the process ended.
-    pub fn new(carried: Carried, alarm: Alarm) -> Self {
-        Self { alarm, kept: (carried, alarm) }
+    /// Returns what an earlier run of the process carried.
+    pub fn carried(&self) -> Carried {
+        self.kept.0
+    }
+
+    /// Returns how much of an event the log tells when the outage is so old, if there is one.
+    pub fn telling(&mut self, event: &Event, age: Option<Duration>) -> Telling {
+        let over = matches!(event, Event::Connected { .. } | Event::Recovered { .. });
+        let Some(age) = age.filter(|age| *age >= STEP_BY_STEP && !over) else {
+            self.told_hours = if over { 0 } else { self.told_hours };
+            return Telling::Whole;
+        };
+        let first = matches!(event, Event::ReconnectionFailed { .. } | Event::Failed(_)) && !self.alarm.knows(event);
+        if first {
+            return Telling::Whole;
+        }
+        let hours = match age.as_secs() / 3600 {
+            hours @ 0..3 => hours,
+            hours => hours - hours % 3,
+        };
+        let attempt = matches!(event, Event::ReconnectScheduled { .. } | Event::RecoveryAttempt { .. });
+        if !attempt || hours <= self.told_hours {
+            return Telling::Debug;
+        }
+        self.told_hours = hours;
+        Telling::GoesOn(age)
     }
 
     /// Returns what was told of it.
@@ -77,8 +120,8 @@ impl OutageLog {
 
     /// Returns what is to be kept, if something about it has changed.
     pub fn changes(&mut self, carried: Carried, moment: Moment) -> Option<KeptOutage> {
-        let now = (carried, self.alarm);
-        (std::mem::replace(&mut self.kept, now) != now).then(|| KeptOutage::new(now.0, now.1, moment))
+        let now = (carried, self.alarm, self.told_hours);
+        (std::mem::replace(&mut self.kept, now) != now).then(|| KeptOutage::new(self, moment))
     }
 }
 
@@ -97,16 +140,17 @@ mod tests {
             refused: true,
             refusals: 2,
         };
-        let kept = serde_json::to_string(&KeptOutage::new(carried, Alarm::default(), moment)).unwrap();
+        let mut outage = KeptOutage::default().restore(moment);
+        let kept = serde_json::to_string(&outage.changes(carried, moment).unwrap()).unwrap();
+        assert_eq!(outage.changes(carried, moment), None);
         let hour = Duration::from_secs(3600);
         let later = Moment { now: moment.now + Duration::from_secs(5), wall: moment.wall + hour };
-        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(later);
+        let restore = |kept: &str, at| serde_json::from_str::<KeptOutage>(kept).unwrap().restore(at).carried();
+        let restored = restore(&kept, later);
         assert_eq!(restored, Carried { outage_since: Some(later.now - hour), ..carried });
         let earlier = Moment { wall: moment.wall - hour, ..later };
-        let (restored, _) = serde_json::from_str::<KeptOutage>(&kept).unwrap().restore(earlier);
+        let restored = restore(&kept, earlier);
         assert_eq!(restored.outage_since, Some(later.now), "the clock was set back");
-        let (nothing, _) =
-            serde_json::from_str::<KeptOutage>(r#"{"outage_since":1e300,"last_outage":-1}"#).unwrap().restore(later);
-        assert_eq!(nothing, Carried::default());
+        assert_eq!(restore(r#"{"outage_since":1e300,"last_outage":-1}"#, later), Carried::default());
     }
 }

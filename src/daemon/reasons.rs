@@ -1,6 +1,7 @@
 //! The reasons of an outage in words, for people who look at a page and not into the documentation.
 
-/// Each reason and what happened; `docs/operations.md` has the same codes, and what to do.
+/// Each reason and what happened, with what to do where nothing goes on without a human; `docs/operations.md` has the same
+/// codes, and more.
 const REASONS: &[(&str, &str)] = &[
     ("dns", "The cloud's name cannot be looked up"),
     ("unreachable", "The cloud does not accept connections"),
@@ -13,11 +14,11 @@ const REASONS: &[(&str, &str)] = &[
     ("no-answer", "Requests are not answered"),
     ("heaters-silent", "No heater answers"),
     ("no-acknowledgement", "The cloud does not acknowledge messages"),
-    ("no-heaters", "The account has no NWP500"),
+    ("no-heaters", "The account has no NWP500: look into the NaviLink app"),
     ("http-401", "The cloud refused tokens or signature"),
     ("http-403", "The cloud refused tokens or signature"),
-    ("clock-skew", "Our clock and the cloud's differ"),
-    ("http-404", "The cloud's address has changed"),
+    ("clock-skew", "Our clock and the cloud's differ: set the clock of the bridge's machine"),
+    ("http-404", "The cloud's address has changed: look for a new release"),
     ("http-429", "The cloud asks for a pause"),
     ("http-500", "The cloud is in trouble"),
     ("http-502", "The cloud is in trouble"),
@@ -34,11 +35,14 @@ const REASONS: &[(&str, &str)] = &[
     ("sign-in", "Signing in did not come to an end"),
     ("device-list", "Reading the device list did not come to an end"),
     ("connect", "Connecting did not come to an end"),
-    ("credentials", "Email or password are wrong"),
+    (
+        "credentials",
+        "The email or password was rejected: correct account.email or account.password_file and start the service again",
+    ),
     ("session-age", "The session is renewed as planned"),
     ("new-heater", "The session is renewed for a new heater"),
     ("network-back", "The network is back"),
-    ("taken-over", "Another instance uses the same client id"),
+    ("taken-over", "Another instance uses the same client id: stop it, or remove client-id.json of the copy"),
     ("unstable", "Sessions end soon after they are up"),
     ("requested", "Somebody asked for it"),
     ("on-purpose", "Somebody asked for it"),
@@ -67,7 +71,8 @@ mod tests {
         let documented: BTreeSet<&str> =
             cells.flat_map(|cell| cell.split(", ").map(|code| code.trim_matches('`'))).collect();
         assert_eq!(REASONS.iter().map(|(code, _)| *code).collect::<BTreeSet<_>>(), documented);
-        assert_eq!(text("credentials"), "Email or password are wrong");
+        assert!(text("credentials").contains("correct account.email or account.password_file"));
+        assert!(REASONS.iter().all(|(_, words)| words.len() < 200), "a state of Home Assistant has at most 255");
         assert_eq!(text("of-tomorrow"), "of-tomorrow");
     }
 }

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::reasons;
 use crate::model::Moment;
-use crate::supervisor::{Event, State, View, seconds};
+use crate::supervisor::{Event, View, seconds};
 
 /// Returns the wall-clock time of `at`.
 fn wall_of(moment: Moment, at: Instant) -> SystemTime {
@@ -93,12 +93,12 @@ pub fn event(event: &Event, wall: SystemTime) -> Value {
     payload
 }
 
-/// Writes an event to the log, with the fields and the words that the contract, section 7, names; one that is `known`
-/// from earlier in the outage at a lower level.
-pub fn log(event: &Event, state: State, known: bool) {
-    let state = state.as_str();
+/// Writes an event to the log, with the fields and the words that the contract, section 7, names, and why there is no
+/// connection; one that is `known` from earlier in the outage at a lower level.
+pub fn log(event: &Event, view: &View, known: bool) {
+    let (state, reason) = (view.state.as_str(), view.reason.as_ref().map(|reason| reason.code));
     match event {
-        _ if known => log_again(event, state),
+        _ if known => log_again(event, view),
         Event::Connected { outage: None } => info!(state, "Connected to the cloud: a heater has answered"),
         Event::Connected { outage: Some(outage) } => {
             info!(state, outage_ms = millis(*outage), "Connected again after {}", seconds(*outage));
@@ -112,47 +112,73 @@ pub fn log(event: &Event, state: State, known: bool) {
             info!(state, attempt, max_attempts, delay_ms, reason = reason.code, "{words}");
         }
         Event::ReconnectionFailed { attempts } => {
-            warn!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts");
+            warn!(state, reason, attempt = attempts, "Failed to reconnect after {attempts} attempts");
         }
         Event::RecoveryAttempt { attempt, max_attempts, delay, strategy } => {
-            let (of, strategy) = (of(*attempt, *max_attempts), strategy.as_str());
-            warn!(state, attempt, max_attempts = max_attempts.unwrap_or(0), strategy, "Starting recovery attempt {of}");
+            let (of, max_attempts, strategy) =
+                (of(*attempt, *max_attempts), max_attempts.unwrap_or(0), strategy.as_str());
+            warn!(state, reason, attempt, max_attempts, strategy, "Starting recovery attempt {of}");
             let wait = seconds(*delay);
             let wait = wait.trim_end_matches(" s");
-            info!(state, attempt, delay_ms = millis(*delay), strategy, "Waiting {wait} seconds before recovery");
+            info!(state, reason, attempt, delay_ms = millis(*delay), "Waiting {wait} seconds before recovery");
         }
-        Event::RefreshingTokens => info!(state, "Refreshing authentication tokens"),
-        Event::RecreatingClient => info!(state, "Recreating MQTT client"),
-        Event::SubscriptionsRestored => info!(state, "Subscriptions restored"),
+        Event::RefreshingTokens => info!(state, reason, "Refreshing authentication tokens"),
+        Event::RecreatingClient => info!(state, reason, "Recreating MQTT client"),
+        Event::SubscriptionsRestored => info!(state, reason, "Subscriptions restored"),
         Event::Recovered { attempts } => info!(state, attempt = attempts, "Recovery successful"),
         Event::SignInPostponed { delay } => {
-            warn!(state, delay_ms = millis(*delay), "Waiting {} until the next sign-in is allowed", seconds(*delay));
+            let wait = seconds(*delay);
+            warn!(state, reason, delay_ms = millis(*delay), "Waiting {wait} until the next sign-in is allowed");
         }
-        Event::HeatersSilent => warn!(state, "Connected to the cloud, but no heater answers"),
+        Event::HeatersSilent => warn!(state, reason, "Connected to the cloud, but no heater answers"),
         Event::NetworkReturned { delay } => {
-            info!(state, delay_ms = millis(*delay), "The cloud can be reached again: trying at once");
+            info!(state, reason, delay_ms = millis(*delay), "The cloud can be reached again: trying at once");
         }
         Event::SessionRenewing => info!(state, "Renewing the session, as planned"),
         Event::TakenOver { times } => warn!(
             state,
+            reason,
             attempt = times,
             "The cloud closed {times} sessions in a row soon after they were up: another instance uses this client id"
         ),
         Event::Unstable { times } => {
-            warn!(state, attempt = times, "{times} sessions in a row ended soon after they were up: waiting longer");
+            let words = format!("{times} sessions in a row ended soon after they were up: waiting longer");
+            warn!(state, reason, attempt = times, "{words}");
         }
-        Event::Failed(reason) => error!(state, reason = reason.code, "Failed for good: {reason}"),
+        // Nothing but a human, or a changed configuration, makes another attempt.
+        Event::Failed(why) if view.held || why.code == "credentials" => {
+            error!(state, reason = why.code, "Failed for good: {why}")
+        }
+        Event::Failed(why) => {
+            error!(state, reason = why.code, "Every attempt failed: leaving, so that systemd starts afresh ({why})");
+        }
     }
 }
 
-fn log_again(event: &Event, state: &str) {
+fn log_again(event: &Event, view: &View) {
+    let state = view.state.as_str();
     match event {
         Event::ReconnectionFailed { attempts } => {
-            info!(state, attempt = attempts, "Failed to reconnect after {attempts} attempts; the outage goes on");
+            let reason = view.reason.as_ref().map(|reason| reason.code);
+            info!(
+                state,
+                reason,
+                attempt = attempts,
+                "Failed to reconnect after {attempts} attempts; the outage goes on"
+            );
         }
         Event::Failed(reason) => info!(state, reason = reason.code, "Failed again, the outage goes on: {reason}"),
         _ => {}
     }
+}
+
+/// Says that an outage goes on, in place of its single steps.
+pub fn log_outage(view: &View, age: Duration) {
+    let (state, reason) = (view.state.as_str(), view.reason.as_ref().map(|reason| reason.code));
+    let minutes = age.as_secs() / 60;
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let why = view.reason.as_ref().map(ToString::to_string).unwrap_or_default();
+    info!(state, reason, attempt = view.attempt, "No connection to the cloud for {hours} h {minutes} min: {why}");
 }
 
 fn of(attempt: u32, max: Option<u32>) -> String {
@@ -170,7 +196,7 @@ fn tenths(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::{Reason, Strategy};
+    use crate::supervisor::{Reason, State, Strategy};
 
     #[test]
     fn the_connection_topic_has_every_member_of_the_contract() {

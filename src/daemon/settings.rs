@@ -91,6 +91,7 @@ pub fn bridge(config: &Config) -> bridge::BridgeSettings {
         home_assistant: HomeAssistant {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),
+            birth_topic: config.home_assistant.birth_topic.clone(),
         },
         allow: config.administration.clone(),
     }

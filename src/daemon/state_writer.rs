@@ -7,18 +7,21 @@ use crate::home::Memories;
 use crate::io::state::StateDirectory;
 use crate::io::task;
 use crate::navilink::devices::Device;
+use crate::outputs::home_assistant::Discovery;
 
 /// Writes one thing after the other in a task of its own, so that the newest is what stays.
 pub struct StateWriter {
     state: StateDirectory,
+    /// Where discovery is published, as it was kept last.
+    discovery: Option<Discovery>,
     /// The newest write.
     last: Option<JoinHandle<()>>,
 }
 
 impl StateWriter {
-    /// Prepares to write to a directory.
-    pub fn new(state: StateDirectory) -> Self {
-        Self { state, last: None }
+    /// Prepares to write to a directory that has this `discovery`.
+    pub fn new(state: StateDirectory, discovery: Option<Discovery>) -> Self {
+        Self { state, discovery, last: None }
     }
 
     /// Keeps what is known of the heaters.
@@ -34,6 +37,15 @@ impl StateWriter {
     pub fn keep_outage(&mut self, outage: KeptOutage) {
         let state = self.state.clone();
         self.write(async move { state.keep_outage(outage).await });
+    }
+
+    /// Keeps where discovery is published, unless it was so before.
+    pub fn keep_discovery(&mut self, discovery: Discovery) {
+        if self.discovery.as_ref() != Some(&discovery) {
+            self.discovery = Some(discovery.clone());
+            let state = self.state.clone();
+            self.write(async move { state.keep_discovery(discovery).await });
+        }
     }
 
     /// Returns whether the last write failed.

@@ -304,8 +304,11 @@ impl Heater {
         }
         // What the heater can do may be known only now.
         self.advance(context);
-        self.freshness.renew(context.moment.now);
-        self.changed(Change::Available(true));
+        // The status that the local broker has kept may be of another day, and of other units.
+        if self.state.status.is_some() {
+            self.freshness.renew(context.moment.now);
+            self.changed(Change::Available(true));
+        }
     }
 
     fn listed(&mut self, device: Device) {

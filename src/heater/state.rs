@@ -195,7 +195,7 @@ impl HeaterState {
         self.meter_status(&mut status, wall);
         let mut decoded = self.product.decode_status(&status, context.settings.units);
         self.status = Some(status);
-        let follow_up = self.learn_units(&decoded.object);
+        let units = units_of(&decoded.object);
         let received_at = humantime::format_rfc3339_millis(wall).to_string();
         let events = self.watch.compare(&decoded.object, &received_at);
         decoded.object.insert("received_at".to_owned(), received_at.into());
@@ -206,7 +206,7 @@ impl HeaterState {
         for event in events {
             self.changed(Change::Event(event));
         }
-        follow_up
+        self.change_units(units)
     }
 
     /// Shows how a command ended, and says so where it came to nothing.
@@ -251,10 +251,13 @@ impl HeaterState {
 
     fn take_feature(&mut self, feature: &Object, context: &Context<'_>) -> Vec<FollowUp> {
         let decoded = self.product.decode_feature(feature, context.settings.units);
-        let mut follow_ups: Vec<FollowUp> = self.learn_units(&decoded.object).into_iter().collect();
-        follow_ups.extend(self.learn_capabilities(feature));
+        // Otherwise the units are those of the status: there are values in them.
+        if self.status.is_none() && !self.capabilities.is_known() {
+            self.units = units_of(&decoded.object);
+        }
         self.info = Some(decoded.object);
         self.note_problems("info", decoded.problems, &decoded.unknown);
+        let follow_ups = self.learn_capabilities(feature);
         self.show_info();
         self.show_firmware();
         follow_ups
@@ -289,11 +292,9 @@ impl HeaterState {
         }
     }
 
-    fn learn_units(&mut self, decoded: &Object) -> Option<FollowUp> {
-        let units = match decoded.get("units").and_then(Value::as_str) {
-            Some("metric") => UnitSystem::Metric,
-            _ => UnitSystem::Us,
-        };
+    /// Takes up the units of a status that was shown. Everything else is shown in them, too, before the abilities say that
+    /// they have changed: whoever hears of that holds no value of other units any more.
+    fn change_units(&mut self, units: UnitSystem) -> Option<FollowUp> {
         if std::mem::replace(&mut self.units, units) == units {
             return None;
         }
@@ -301,8 +302,9 @@ impl HeaterState {
         if !self.capabilities.is_known() {
             return None;
         }
+        self.info = Some(self.capabilities.decoded(units));
+        self.show_info();
         self.changed(Change::Abilities);
-        // Its limits and the like are to come in the same units soon.
         Some(FollowUp::Ask(Query::Information))
     }
 
@@ -381,6 +383,14 @@ impl HeaterState {
 
     fn changed(&mut self, change: Change) {
         self.effects.push_back(Effect::Changed(change));
+    }
+}
+
+/// Returns the units that a decoded object says it is in.
+fn units_of(decoded: &Object) -> UnitSystem {
+    match decoded.get("units").and_then(Value::as_str) {
+        Some("metric") => UnitSystem::Metric,
+        _ => UnitSystem::Us,
     }
 }
 

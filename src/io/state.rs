@@ -29,7 +29,8 @@ const MEMORY: &str = "memory.json";
 const OUTAGE: &str = "outage.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
-const FILES: [&str; 7] = [TOKENS, SIGN_INS, HEATERS, MEMORY, OUTAGE, REJECTION, CLIENT_ID];
+const DISCOVERY: &str = "discovery.json";
+const FILES: [&str; 8] = [TOKENS, SIGN_INS, HEATERS, MEMORY, OUTAGE, REJECTION, CLIENT_ID, DISCOVERY];
 /// How often, and after what pause, the lock is asked for.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -188,6 +189,16 @@ impl StateDirectory {
     /// Keeps what is known of the outage.
     pub async fn keep_outage<T: Serialize + Send + 'static>(&self, outage: T) {
         self.write(OUTAGE, outage).await;
+    }
+
+    /// Returns where an earlier run published discovery.
+    pub fn discovery<T: DeserializeOwned>(&self) -> Option<T> {
+        self.read(DISCOVERY)
+    }
+
+    /// Keeps where discovery is published.
+    pub async fn keep_discovery<T: Serialize + Send + 'static>(&self, discovery: T) {
+        self.write(DISCOVERY, discovery).await;
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.

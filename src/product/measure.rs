@@ -73,6 +73,11 @@ pub fn label(word: &str) -> String {
 }
 
 impl Kind {
+    /// Returns whether its values are others in other units.
+    pub fn depends_on_units(self) -> bool {
+        self.measure(UnitSystem::Metric).unit != self.measure(UnitSystem::Us).unit
+    }
+
     /// Returns the icon of what has no device class with a fitting one.
     pub fn icon(self) -> Option<&'static str> {
         match self {

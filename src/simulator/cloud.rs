@@ -163,12 +163,12 @@ impl Simulator {
     }
 
     fn serve(&mut self, tls: TlsAcceptor, [api, mqtt, control]: [TcpListener; 3], time_scale: f64) {
-        let Controls { account, broker, plant, door, rest, upgrade, tally } = self.controls.clone();
+        let Controls { account, broker, plant, door, api_door, rest, upgrade, tally } = self.controls.clone();
         let messages = broker.subscribe();
         let heaters = Server::run(plant.clone().run(messages, time_scale));
         let rest = Rest { tls: tls.clone(), account: account.clone(), plant, faults: rest, tally: tally.clone() };
         let iot = Iot { tls, account, broker, faults: upgrade, tally };
-        let rest = Server::accept(api, Door::default(), move |gate| rest.clone().serve(gate));
+        let rest = Server::accept(api, api_door, move |gate| rest.clone().serve(gate));
         let iot = Server::accept(mqtt, door, move |gate| iot.clone().serve(gate));
         let control = Server::run(control::serve(control, self.controls.clone(), self.describe()));
         self.servers = vec![heaters, rest, iot, control];
@@ -190,7 +190,9 @@ pub struct Controls {
     account: Arc<SimulatedAccount>,
     broker: Broker,
     plant: Plant,
+    /// That of the MQTT port.
     door: Door,
+    api_door: Door,
     rest: Arc<RestFaults>,
     upgrade: Arc<UpgradeFaults>,
     tally: SharedCounters,
@@ -214,6 +216,7 @@ impl Controls {
             plant: Plant::new(heaters, broker.clone(), tally.clone()),
             broker,
             door: Door::default(),
+            api_door: Door::default(),
             rest: Arc::default(),
             upgrade: Arc::new(upgrade),
             tally,
@@ -232,6 +235,7 @@ impl Controls {
         match fault {
             Fault::Refuse { times } => self.door.refuse.arm(times),
             Fault::Reset => self.door.reset(),
+            Fault::Away { on } => [&self.door, &self.api_door].iter().for_each(|door| door.set_away(on)),
             Fault::Freeze => self.door.freeze(),
             Fault::Thaw => self.door.thaw(),
             Fault::Upgrade { status, times } => self.upgrade.arm(status, times),
@@ -250,6 +254,7 @@ impl Controls {
                 self.plant.set_fault(index, state, Duration::from_millis(ms.unwrap_or_default()));
             }
             Fault::Malformed { payload } => self.plant.malformed(payload.as_deref()),
+            Fault::Display { index, celsius } => self.plant.set_display(index, celsius),
             Fault::Push => self.plant.push(),
             Fault::Clear => self.clear(),
         }
@@ -258,6 +263,7 @@ impl Controls {
     fn clear(&self) {
         self.door.refuse.clear();
         self.door.thaw();
+        [&self.door, &self.api_door].iter().for_each(|door| door.set_away(false));
         self.upgrade.clear();
         self.upgrade.set_lifetime(None);
         self.upgrade.set_clock(0);

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `refuse` | `times`? | connections to the MQTT port are reset as soon as they are accepted |
 //! | `reset` | | all MQTT connections are reset (RST) now |
+//! | `away` | `on` | both ports are closed, with every connection: nobody reaches the cloud |
 //! | `freeze`, `thaw` | | MQTT connections stay open, but nothing is read or written |
 //! | `upgrade` | `status`, `times`? | the WebSocket upgrade is answered with this status |
 //! | `close-after-connack` | `times`? | the connection is closed right after CONNACK |
@@ -19,6 +20,7 @@
 //! | `list` | `change`? | the device list is changed so, see below; without `change` it is whole again |
 //! | `expire-tokens`, `expire-aws` | | tokens, or AWS credentials, issued until now are expired |
 //! | `heater` | `index`?, `state`, `ms`? | `online`, `offline`, `silent`, `slow` (by `ms`) or `{"error": 799}`; all heaters without `index` |
+//! | `display` | `index`?, `celsius` | a press on the heater (all without `index`): it shows Celsius, or Fahrenheit, from now on |
 //! | `malformed` | `payload`? | this text, or a set of built-in nonsense, is published on the heaters' topics |
 //! | `push` | | every heater publishes a status now |
 //! | `clear` | | everything that lasts is ended |
@@ -50,6 +52,11 @@ pub enum Fault {
     },
     /// All MQTT connections are reset now.
     Reset,
+    /// Both ports are closed, with every connection: nobody reaches the cloud.
+    Away {
+        /// Whether it is so from now on.
+        on: bool,
+    },
     /// MQTT connections stay open, but nothing is read or written.
     Freeze,
     /// Ends a freeze.
@@ -119,6 +126,13 @@ pub enum Fault {
         state: SimulatedCondition,
         /// Milliseconds by which a slow one is late.
         ms: Option<u64>,
+    },
+    /// Somebody presses on a heater, and it shows other units from now on.
+    Display {
+        /// Which one; all without.
+        index: Option<usize>,
+        /// Celsius, or Fahrenheit.
+        celsius: bool,
     },
     /// Nonsense is published on the heaters' topics.
     Malformed {
@@ -322,6 +336,7 @@ mod tests {
         assert_eq!(read(r#"{"fault":"lifetime","ms":null}"#), Fault::Lifetime { ms: None });
         let heater = Fault::Heater { index: Some(1), state: SimulatedCondition::Slow, ms: Some(500) };
         assert_eq!(read(r#"{"fault":"heater","index":1,"state":"slow","ms":500}"#), heater);
+        assert_eq!(read(r#"{"fault":"display","celsius":true}"#), Fault::Display { index: None, celsius: true });
         for (json, answer) in [
             (r#"{"status":503}"#, RestAnswer::Status(503)),
             (r#"{"too-many":5}"#, RestAnswer::TooMany(5)),

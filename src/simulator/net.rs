@@ -31,6 +31,7 @@ pub struct Door {
 struct DoorState {
     frozen: bool,
     resets: u64,
+    away: bool,
 }
 
 impl Default for Door {
@@ -53,6 +54,18 @@ impl Door {
     /// Resets every connection that stands.
     pub fn reset(&self) {
         self.state.send_modify(|state| state.resets += 1);
+    }
+
+    /// Closes the port with every connection, as if the way to it were cut, or opens it again.
+    pub fn set_away(&self, away: bool) {
+        self.state.send_modify(|state| {
+            state.away = away;
+            state.resets += u64::from(away);
+        });
+    }
+
+    async fn until_away(&self, away: bool) {
+        let _ = self.state.subscribe().wait_for(|state| state.away == away).await;
     }
 
     async fn thawed(self) {
@@ -144,10 +157,9 @@ impl Server {
         let task = task::spawn(async move {
             let mut connections = JoinSet::new();
             tokio::select! {
-                () = accept_all(&listener, &door, &mut connections, handle) => {}
+                () = accept_all(listener, &door, &mut connections, handle) => {}
                 _ = stopped => {}
             }
-            drop(listener);
             connections.shutdown().await;
         });
         Self { stop: Some(stop), task }
@@ -175,14 +187,22 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-async fn accept_all<H, F>(listener: &TcpListener, door: &Door, connections: &mut JoinSet<()>, handle: H)
+async fn accept_all<H, F>(mut listener: TcpListener, door: &Door, connections: &mut JoinSet<()>, handle: H)
 where
     H: Fn(FreezableStream) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = door.until_away(true) => {
+                let Ok(again) = reopened(listener, door).await else { return };
+                listener = again;
+                continue;
+            }
+        };
+        let Ok((stream, _)) = accepted else {
             // Out of file descriptors, most likely: give others time to close theirs.
             clock::sleep(ACCEPT_PAUSE).await;
             continue;
@@ -208,4 +228,12 @@ where
             }
         });
     }
+}
+
+/// Closes the port until its door is back.
+async fn reopened(listener: TcpListener, door: &Door) -> io::Result<TcpListener> {
+    let address = listener.local_addr()?;
+    drop(listener);
+    door.until_away(false).await;
+    bind(address).await
 }

@@ -112,6 +112,15 @@ impl Plant {
         }
     }
 
+    /// Lets one heater, or every one, show Celsius or Fahrenheit, and publish a status at once.
+    pub fn set_display(&self, index: Option<usize>, celsius: bool) {
+        let mut heaters = self.heaters();
+        let chosen = heaters.iter_mut().enumerate().filter(|(at, _)| index.is_none_or(|index| index == *at));
+        let said = chosen.map(|(_, heater)| heater.set_display(celsius, clock::wall())).collect();
+        drop(heaters);
+        self.publish(said);
+    }
+
     fn hand_over(&self, message: &Publication) {
         let mut heaters = self.heaters();
         let Some(heater) = heaters.iter_mut().find(|heater| message.topic.starts_with(&prefix(heater))) else { return };

@@ -106,7 +106,11 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
             commands: COMMANDS,
         },
         names: BTreeMap::new(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        home_assistant: HomeAssistant {
+            enabled: true,
+            prefix: "homeassistant".into(),
+            birth_topic: "homeassistant/status".into(),
+        },
         allow: navien2mqtt::model::REQUESTS.into(),
     };
     let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };

@@ -272,7 +272,7 @@ fn bridge() -> Bridge {
         },
         names: BTreeMap::new(),
         allow: navien2mqtt::model::REQUESTS.into(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "h".into() },
+        home_assistant: HomeAssistant { enabled: true, prefix: "h".into(), birth_topic: "h/status".into() },
     };
     let identity = Identity { client: ClientId::new("me"), session: SessionId::from_random([1; 16]) };
     Bridge::new(settings, identity, &[], json!({}))

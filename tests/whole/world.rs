@@ -106,7 +106,11 @@ fn bridge_settings() -> bridge::BridgeSettings {
             },
         },
         names: BTreeMap::new(),
-        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".into() },
+        home_assistant: HomeAssistant {
+            enabled: true,
+            prefix: "homeassistant".into(),
+            birth_topic: "homeassistant/status".into(),
+        },
         allow: navien2mqtt::model::REQUESTS.into(),
     }
 }

@@ -126,7 +126,7 @@ fn directory(path: &Path) -> Finding {
 
 fn outages(path: &Path) -> Finding {
     let moment = Moment { now: clock::now(), wall: clock::wall() };
-    let (carried, _) = StateDirectory::new(path).outage::<KeptOutage>().restore(moment);
+    let carried = StateDirectory::new(path).outage::<KeptOutage>().restore(moment).carried();
     let in_words = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs())).to_string();
     let so_far = match carried.outages {
         0 => "none so far".to_owned(),

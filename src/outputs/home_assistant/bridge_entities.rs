@@ -18,8 +18,8 @@ const LAST_WORD: Available =
 const ONCE_HEARD_OF: Available = &[(BRIDGE_STATE, Some("online"))];
 
 /// Home Assistant would show nothing as unknown.
-const REASON: &str = "{{ value_json.reason_text or ('All well' if value_json.state == 'connected' \
-    else value_json.state | capitalize) }}";
+const REASON: &str = "{{ value_json.reason_text or \
+    {'connected': 'All well', 'stopping': 'Stopped'}.get(value_json.state, value_json.state | capitalize) }}";
 
 const NEXT_ATTEMPT: &str = "{% if value_json.next_attempt_at %}\
     {{ as_local(as_datetime(value_json.next_attempt_at)).strftime('%H:%M:%S') }}\

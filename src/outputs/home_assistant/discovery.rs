@@ -109,9 +109,21 @@ pub fn heater(heater: Described<'_>, bridge: BridgeDevice<'_>, place: Place<'_>)
         "availability": [
             { "topic": place(BRIDGE_STATE) },
             { "topic": place(Topic::Heater("availability")) },
+            { "topic": place(in_units(units)) },
         ],
         "availability_mode": "all",
         "components": components,
+    })
+}
+
+/// The topic that says `online` for a heater that is described in these units.
+///
+/// Home Assistant goes on with the value that it holds when the unit changes. It is a topic for each, so that the heater is
+/// unavailable after a change until more has come than the description, and by then that value has been replaced.
+pub fn in_units(units: UnitSystem) -> Topic {
+    Topic::Heater(match units {
+        UnitSystem::Metric => "units/metric",
+        UnitSystem::Us => "units/us",
     })
 }
 
@@ -295,14 +307,21 @@ impl Maker<'_> {
             )
         };
         match (entity.reading, entity.component) {
-            (Reading::Key(key), Component::Number { range, .. }) => {
+            (Reading::Key(key), Component::Number { range, kind, .. }) => {
                 let [min, max, _] = self.range(range);
                 // Whole degrees Fahrenheit are offered, and half degrees Celsius told.
                 let whole = if range == Range::Target && self.units == UnitSystem::Us { " | round | int" } else { "" };
+                let these = match kind.depends_on_units() {
+                    true => format!(" and {}", self.in_these_units()),
+                    false => String::new(),
+                };
                 Some(format!(
                     "{{% set value = value_json.{key} %}}\
-                     {{{{ value{whole} if value is number and {min} <= value{whole} <= {max} else None }}}}"
+                     {{{{ value{whole} if value is number and {min} <= value{whole} <= {max}{these} else None }}}}"
                 ))
+            }
+            (Reading::Key(key), Component::Sensor(kind)) if kind.depends_on_units() => {
+                Some(self.measured(&format!("value_json.{key}")))
             }
             (_, Component::WaterHeater) => None,
             (Reading::Key(key), Component::Sensor(Kind::Words(_)) | Component::Select(..)) => {
@@ -313,6 +332,15 @@ impl Maker<'_> {
             (Reading::Word(expression), _) => Some(word(expression)),
             (Reading::Nothing | Reading::Payload, _) => None,
         }
+    }
+
+    /// Reads a value of these units; the message may be older than they are.
+    pub(super) fn measured(&self, value: &str) -> String {
+        format!("{{{{ {value} if {} else None }}}}", self.in_these_units())
+    }
+
+    fn in_these_units(&self) -> String {
+        format!("value_json.units == '{}'", self.units.as_str())
     }
 
     fn range(&self, range: Range) -> [Value; 3] {

@@ -11,7 +11,7 @@ mod water_heater;
 
 pub use abbreviations::abbreviated;
 pub use discovery::{BridgeDevice, Described, bridge, bridge_id, heater, heater_id};
-pub use output::{Again, HomeAssistant, Output};
+pub use output::{Again, Discovery, HomeAssistant, Output};
 
 use crate::product::entity::Topic;
 
@@ -23,7 +23,7 @@ pub fn discovery_topic(prefix: &str, id: &str) -> String {
     format!("{prefix}/device/{id}/config")
 }
 
-/// The topic on which Home Assistant says `online` when it has come up.
-pub fn birth_topic(prefix: &str) -> String {
+/// The topic below the prefix on which a Home Assistant that was set up so says `online` when it has come up.
+fn birth_below(prefix: &str) -> String {
     format!("{prefix}/status")
 }

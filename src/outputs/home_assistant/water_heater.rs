@@ -28,11 +28,11 @@ const RENAMED: &str = "{% set mode = {'energy_saver': 'eco', 'power_off': 'off',
 const SET_MODE: &str = "{% if value == 'Vacation' %}{\"value\": \"vacation\", \"days\": \
     {{ this.attributes.get('vacation_days') or 7 }}}{% else %}{{ value }}{% endif %}";
 
-const SET_TEMPERATURE: &str = "{{ value_json.dhw_temperature_setting }}";
+const SET_TEMPERATURE: &str = "value_json.dhw_temperature_setting";
 
 /// What a heater aims at whose target cannot be set.
-const FIXED_TEMPERATURE: &str = "{{ value_json.dhw_temperature_setting \
-    if value_json.dhw_target_temperature_setting is none else value_json.dhw_target_temperature_setting }}";
+const FIXED_TEMPERATURE: &str = "(value_json.dhw_temperature_setting \
+    if value_json.dhw_target_temperature_setting is none else value_json.dhw_target_temperature_setting)";
 
 /// Describes it.
 pub fn describe(of: &Maker<'_>, made: &mut Value) {
@@ -46,10 +46,10 @@ pub fn describe(of: &Maker<'_>, made: &mut Value) {
     add("min_temp", min.into());
     add("max_temp", max.into());
     add("current_temperature_topic", status.as_str().into());
-    add("current_temperature_template", "{{ value_json.dhw_temperature }}".into());
+    add("current_temperature_template", of.measured("value_json.dhw_temperature").into());
     let settable = of.has(Requirement::TargetTemperature);
     add("temperature_state_topic", status.as_str().into());
-    add("temperature_state_template", if settable { SET_TEMPERATURE } else { FIXED_TEMPERATURE }.into());
+    add("temperature_state_template", of.measured(if settable { SET_TEMPERATURE } else { FIXED_TEMPERATURE }).into());
     let command = |name| of.writes(Topic::Heater(name)).then(|| (of.place)(Topic::Heater(name)));
     if let Some(topic) = command("set/temperature").filter(|_| settable) {
         add("temperature_command_topic", topic.into());

@@ -219,11 +219,21 @@ impl Mqtt {
         messages
     }
 
-    /// Publishes a message that the broker is to keep, unless it holds it already; an empty one clears the topic.
-    pub fn retain(&mut self, topic: String, payload: Bytes) {
-        if self.retained.set(&topic, &payload) {
+    /// Returns the energy of every heater.
+    pub fn energies(&self) -> Vec<Message> {
+        let held = self.retained.iter().filter(|(topic, _)| self.topics.is_energy(topic));
+        held.map(|(topic, payload)| Message { topic: topic.to_owned(), payload: payload.clone(), retained: true })
+            .collect()
+    }
+
+    /// Publishes a message that the broker is to keep, unless it holds it already, and returns whether it did not; an
+    /// empty one clears the topic.
+    pub fn retain(&mut self, topic: String, payload: Bytes) -> bool {
+        let other = self.retained.set(&topic, &payload);
+        if other {
             self.messages.push_back(Message { topic, payload, retained: true });
         }
+        other
     }
 
     fn publish(&mut self, topic: String, payload: &Value) {

@@ -135,9 +135,9 @@ pub(super) fn fitted(heater: &SimulatedHeater, key: &str) -> bool {
     feature(heater)[key].as_i64().is_some_and(|mark| mark >= 2)
 }
 
-/// Returns the `TemperatureType`: the even heaters show Fahrenheit, the odd ones Celsius.
+/// Returns the `TemperatureType`: at first the even heaters show Fahrenheit, the odd ones Celsius.
 pub(super) fn temperature_type(heater: &SimulatedHeater) -> i64 {
-    if heater.index.is_multiple_of(2) { 2 } else { 1 }
+    if heater.celsius { 1 } else { 2 }
 }
 
 /// Returns the controller's serial number.

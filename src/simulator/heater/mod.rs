@@ -84,6 +84,8 @@ pub struct SimulatedHeater {
     index: usize,
     /// Whether its answers carry the ids of the one who asked instead of its own.
     echoes: bool,
+    /// Whether it shows Celsius.
+    celsius: bool,
     mac: String,
     random: Random,
     tank: Tank,
@@ -117,6 +119,7 @@ impl SimulatedHeater {
         Self {
             index,
             echoes: false,
+            celsius: !index.is_multiple_of(2),
             mac: format!("{:012x}", FIRST_MAC + index),
             random,
             tank,
@@ -209,6 +212,12 @@ impl SimulatedHeater {
             said.push(self.push_status(wall));
         }
         said
+    }
+
+    /// Lets it show Celsius or Fahrenheit from now on; returns the status that says so.
+    pub fn set_display(&mut self, celsius: bool, wall: SystemTime) -> Publish {
+        self.celsius = celsius;
+        self.push_status(wall)
     }
 
     /// Returns a status that the heater sends on its own account.

@@ -110,7 +110,8 @@ pub const OTHERS: &[Entity] = &[
         .needs(CIRCULATION_SCHEDULE).icon("mdi:calendar-check"),
     row("firmware", "Firmware", Component::Update(Topic::Heater("set/firmware_commit")))
         .on(FIRMWARE)
-        .read("{{ value_json.versions | to_json }}"),
+        .read("{{ value_json.versions | to_json }}")
+        .configuration(),
     sensor("firmware_downloads", "Firmware downloads", Number)
         .on(FIRMWARE)
         .read("{{ value_json.downloads | length }}")

@@ -46,7 +46,7 @@ pub const MAIN: &[Entity] = &[
         .icon("mdi:transmission-tower")
         .disabled(),
     binary("operation_busy", "Running").of_class("running").disabled(),
-    binary("dhw_use", "Hot water in use").of_class("running"),
+    binary("dhw_use", "Hot water in use").icon("mdi:shower"),
     binary("comp_use", "Compressor").of_class("running").disabled(),
     binary("heat_upper_use", "Element upper").of_class("running").disabled(),
     binary("heat_lower_use", "Element lower").of_class("running").disabled(),
@@ -108,7 +108,7 @@ pub const MACHINERY: &[Entity] = &[
     sensor("air_filter_alarm_elapsed", "Air filter hours", Counter).diagnostic().disabled(),
     binary("eev_use", "Expansion valve").of_class("running").diagnostic().disabled(),
     binary("eva_fan_use", "Fan").of_class("running").diagnostic().disabled(),
-    binary("dhw_use_sustained", "Hot water in use for long").of_class("running").disabled(),
+    binary("dhw_use_sustained", "Hot water in use for long").icon("mdi:shower").disabled(),
     binary("dhw_operation_busy", "Hot water operation").of_class("running").disabled(),
     binary("freeze_protection_use", "Freeze protection")
         .disabled()
