@@ -77,7 +77,7 @@ _navien2mqtt() {
 
     case "${cmd}" in
         navien2mqtt)
-            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status forget setup doctor decode help"
+            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status setup doctor forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,7 +189,7 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__help)
-            opts="run check devices status forget setup doctor decode help"
+            opts="run check devices status setup doctor forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -85,6 +85,10 @@ enum CliCommand {
         #[arg(long)]
         broker: bool,
     },
+    /// Asks for the account and the broker, tries both, and writes configuration and credentials
+    Setup(setup::SetupArgs),
+    /// Looks through all that the service needs, and says what is to be done
+    Doctor(doctor::DoctorArgs),
     /// Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant
     #[command(group(clap::ArgGroup::new("what").required(true)))]
     Forget {
@@ -95,10 +99,6 @@ enum CliCommand {
         #[arg(long, group = "what")]
         all: bool,
     },
-    /// Asks for the account and the broker, tries both, and writes configuration and credentials
-    Setup(setup::SetupArgs),
-    /// Looks through all that the service needs, and says what is to be done
-    Doctor(doctor::DoctorArgs),
     /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
     /// answer, from standard input
     Decode {
@@ -177,9 +177,6 @@ fn execute(arguments: Arguments) -> Exit {
         CliCommand::Status { device, json, broker } => {
             with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, (json, broker)))
         }
-        CliCommand::Forget { device, .. } => {
-            with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
-        }
         CliCommand::Setup(options) => {
             journal::start(LogTarget::Stderr, level(LogLevel::Error, &global));
             setup::setup(&options, config_path(&global))
@@ -187,6 +184,9 @@ fn execute(arguments: Arguments) -> Exit {
         CliCommand::Doctor(options) => {
             journal::start(LogTarget::Stderr, level(LogLevel::Error, &global));
             doctor::doctor(&options, &config_path(&global))
+        }
+        CliCommand::Forget { device, .. } => {
+            with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]

@@ -32,7 +32,7 @@ async fn try_all(chart: &mut Chart, config: &Config) -> Result<(), OneShotError>
     let mut filters = topics.filters();
     filters.insert(0, own.clone());
     if config.home_assistant.enabled {
-        filters.push(format!("{}/status", config.home_assistant.discovery_prefix));
+        filters.push(config.home_assistant.birth_topic.clone());
     }
     let mut session = LocalSession::new(config)?;
     // An empty message that is retained clears its topic: this will leaves nothing behind, whatever happens.

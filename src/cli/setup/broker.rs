@@ -22,7 +22,8 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// Takes what the arguments say of the broker.
 pub fn take_flags(draft: &mut Draft, args: &SetupArgs) -> Result<(), Stopped> {
-    let ca_file = args.broker_ca_file.as_ref().map(|path| path.display().to_string());
+    let ca_file = args.broker_ca_file.as_ref().map(std::path::absolute).transpose()?;
+    let ca_file = ca_file.map(|path| path.display().to_string());
     for (key, value) in [("url", &args.broker), ("username", &args.broker_username), ("ca_file", &ca_file)] {
         if let Some(value) = value {
             draft.set("broker", key, value);

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use self::draft::{Draft, Layout};
 use super::one_shot::print_devices;
 use super::terminal::{self, meanwhile};
-use super::{on_runtime, print_error, say};
+use super::{on_runtime, print_error, read_for_one_shot, say};
 use crate::config::Config;
 use crate::daemon::one_shot::{OneShotClient, OneShotError, exit};
 use crate::exit::Exit;
@@ -34,7 +34,7 @@ pub struct SetupArgs {
     /// The email address of the NaviLink account
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
-    /// The file that holds its password in its first line; - is the next line of standard input
+    /// The file that holds the account's password in its first line; - is the next line of standard input
     #[arg(long, value_name = "PATH")]
     password_file: Option<PathBuf>,
     /// The local broker: mqtt://host:port, or with TLS mqtts://host:port
@@ -43,7 +43,7 @@ pub struct SetupArgs {
     /// The user name at the broker
     #[arg(long, value_name = "NAME")]
     broker_username: Option<String>,
-    /// The file that holds its password in its first line; - is the next line of standard input
+    /// The file that holds the broker's password in its first line; - is the next line of standard input
     #[arg(long, value_name = "PATH")]
     broker_password_file: Option<PathBuf>,
     /// Roots that are trusted at the broker besides the system's, in PEM
@@ -110,6 +110,9 @@ async fn run(args: &SetupArgs, path: &Path) -> Result<(), Stopped> {
     broker::choose(&mut draft, args, asks).await?;
     draft.is_allowed(args.force, asks)?;
     draft.write()?;
+    // What the unit could not read, for one.
+    let written = read_for_one_shot(&draft.layout.config);
+    written.as_ref().map_or_else(|problems| problems, |config| &config.warnings).iter().for_each(print_error);
     unit::enable(&draft.layout, args, asks)?;
     unit::say_what_next(&draft.layout, &draft.config()?);
     Ok(())
