@@ -25,6 +25,9 @@ _navien2mqtt() {
             navien2mqtt,devices)
                 cmd="navien2mqtt__subcmd__devices"
                 ;;
+            navien2mqtt,forget)
+                cmd="navien2mqtt__subcmd__forget"
+                ;;
             navien2mqtt,help)
                 cmd="navien2mqtt__subcmd__help"
                 ;;
@@ -43,6 +46,9 @@ _navien2mqtt() {
             navien2mqtt__subcmd__help,devices)
                 cmd="navien2mqtt__subcmd__help__subcmd__devices"
                 ;;
+            navien2mqtt__subcmd__help,forget)
+                cmd="navien2mqtt__subcmd__help__subcmd__forget"
+                ;;
             navien2mqtt__subcmd__help,help)
                 cmd="navien2mqtt__subcmd__help__subcmd__help"
                 ;;
@@ -59,7 +65,7 @@ _navien2mqtt() {
 
     case "${cmd}" in
         navien2mqtt)
-            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status decode help"
+            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -134,8 +140,26 @@ _navien2mqtt() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        navien2mqtt__subcmd__forget)
+            opts="-v -q -h --all --config --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         navien2mqtt__subcmd__help)
-            opts="run check devices status decode help"
+            opts="run check devices status forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -177,6 +201,20 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__help__subcmd__devices)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        navien2mqtt__subcmd__help__subcmd__forget)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

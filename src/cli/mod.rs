@@ -3,6 +3,7 @@
 mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
+mod forget;
 mod local_broker;
 mod one_shot;
 #[cfg(feature = "simulator")]
@@ -81,6 +82,16 @@ enum CliCommand {
         #[arg(long)]
         broker: bool,
     },
+    /// Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant
+    #[command(group(clap::ArgGroup::new("what").required(true)))]
+    Forget {
+        /// This heater
+        #[arg(value_name = "MAC", group = "what")]
+        device: Option<Mac>,
+        /// Everything of this bridge; it must not run
+        #[arg(long, group = "what")]
+        all: bool,
+    },
     /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
     /// answer, from standard input
     Decode {
@@ -158,6 +169,9 @@ fn execute(arguments: Arguments) -> Exit {
         }
         CliCommand::Status { device, json, broker } => {
             with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, (json, broker)))
+        }
+        CliCommand::Forget { device, .. } => {
+            with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]

@@ -20,6 +20,9 @@ pub const OF_DEVICE: [&str; 13] = [
     "units/us",
 ];
 
+/// What stands on the topics of the bridge itself that are retained.
+pub const OF_BRIDGE: [&str; 3] = ["state", "connection", "info"];
+
 /// Builds and reads the topics below one base.
 #[derive(Debug, Clone)]
 pub struct Topics {
@@ -87,6 +90,25 @@ impl Topics {
         format!("{}/{heater}/{name}", self.base)
     }
 
+    /// The filter for everything below the base.
+    pub fn all(&self) -> String {
+        format!("{}/#", self.base)
+    }
+
+    /// Returns whether a topic is below the base.
+    pub fn is_below(&self, topic: &str) -> bool {
+        self.rest(topic).is_some()
+    }
+
+    /// Returns the heater of a topic.
+    pub fn heater_of(&self, topic: &str) -> Option<Mac> {
+        self.rest(topic)?.split('/').next()?.parse().ok()
+    }
+
+    fn rest<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topic.strip_prefix(self.base.as_str())?.strip_prefix('/')
+    }
+
     /// What every topic begins with (`broker.base_topic`).
     pub fn base(&self) -> &str {
         &self.base
@@ -100,21 +122,18 @@ impl Topics {
 
     /// Returns whether a topic says whether the bridge or a heater is there.
     pub fn is_presence(&self, topic: &str) -> bool {
-        let rest = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        let parts = rest.and_then(|rest| rest.split_once('/'));
+        let parts = self.rest(topic).and_then(|rest| rest.split_once('/'));
         matches!(parts, Some(("bridge", "state") | (_, "availability")))
     }
 
     /// Returns whether a topic is that of a heater's energy.
     pub fn is_energy(&self, topic: &str) -> bool {
-        let rest = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        rest.and_then(|rest| rest.split_once('/')).is_some_and(|(_, name)| name == "energy")
+        self.rest(topic).and_then(|rest| rest.split_once('/')).is_some_and(|(_, name)| name == "energy")
     }
 
     /// Reads a topic; `None` when it is not one of ours.
     pub fn parse<'a>(&self, topic: &'a str) -> Option<Request<'a>> {
-        let rest = topic.strip_prefix(self.base.as_str())?.strip_prefix('/')?;
-        let (first, rest) = rest.split_once('/')?;
+        let (first, rest) = self.rest(topic)?.split_once('/')?;
         let (verb, name) = rest.split_once('/')?;
         match (first, verb) {
             ("bridge", "request") => Some(Request::Bridge(name)),
@@ -126,7 +145,7 @@ impl Topics {
 
     /// Returns how much others depend on what stands on a topic.
     pub fn rank(&self, topic: &str) -> Rank {
-        let Some(rest) = topic.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('/')) else {
+        let Some(rest) = self.rest(topic) else {
             return Rank::Discovery;
         };
         let (first, name) = rest.split_once('/').unwrap_or((rest, ""));

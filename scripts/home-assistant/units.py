@@ -1,28 +1,14 @@
-#!/usr/bin/env python3
 """Changes the units under a real Home Assistant with its recorder on, in every way that users do.
 
-Usage: scripts/home-assistant/units      (called by `run`; needs root, and about seven minutes, most of them waiting for
-the statistics, which Home Assistant computes every five)
-
-A press on the heater, a restart of the bridge with another configuration, the same while Home Assistant is stopped, and
-while it has no connection to the broker: each both ways. Afterwards no state and no row of the statistics may be a number of
-the old unit under the new one. Exit code 0 when that is so.
+Called by `run`; about seven minutes, most of them waiting for the statistics, which Home Assistant computes every five. A press
+on the heater, a restart of the bridge with another configuration, the same while Home Assistant is stopped, and while it has no
+connection to the broker: each both ways. Afterwards no state and no row of the statistics may be a number of the old unit under
+the new one.
 """
-import argparse, importlib.machinery, importlib.util, json, os, signal, sqlite3, subprocess, sys, time, urllib.request
+import argparse, json, os, shutil, signal, sqlite3, time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(name.replace(".py", ""), os.path.join(HERE, name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
-    return module
-
-
-sys.dont_write_bytecode = True
-run = load("run")
-judge = load("judge.py")
+import judge
+from frontend import fault
 
 # Into °C, K, L and L/min.
 FACTORS = {"L": 1, "gal": 3.785411784, "L/min": 1, "gal/min": 3.785411784}
@@ -55,9 +41,7 @@ class Changes:
         self.config = open(f"{world.folder}/config.toml").read()
 
     def press(self, celsius):
-        fault = json.dumps({"fault": "display", "index": 0, "celsius": celsius}).encode()
-        request = urllib.request.Request(f"{self.world.about['control_url']}/faults", fault, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=10).close()
+        fault(self.world, {"fault": "display", "index": 0, "celsius": celsius})
 
     def configure(self, units):
         self.world.daemon.send_signal(signal.SIGTERM)
@@ -186,10 +170,9 @@ def look_through(path, kinds, ranges):
             for (where, entity), values in wrong.items()], seen
 
 
-def main():
-    os.chdir(run.ROOT)
-    subprocess.run([os.path.join(HERE, "setup")], check=True, stdout=sys.stderr)
-    world = run.World()
+def check(make_world):
+    """Returns 0 when no number was read under a unit that is not its own."""
+    world = make_world()
     judged = judge.Judge(argparse.Namespace(port=world.port, wait=60, min_entities=200, settle=2))
     try:
         world.read(f"homeassistant/device/navien2mqtt_{world.macs[0]}/config", "cmps")
@@ -197,20 +180,16 @@ def main():
         kinds, ranges, problems = changes(world, judged)
         judged.ha.stop()
         numbers, seen = look_through(os.path.join(judged.run_dir, "home-assistant_v2.db"), kinds, ranges)
-        problems += numbers
-        for kind in ("state", "statistics_short_term", "growth"):
-            problems += [] if seen.get(kind) else [f"nothing was recorded: {kind}"]
-        print(f"Units: {len(ranges)} entities, looked at {seen}, {len(problems)} problems")
     finally:
         judged.ha.stop()
         if judged.rec:
             judged.rec.stop()
-        judge.shutil.rmtree(judged.run_dir, ignore_errors=True)
+        shutil.rmtree(judged.run_dir, ignore_errors=True)
         world.end()
+    problems += numbers
+    for kind in ("state", "statistics_short_term", "growth"):
+        problems += [] if seen.get(kind) else [f"nothing was recorded: {kind}"]
+    print(f"Units: {len(ranges)} entities, looked at {seen}, {len(problems)} problems")
     for problem in problems:
         print("PROBLEM " + problem)
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
