@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use navien2mqtt::simulator::{Fault, Options, RestAnswer, Simulator};
 use serde_json::Value;
-use support::certificates::Certificates;
+use support::certificates::{self, Certificates};
 use support::mosquitto::Mosquitto;
 use support::observer::Observer;
 use tempfile::TempDir;
 
-use self::program::{Outcome, program, run};
+use self::program::{Outcome, clean, program, run, run_with_input};
 
 const EMAIL: &str = "demo@example.com";
 const PASSWORD: &str = "demo-password";
@@ -125,7 +125,8 @@ async fn where_all_is_well_each_check_is_a_line_and_nothing_is_left_behind() {
     }
     assert!(!outcome.out.contains('\x1b'), "no colours where there is no terminal: {}", outcome.out);
     for check in ["dns", "tls", "ipv4, ipv6", "clock"] {
-        assert!(lines.iter().any(|line| line[9..].starts_with(check)), "{check} is not in\n{}", outcome.out);
+        let line = format!("ok       {check}");
+        assert!(lines.iter().any(|shown| shown.starts_with(&line)), "{check} is not in\n{}", outcome.out);
     }
     let kept = Observer::start(broker.port, "later").await;
     kept.wait("navien2mqtt/bridge/state", |_| true).await;
@@ -209,6 +210,19 @@ async fn a_certificate_of_somebody_else_is_named() {
     assert!(found.starts_with("the certificate of localhost is not accepted: "), "{found}");
     let wanted = "upgrade the package ca-certificates; behind a proxy that opens TLS, name its root in cloud.ca_file";
     assert_eq!((to_do, of(&findings, "clock").0), (wanted, "skipped"));
+
+    // One of the future is a clock that is wrong.
+    let folder = tempfile::tempdir().unwrap();
+    certificates::write_valid_from(2090, folder.path(), "localhost");
+    let options = Options { directory: Some(folder.path().to_owned()), ..Options::default() };
+    let cloud = Simulator::start(options).await.unwrap();
+    (patient.api_url, patient.ca_file) = (cloud.api_url.clone(), cloud.ca_file.display().to_string());
+    let (code, findings) = patient.findings(&[]).await;
+    assert_eq!(
+        (code, of(&findings, "tls").2),
+        (69, "set the clock, and let timesyncd or chrony keep it"),
+        "{findings:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -347,4 +361,30 @@ async fn a_running_daemon_is_found_and_hears_nothing_of_it() {
     let findings = whole["checks"].as_array().unwrap();
     assert_eq!((outcome.code, of(findings, "daemon").0), (Some(0), "ok"), "{findings:#?}");
     assert!(!daemon.log().contains("doctor"), "{}", daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_terminal_it_is_coloured_and_asks_before_it_signs_in() {
+    let broker = Mosquitto::start();
+    let patient = Patient::with(&broker).await;
+    patient.write();
+    let line = format!("{} doctor --config {}", env!("CARGO_BIN_EXE_navien2mqtt"), patient.path().display());
+    let at_terminal = |no_color: &'static str, answer: &'static [u8]| {
+        let line = line.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut command = clean("script");
+            command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+            run_with_input(command.env("TERM", "xterm").env("NO_COLOR", no_color), answer)
+        })
+    };
+    const QUESTION: &str =
+        "Sign in to the cloud with the password, which counts as one of 12 sign-ins an hour? [y/N]: ";
+    let plain = at_terminal("1", b"\n").await.unwrap();
+    assert!(plain.out.contains(QUESTION) && !plain.out.contains("\x1b[3"), "{plain:?}");
+    assert!(plain.out.contains("Looking for the daemon …\r"), "what takes long is said: {plain:?}");
+    assert!(plain.out.contains("skipped  sign-in        not tried"), "{plain:?}");
+    assert_eq!((plain.code, patient.cloud.counters().rest("/user/sign-in")), (Some(0), 0));
+    let coloured = at_terminal("", b"y\n").await.unwrap();
+    assert!(coloured.out.contains("\x1b[32mok     \x1b[0m  sign-in        accepted"), "{coloured:?}");
+    assert_eq!((coloured.code, patient.cloud.counters().rest("/user/sign-in")), (Some(0), 1));
 }

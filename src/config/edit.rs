@@ -10,11 +10,11 @@ pub fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     let header = format!("[{section}]");
     let mut lines: Vec<&str> = text.lines().collect();
     let is_header = |line: &&str| line.split('#').next().is_some_and(|line| line.trim() == header);
-    if let Some(begin) = lines.iter().position(|line| is_header(line)).map(|at| at + 1) {
+    if let Some(begin) = lines.iter().position(is_header).map(|at| at + 1) {
         let end = lines[begin..].iter().position(|line| line.trim_start().starts_with('['));
         let body = &lines[begin..end.map_or(lines.len(), |length| begin + length)];
         let sets = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
-        let shown = || body.iter().position(|line| line.strip_prefix('#').is_some_and(|line| sets(line)));
+        let shown = || body.iter().position(|line| line.strip_prefix('#').is_some_and(&sets));
         match body.iter().position(|line| sets(line)).or_else(shown) {
             Some(place) => lines[begin + place] = &line,
             None => lines.insert(begin, &line),

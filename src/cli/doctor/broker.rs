@@ -60,7 +60,7 @@ async fn try_all(chart: &mut Chart, config: &Config) -> Result<(), OneShotError>
     chart.add(Finding::good("broker", format!("{} lets us in {login}", place(config))));
     if !retains {
         let to_do = "let it keep retained messages (mosquitto: retain_available true)";
-        let found = "the broker keeps no retained messages: who comes later sees nothing until something changes";
+        let found = "the broker closes the connection at a retained will: it keeps no retained messages, and who comes later sees nothing until something changes";
         chart.add(Finding::new("broker", Grade::Warning, found, to_do));
     }
     for filter in &refused {

@@ -33,7 +33,7 @@ type Loaded = Result<Config, Vec<ConfigProblem>>;
 
 /// Shows what is wrong with the configuration, but for passwords.
 pub fn configuration(chart: &mut Chart, path: &Path, loaded: &Loaded) {
-    let (_, others) = problems(loaded);
+    let others = problems(loaded, false);
     for (grade, problem) in &others {
         let to_do = if path.exists() { "mend it: man navien2mqtt.toml" } else { "sudo navien2mqtt setup" };
         chart.add(Finding::new("configuration", *grade, problem, to_do));
@@ -45,7 +45,11 @@ pub fn configuration(chart: &mut Chart, path: &Path, loaded: &Loaded) {
 
 /// Says where the passwords come from, or what is wrong with them.
 pub fn credential(chart: &mut Chart, loaded: &Loaded, (service, as_unit): (Option<&Service>, Option<&Service>)) {
-    let (of_passwords, _) = problems(loaded);
+    let of_passwords = problems(loaded, true);
+    if service.is_some() && as_unit.is_none() {
+        let (found, to_do) = ("only root sees what the unit is given", "sudo navien2mqtt doctor");
+        return chart.add(Finding::new("credential", Grade::Warning, found, to_do));
+    }
     for (grade, problem) in &of_passwords {
         let to_do = "write it with sudo navien2mqtt setup, or see man navien2mqtt.toml";
         chart.add(Finding::new("credential", *grade, problem, to_do));
@@ -54,18 +58,15 @@ pub fn credential(chart: &mut Chart, loaded: &Loaded, (service, as_unit): (Optio
         return;
     }
     let stored = as_unit.map(|unit| unit.credential("navien-password")).filter(|file| file.exists());
-    chart.add(match (service, as_unit, stored) {
+    chart.add(match stored {
         _ if loaded.is_err() => Finding::skipped("credential", "it needs a configuration that can be read"),
-        (Some(_), None, _) => {
-            Finding::skipped("credential", "only root sees what the unit is given: sudo navien2mqtt doctor")
-        }
-        (_, _, Some(file)) => Finding::good("credential", format!("the unit is given {}", file.display())),
-        (_, _, None) => Finding::good("credential", "the password is where the configuration says"),
+        Some(file) => Finding::good("credential", format!("the unit is given {}", file.display())),
+        None => Finding::good("credential", "the password is where the configuration says"),
     });
 }
 
-/// Returns what is wrong with passwords, and with the rest.
-fn problems(loaded: &Loaded) -> (Vec<(Grade, String)>, Vec<(Grade, String)>) {
+/// Returns what is wrong with passwords, or with the rest.
+fn problems(loaded: &Loaded, of_passwords: bool) -> Vec<(Grade, String)> {
     let (found, least) = match loaded {
         Ok(config) => (&config.warnings, Grade::Warning),
         Err(problems) => (problems, WRONG),
@@ -75,8 +76,7 @@ fn problems(loaded: &Loaded) -> (Vec<(Grade, String)>, Vec<(Grade, String)>) {
         let grade = if problem.message.contains(NOT_BY_UNIT) { WRONG } else { least };
         (grade, problem.to_string().replace(" warning: ", " "))
     };
-    let (of_passwords, others): (Vec<_>, Vec<_>) = found.iter().partition(|problem| is_of_password(problem));
-    (of_passwords.into_iter().map(judge).collect(), others.into_iter().map(judge).collect())
+    found.iter().filter(|problem| is_of_password(problem) == of_passwords).map(judge).collect()
 }
 
 fn is_of_password(problem: &ConfigProblem) -> bool {
