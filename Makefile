@@ -40,7 +40,8 @@ $(demo_arguments): ; @:
 endif
 endif
 demo: prepare
-	@cargo run --quiet --locked --features simulator -- demo $(demo_arguments)
+	@# Not quiet while it compiles: that takes minutes.
+	@cargo run --locked --features simulator -- demo $(demo_arguments)
 
 test:
 	@scripts/prepare test

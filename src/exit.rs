@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Why the process ends, with the numbers of `sysexits.h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Asked to stop, or done.
     Success = 0,
@@ -15,7 +15,7 @@ pub enum Exit {
     CloudUnavailable = 69,
     /// A mistake of ours, or the output of a command could not be written.
     Internal = 70,
-    /// `status --broker` found trouble with the local broker.
+    /// There is trouble with the local broker, say `status --broker`, `setup` and `doctor`.
     LocalBroker = 75,
     /// The cloud rejected the credentials.
     CredentialsRejected = 77,

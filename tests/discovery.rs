@@ -51,7 +51,9 @@ async fn a_run_without_home_assistant_takes_back_what_the_one_before_told() {
     rig.more = "[home_assistant]\nenabled = false\n".into();
     let mark = observer.mark();
     let _daemon = rig.run();
-    observer.after(mark, &format!("navien2mqtt/{HEATER}/info"), any).await;
+    for topic in [BRIDGE, &config(HEATER)] {
+        observer.after(mark, topic, |seen| seen.payload.is_empty()).await;
+    }
     let left: Vec<String> = observer.latest().into_keys().filter(|topic| topic.starts_with("homeassistant")).collect();
     assert_eq!(left, Vec::<String>::new());
 }

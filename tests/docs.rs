@@ -1,5 +1,6 @@
 //! Holds the documentation to what the program does.
 
+use navien2mqtt::outputs::home_assistant::bridge_entities::BRIDGE;
 use navien2mqtt::product::PRODUCTS;
 use navien2mqtt::product::events::EVENT_TYPES;
 
@@ -70,4 +71,45 @@ fn every_reason_of_an_outage_is_documented() {
             reason.contains('-') && reason.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
         assert!(!is_reason || operations.contains(&format!("`{reason}`")), "{reason} is missing in docs/operations.md");
     }
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_entity_that_the_page_for_users_of_ha_nwp500_names_exists() {
+    let page = include_str!("../docs/coming-from-ha_nwp500.md");
+    let (_, after) = page.split_once("\n## Entities\n").expect("the section is there");
+    let (entities, services) = after.split_once("\n## Services\n").expect("the section is there");
+    let mut named: Vec<&str> = Vec::new();
+    for line in entities.lines() {
+        let cells: Vec<&str> = line.split('|').collect();
+        named.extend(quoted(cells.get(3).unwrap_or(&line)));
+    }
+    for kind in ["the switch ", "the button ", "the select ", "the number "] {
+        named.extend(services.split(kind).skip(1).filter_map(|rest| quoted(rest).next()));
+    }
+    let known = |id: &str| PRODUCTS.iter().flat_map(|product| product.entities()).chain(BRIDGE).any(|row| row.id == id);
+    for id in &named {
+        assert!(known(id), "there is no entity {id}");
+    }
+    assert!(named.len() > 100, "{}", named.len());
+}
+
+#[test]
+fn every_blueprint_that_the_page_for_users_of_ha_nwp500_names_exists() {
+    let page = include_str!("../docs/coming-from-ha_nwp500.md");
+    let ours = |name: &&str| name.ends_with(".yaml") && !name.starts_with("nwp500_") && !name.contains('/');
+    let blueprints = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/home-assistant/blueprints");
+    let mut seen = 0;
+    for name in quoted(page).filter(ours) {
+        let there = ["automation", "script"]
+            .iter()
+            .any(|kind| std::fs::exists(format!("{blueprints}/{kind}/{name}")).unwrap_or(false));
+        assert!(there, "there is no blueprint {name}");
+        seen += 1;
+    }
+    assert!(seen > 8, "{seen}");
 }

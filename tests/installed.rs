@@ -5,6 +5,7 @@
 
 #[path = "support/program.rs"]
 mod program;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +16,7 @@ use navien2mqtt::simulator::{Options, Simulator};
 use tempfile::TempDir;
 
 use self::program::{Outcome, clean, run};
+use self::support::mosquitto::Mosquitto;
 
 const EMAIL: &str = "somebody@example.org";
 const PASSWORD: &str = "hush-3b7c";
@@ -150,4 +152,72 @@ async fn check_names_what_the_service_cannot_read() {
         )
     );
     assert_eq!((checked.code, checked.out.ends_with(": good, with 2 warnings\n")), (Some(0), true), "{checked:?}");
+}
+
+/// What systemd says of a unit that was told that the password is wrong.
+const REJECTED: &str = r#"#!/bin/sh
+echo "$@" >>../systemctl.log
+case $1 in
+    show) printf 'LoadState=loaded\nActiveState=failed\nSubState=failed\nExecMainStatus=77\nNRestarts=0\n' ;;
+esac
+"#;
+const JOURNAL: &str = r#"#!/bin/sh
+echo '{"__REALTIME_TIMESTAMP":"1800000000000000","EXIT_CODE":"exited","EXIT_STATUS":"77"}'
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn setup_writes_what_the_unit_reads_and_starts_it_and_doctor_looks_at_what_it_sees() {
+    let options = Options { email: EMAIL.into(), password: PASSWORD.into(), ..Options::default() };
+    let simulator = Simulator::start(options).await.unwrap();
+    let Some(machine) = Machine::installed(&simulator) else { return };
+    let broker = Mosquitto::start();
+    machine.write("bin/systemctl", REJECTED, 0o755);
+    machine.write("bin/journalctl", JOURNAL, 0o755);
+    machine.write("home/password", &format!("{PASSWORD}\n"), 0o600);
+    fs::remove_dir_all(machine.path("etc/credstore")).unwrap();
+    let doctor = |arguments: &str| machine.run(&format!("NAVIEN_PASSWORD=shell navien2mqtt doctor {arguments}"));
+    let missing = doctor("--no-sign-in");
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+    assert!(missing.out.contains("\nbad      credential     "), "the unit sees nothing of the shell: {missing:?}");
+
+    fs::copy(machine.path("etc/navien2mqtt/navien2mqtt.toml"), machine.path("etc/navien2mqtt/cabin.toml")).unwrap();
+    for (file, unit, suffix) in
+        [("navien2mqtt", "navien2mqtt.service", ""), ("cabin", "navien2mqtt@cabin.service", ".cabin")]
+    {
+        let _ = fs::remove_file(machine.path("systemctl.log"));
+        let done = machine.run(&format!(
+            "navien2mqtt setup --config /etc/navien2mqtt/{file}.toml --email {EMAIL} --password-file password --broker \
+             mqtt://127.0.0.1:{} --yes --force",
+            broker.port
+        ));
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
+        assert!(done.out.contains(&format!("\n{unit} is started\n")), "{done:?}");
+        assert!(done.out.contains(&format!("\n  systemctl status {unit}\n")), "{done:?}");
+        let asked = fs::read_to_string(machine.path("systemctl.log")).unwrap();
+        assert_eq!(asked, format!("--quiet cat {unit}\nenable {unit}\nrestart {unit}\n"));
+        let mode = |name: &str| fs::metadata(machine.path(name)).unwrap().permissions().mode() & 0o777;
+        let secret = format!("etc/credstore/navien-password{suffix}");
+        assert_eq!([mode("etc/credstore"), mode(&secret)], [0o700, 0o600]);
+        assert_eq!(mode(&format!("etc/navien2mqtt/{file}.toml")), 0o644);
+        assert_eq!(fs::read_to_string(machine.path(&secret)).unwrap(), format!("{PASSWORD}\n"));
+        let state = if suffix.is_empty() { "lib/navien2mqtt" } else { "lib/navien2mqtt-cabin" };
+        assert!(machine.path(state).join("tokens.json").exists(), "the unit goes on with the tokens: {state}");
+
+        let examined = doctor(&format!("--config /etc/navien2mqtt/{file}.toml"));
+        for line in [
+            format!("ok       credential     the unit is given /etc/credstore/navien-password{suffix}"),
+            format!(
+                "bad      unit           {unit} ended with 77: the cloud rejected email or password. To do: sudo \
+                 journalctl -u {unit}"
+            ),
+            format!("warning  exits          ended with 77 at 2027-01-15T08:00:00Z. To do: sudo journalctl -u {unit}"),
+        ] {
+            assert!(examined.out.lines().any(|shown| shown == line), "{line} is not in\n{}", examined.out);
+        }
+        assert_eq!(examined.code, Some(77), "{examined:?}");
+        // By hand the same credential and the same state are used.
+        let listed = machine.run(&format!("navien2mqtt devices --config /etc/navien2mqtt/{file}.toml"));
+        assert_eq!((listed.code, listed.err.as_str()), (Some(0), ""), "{listed:?}");
+    }
+    assert_eq!(simulator.counters().rest("/user/sign-in"), 2, "one for each account");
 }

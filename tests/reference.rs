@@ -74,7 +74,7 @@ fn defaults() -> Value {
         variable: &variable,
         read: &read,
         check_pem: &|_, _| Ok(()),
-        credential_store: None,
+        stored_credential: None,
         access: &|_| Access::default(),
     };
     Config::load(Path::new("test.toml"), environment).unwrap().dump()

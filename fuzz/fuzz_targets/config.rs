@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
@@ -21,6 +21,7 @@ const FILE: &str = "navien2mqtt.toml";
 
 fn load(names: &BTreeMap<&[u8], &[u8]>, text: &[u8]) -> Result<Config, Vec<String>> {
     let named = |name: &[u8]| names.get(name).map(|value| value.to_vec());
+    let stored = |name: &str| Path::new("/etc/credstore").join(name);
     let environment = Environment {
         variable: &|name| named(name.as_bytes()).map(OsString::from_vec),
         read: &|path: &Path| match path.to_str() {
@@ -32,7 +33,7 @@ fn load(names: &BTreeMap<&[u8], &[u8]>, text: &[u8]) -> Result<Config, Vec<Strin
             _ if file.is_empty() => Err("it is empty".into()),
             _ => Ok(()),
         },
-        credential_store: names.contains_key(b"store".as_slice()).then_some(Path::new("/etc/credstore")),
+        stored_credential: names.contains_key(b"store".as_slice()).then_some(&stored as &dyn Fn(&str) -> PathBuf),
         access: &|path| Access {
             by_everybody: names.contains_key(b"open".as_slice()),
             not_by_unit: path.starts_with("/home").then(|| "it is hidden".into()),

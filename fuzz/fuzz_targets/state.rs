@@ -119,7 +119,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(age.issued() <= begin.wall || age.life().is_zero(), "issued in the future");
         }
     }
-    let (carried, _) = state.outage::<KeptOutage>().restore(begin);
+    let carried = state.outage::<KeptOutage>().restore(begin).carried();
     let mut supervisor = Supervisor::new(policy(), carried, 1, begin.now);
     supervisor.handle_input(Input::Start, begin.now);
     let mut now = begin.now;

@@ -25,6 +25,9 @@ _navien2mqtt() {
             navien2mqtt,devices)
                 cmd="navien2mqtt__subcmd__devices"
                 ;;
+            navien2mqtt,doctor)
+                cmd="navien2mqtt__subcmd__doctor"
+                ;;
             navien2mqtt,forget)
                 cmd="navien2mqtt__subcmd__forget"
                 ;;
@@ -33,6 +36,9 @@ _navien2mqtt() {
                 ;;
             navien2mqtt,run)
                 cmd="navien2mqtt__subcmd__run"
+                ;;
+            navien2mqtt,setup)
+                cmd="navien2mqtt__subcmd__setup"
                 ;;
             navien2mqtt,status)
                 cmd="navien2mqtt__subcmd__status"
@@ -46,6 +52,9 @@ _navien2mqtt() {
             navien2mqtt__subcmd__help,devices)
                 cmd="navien2mqtt__subcmd__help__subcmd__devices"
                 ;;
+            navien2mqtt__subcmd__help,doctor)
+                cmd="navien2mqtt__subcmd__help__subcmd__doctor"
+                ;;
             navien2mqtt__subcmd__help,forget)
                 cmd="navien2mqtt__subcmd__help__subcmd__forget"
                 ;;
@@ -54,6 +63,9 @@ _navien2mqtt() {
                 ;;
             navien2mqtt__subcmd__help,run)
                 cmd="navien2mqtt__subcmd__help__subcmd__run"
+                ;;
+            navien2mqtt__subcmd__help,setup)
+                cmd="navien2mqtt__subcmd__help__subcmd__setup"
                 ;;
             navien2mqtt__subcmd__help,status)
                 cmd="navien2mqtt__subcmd__help__subcmd__status"
@@ -65,7 +77,7 @@ _navien2mqtt() {
 
     case "${cmd}" in
         navien2mqtt)
-            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status forget decode help"
+            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status setup doctor forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -140,6 +152,24 @@ _navien2mqtt() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        navien2mqtt__subcmd__doctor)
+            opts="-v -q -h --json --sign-in --no-sign-in --config --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         navien2mqtt__subcmd__forget)
             opts="-v -q -h --all --config --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -159,7 +189,7 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__help)
-            opts="run check devices status forget decode help"
+            opts="run check devices status setup doctor forget decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -201,6 +231,20 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__help__subcmd__devices)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        navien2mqtt__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -256,6 +300,20 @@ _navien2mqtt() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        navien2mqtt__subcmd__help__subcmd__setup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         navien2mqtt__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -277,6 +335,52 @@ _navien2mqtt() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        navien2mqtt__subcmd__setup)
+            opts="-y -v -q -h --email --password-file --broker --broker-username --broker-password-file --broker-ca-file --directory --yes --force --no-enable --config --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --email)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker-username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker-ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

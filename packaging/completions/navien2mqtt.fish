@@ -33,6 +33,8 @@ complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "run" -d 'Th
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "check" -d 'Reads the configuration and reports every problem in it; touches no network'
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "devices" -d 'Signs in, lists the account\'s heaters, leaves'
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "status" -d 'Connects, asks each heater for its status, prints it, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "setup" -d 'Asks for the account and the broker, tries both, and writes configuration and credentials'
+complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "doctor" -d 'Looks through all that the service needs, and says what is to be done'
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "forget" -d 'Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant'
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "decode" -d 'Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics answer, from standard input'
 complete -c navien2mqtt -n "__fish_navien2mqtt_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -56,6 +58,27 @@ complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -l broke
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand status" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l email -d 'The email address of the NaviLink account' -r
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l password-file -d 'The file that holds the account\'s password in its first line; - is the next line of standard input' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l broker -d 'The local broker: mqtt://host:port, or with TLS mqtts://host:port' -r
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l broker-username -d 'The user name at the broker' -r
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l broker-password-file -d 'The file that holds the broker\'s password in its first line; - is the next line of standard input' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l broker-ca-file -d 'Roots that are trusted at the broker besides the system\'s, in PEM' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l directory -d 'Write everything into this folder, for a program that is run without the unit' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -s y -l yes -d 'Go on without the broker if it cannot be reached, and enable the unit, without asking'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l force -d 'Change the configuration and replace the passwords that are there, without asking'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -l no-enable -d 'Leave the unit alone'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand setup" -s h -l help -d 'Print help'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -l json -d 'Print JSON'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -l sign-in -d 'Sign in to the cloud with the password, without asking first'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -l no-sign-in -d 'Do not sign in, and do not ask'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand forget" -l config -d 'The configuration file [default: $NAVIEN2MQTT_CONFIG, or /etc/navien2mqtt/navien2mqtt.toml]' -r -F
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand forget" -l all -d 'Everything of this bridge; it must not run'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand forget" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
@@ -68,10 +91,12 @@ complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -l confi
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s v -l verbose -d 'Say more (-v: debug, -vv: trace)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s q -l quiet -d 'Say less (-q: warnings, -qq: errors)'
 complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand decode" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "run" -d 'The daemon: bridges the cloud and the local broker until it is asked to stop'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "check" -d 'Reads the configuration and reports every problem in it; touches no network'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "devices" -d 'Signs in, lists the account\'s heaters, leaves'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "status" -d 'Connects, asks each heater for its status, prints it, leaves'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "forget" -d 'Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "decode" -d 'Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics answer, from standard input'
-complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status forget decode help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "run" -d 'The daemon: bridges the cloud and the local broker until it is asked to stop'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "check" -d 'Reads the configuration and reports every problem in it; touches no network'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "devices" -d 'Signs in, lists the account\'s heaters, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "status" -d 'Connects, asks each heater for its status, prints it, leaves'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "setup" -d 'Asks for the account and the broker, tries both, and writes configuration and credentials'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "doctor" -d 'Looks through all that the service needs, and says what is to be done'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "forget" -d 'Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "decode" -d 'Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics answer, from standard input'
+complete -c navien2mqtt -n "__fish_navien2mqtt_using_subcommand help; and not __fish_seen_subcommand_from run check devices status setup doctor forget decode help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

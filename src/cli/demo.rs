@@ -143,7 +143,7 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path, wan
         variable: &nothing,
         read: &read,
         check_pem: &tls::check,
-        credential_store: None,
+        stored_credential: None,
         access: &|_| Access::default(),
     };
     Config::load(&path, environment)

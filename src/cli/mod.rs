@@ -3,12 +3,17 @@
 mod decode;
 #[cfg(feature = "simulator")]
 mod demo;
+mod doctor;
 mod forget;
 mod local_broker;
 mod one_shot;
+mod service;
+mod setup;
 #[cfg(feature = "simulator")]
 mod simulate;
+mod terminal;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
@@ -19,20 +24,18 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 
-use crate::config::{Config, ConfigProblem, Environment, LogLevel};
+use crate::config::{Config, ConfigProblem, Environment, LogLevel, LogTarget};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
 use crate::io::{descriptors, files, journal, tls};
 use crate::model::Mac;
 use crate::units::UnitsChoice;
 
+use service::{Service, systemd_runs};
+
 /// Set in the environment of a program that takes the place of the one before it.
 const AFRESH: &str = "NAVIEN2MQTT_AFRESH";
 const DEFAULT_CONFIG: &str = "/etc/navien2mqtt/navien2mqtt.toml";
-/// Where the unit takes its credentials from.
-const CREDENTIAL_STORE: &str = "/etc/credstore";
-/// `sd_booted(3)`
-const BOOTED_BY_SYSTEMD: &str = "/run/systemd/system";
 /// After the work is done, what is left on the runtime (a name lookup that nobody waits for) gets so long.
 const RUNTIME_LIMIT: Duration = Duration::from_millis(100);
 
@@ -82,6 +85,10 @@ enum CliCommand {
         #[arg(long)]
         broker: bool,
     },
+    /// Asks for the account and the broker, tries both, and writes configuration and credentials
+    Setup(setup::SetupArgs),
+    /// Looks through all that the service needs, and says what is to be done
+    Doctor(doctor::DoctorArgs),
     /// Takes everything that stands of a heater, or of the whole bridge, off the local broker and out of Home Assistant
     #[command(group(clap::ArgGroup::new("what").required(true)))]
     Forget {
@@ -169,6 +176,14 @@ fn execute(arguments: Arguments) -> Exit {
         }
         CliCommand::Status { device, json, broker } => {
             with_config(&global, read_for_one_shot, |config| one_shot::status(config, device, (json, broker)))
+        }
+        CliCommand::Setup(options) => {
+            journal::start(LogTarget::Stderr, level(LogLevel::Error, &global));
+            setup::setup(&options, config_path(&global))
+        }
+        CliCommand::Doctor(options) => {
+            journal::start(LogTarget::Stderr, level(LogLevel::Error, &global));
+            doctor::doctor(&options, &config_path(&global))
         }
         CliCommand::Forget { device, .. } => {
             with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
@@ -259,7 +274,7 @@ fn config_path(global: &Global) -> PathBuf {
 
 /// Reads the configuration as the service does.
 fn read(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
-    read_with(path, None, false)
+    read_with(path, &|name| std::env::var_os(name), None)
 }
 
 /// Reads the configuration for a one-shot command: root, who set up the service's credentials, uses the same ones, and
@@ -268,19 +283,31 @@ fn read_for_one_shot(path: &Path) -> Result<Config, Vec<ConfigProblem>> {
     if !geteuid().is_root() {
         return read(path);
     }
-    let for_unit = path == Path::new(DEFAULT_CONFIG) && Path::new(BOOTED_BY_SYSTEMD).exists();
-    read_with(path, Some(Path::new(CREDENTIAL_STORE)), for_unit)
+    let service = Service::of(path);
+    let of_unit = |name: &str| service.as_ref().filter(|_| systemd_runs())?.variable(name);
+    let variable = |name: &str| std::env::var_os(name).or_else(|| of_unit(name));
+    read_with(path, &variable, Some(&service.clone().unwrap_or_default()))
 }
 
-fn read_with(path: &Path, credential_store: Option<&Path>, for_unit: bool) -> Result<Config, Vec<ConfigProblem>> {
-    let variable = |name: &str| std::env::var_os(name);
-    let access = |path: &Path| files::access(path, for_unit);
+/// Reads the configuration as the unit of `service` does, whatever stands in the environment of this command.
+fn read_for_unit(path: &Path, service: &Service) -> Result<Config, Vec<ConfigProblem>> {
+    read_with(path, &|name| service.variable(name), Some(service))
+}
+
+/// Reads the configuration with these variables, and as root with the credentials of a service.
+fn read_with(
+    path: &Path,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    service: Option<&Service>,
+) -> Result<Config, Vec<ConfigProblem>> {
+    let by_unit = service.is_some() && Service::of(path).is_some() && systemd_runs();
+    let stored = |name: &str| service.map(|service| service.credential(name)).unwrap_or_default();
     let environment = Environment {
-        variable: &variable,
+        variable,
         read: &files::read,
         check_pem: &tls::check,
-        credential_store,
-        access: &access,
+        stored_credential: service.is_some().then_some(&stored),
+        access: &|path| files::access(path, by_unit),
     };
     Config::load(path, environment)
 }

@@ -34,7 +34,8 @@ pub fn devices(config: Config, json: bool) -> Exit {
     })
 }
 
-fn print_devices(list: &DeviceList, as_json: bool) {
+/// Prints the account's heaters.
+pub fn print_devices(list: &DeviceList, as_json: bool) {
     list.problems.iter().for_each(print_error);
     let heaters = &list.heaters;
     if as_json {

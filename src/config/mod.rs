@@ -1,6 +1,7 @@
 //! The configuration (contract, section 2): read whole, with every mistake named at once.
 
 mod dump;
+pub mod edit;
 mod home_assistant;
 mod reader;
 mod sections;
@@ -20,7 +21,10 @@ use crate::units::UnitsChoice;
 
 pub use home_assistant::HomeAssistantConfig;
 pub use reader::ConfigProblem;
-pub use sections::LEVELS as LOG_LEVELS;
+pub use sections::{LEVELS as LOG_LEVELS, SAMPLE_EMAIL};
+
+/// How a warning of a file begins that the service cannot read.
+pub const NOT_BY_UNIT: &str = "the service, which runs as a user of its own, cannot read";
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -236,8 +240,8 @@ pub struct Environment<'s> {
     pub read: &'s dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// Says what is wrong with a file that is to hold certificates or a key.
     pub check_pem: &'s CheckPem,
-    /// A folder of credentials that is used where no credentials are handed over.
-    pub credential_store: Option<&'s Path>,
+    /// Names the file of a credential that is used where no credentials are handed over.
+    pub stored_credential: Option<&'s dyn Fn(&str) -> PathBuf>,
     /// Says who can read a file.
     pub access: &'s dyn Fn(&Path) -> Access,
 }

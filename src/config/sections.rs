@@ -30,7 +30,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What stands in the installed file until somebody puts in an address of their own.
-const SAMPLE_EMAIL: &str = "you@example.com";
+pub const SAMPLE_EMAIL: &str = "you@example.com";
 const API_URL: &str = "https://nlus.naviensmartcontrol.com/api/v2.1";
 const MQTT_URL: &str = "wss://a1t30mldyslmuq-ats.iot.us-east-1.amazonaws.com/mqtt";
 
@@ -129,32 +129,32 @@ fn secret(
     let file = s.take(r, "password_file", text);
     let inline = s.take(r, "password", text);
     let lookup = |name| (environment.variable)(name).filter(|value: &OsString| !value.is_empty());
-    let in_folder = |folder: &Path| {
-        let path = folder.join(credential);
+    let in_file = |path: PathBuf| {
         match (environment.read)(&path) {
             // The unit has other credentials.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             read => Some((path, read)),
         }
     };
-    let (key, path, read) =
-        if let Some((path, read)) = lookup("CREDENTIALS_DIRECTORY").and_then(|folder| in_folder(Path::new(&folder))) {
-            ("password", path, read)
-        } else if let Some(value) = lookup(variable) {
-            let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
-            return password.map_err(|message| r.report(s, "password", message)).ok();
-        } else if let Some((path, read)) = environment.credential_store.and_then(in_folder) {
-            ("password", path, read)
-        } else if let Some(path) = file.map(PathBuf::from) {
-            warn_if_hidden(r, s, ("password_file", &path), environment);
-            let read = (environment.read)(&path);
-            ("password_file", path, read)
-        } else {
-            if inline.is_some() && (environment.access)(r.file()).by_everybody {
-                r.warn(s, "password", "is in a file that every user of this machine can read");
-            }
-            return inline.map(Into::into);
-        };
+    let handed_over = lookup("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
+    let stored = || environment.stored_credential.map(|of| of(credential));
+    let (key, path, read) = if let Some((path, read)) = handed_over.and_then(in_file) {
+        ("password", path, read)
+    } else if let Some(value) = lookup(variable) {
+        let password = password_of(format_args!("${variable}"), Ok(value.into_vec()));
+        return password.map_err(|message| r.report(s, "password", message)).ok();
+    } else if let Some((path, read)) = stored().and_then(in_file) {
+        ("password", path, read)
+    } else if let Some(path) = file.map(PathBuf::from) {
+        warn_if_hidden(r, s, ("password_file", &path), environment);
+        let read = (environment.read)(&path);
+        ("password_file", path, read)
+    } else {
+        if inline.is_some() && (environment.access)(r.file()).by_everybody {
+            r.warn(s, "password", "is in a file that every user of this machine can read");
+        }
+        return inline.map(Into::into);
+    };
     if (environment.access)(&path).by_everybody {
         let path = path.display();
         r.warn(s, key, format_args!("every user of this machine can read {path}; give it as a systemd credential"));
@@ -175,7 +175,7 @@ fn warn_if_hidden(
 }
 
 fn not_by_unit(path: &Path, why: &str) -> String {
-    format!("the service, which runs as a user of its own, cannot read {}: {why}", path.display())
+    format!("{} {}: {why}", super::NOT_BY_UNIT, path.display())
 }
 
 fn password_of(place: impl Display, read: io::Result<Vec<u8>>) -> Result<SecretString, String> {

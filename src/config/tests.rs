@@ -36,11 +36,12 @@ impl TestFiles {
             _ => Ok(()),
         };
         let access = |path: &Path| self.access.get(path.to_str().unwrap()).cloned().unwrap_or_default();
+        let stored = |name: &str| Path::new(self.store.unwrap_or_default()).join(name);
         let environment = Environment {
             variable: &variable,
             read: &read,
             check_pem: &check_pem,
-            credential_store: self.store.map(Path::new),
+            stored_credential: self.store.map(|_| &stored as &dyn Fn(&str) -> PathBuf),
             access: &access,
         };
         Config::load(Path::new("test.toml"), environment)

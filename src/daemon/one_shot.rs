@@ -127,7 +127,12 @@ impl<'c> OneShotClient<'c> {
         Ok(settings::cloud_dial(self.config, &self.tls, url))
     }
 
-    async fn sign_in(&self) -> Result<(), OneShotError> {
+    /// Signs in with the password, within the budget; when sign-ins cannot be counted, a minute is waited first.
+    ///
+    /// # Errors
+    ///
+    /// Says why not, or when it is allowed.
+    pub async fn sign_in(&self) -> Result<(), OneShotError> {
         // Whoever types a command wants to know what the cloud says now.
         self.account.bypass_rejection_cache();
         match self.account.sign_in().await {

@@ -115,7 +115,7 @@ impl Simulator {
         let api = bind(SocketAddr::new(options.listen, options.api_port)).await?;
         let mqtt = bind(SocketAddr::new(options.listen, options.mqtt_port)).await?;
         let control = bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), options.control_port)).await?;
-        let host = host(options.listen);
+        let host = host(options.listen).await;
         let mut simulator = Self {
             api_url: format!("https://{host}:{}{BASE}", api.local_addr()?.port()),
             mqtt_url: format!("wss://{host}:{}/mqtt", mqtt.local_addr()?.port()),
@@ -175,10 +175,13 @@ impl Simulator {
     }
 }
 
-/// Returns the name in the addresses; a name where it can be one, so that clients check a name.
-fn host(listen: IpAddr) -> String {
+/// Returns the name in the addresses; a name where it can be one, so that clients check a name. A machine as small as a fresh
+/// Debian root has none for itself.
+async fn host(listen: IpAddr) -> String {
+    let named = tokio::net::lookup_host(("localhost", 0)).await.is_ok();
     match listen {
-        IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) => "localhost".to_owned(),
+        IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) if named => "localhost".to_owned(),
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.to_string(),
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("[{address}]"),
     }

@@ -46,6 +46,11 @@ impl Certificates {
 /// Writes a new authority, and a server and a client of it that are called `host`, under the names that the simulator
 /// uses as well.
 pub fn write(folder: &Path, host: &str) {
+    write_valid_from(1975, folder, host);
+}
+
+/// The same, valid from the beginning of this year on.
+pub fn write_valid_from(year: i32, folder: &Path, host: &str) {
     let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -59,6 +64,7 @@ pub fn write(folder: &Path, host: &str) {
         let mut leaf = CertificateParams::new(vec![host.to_owned()]).unwrap();
         leaf.distinguished_name.push(rcgen::DnType::CommonName, name);
         leaf.extended_key_usages = vec![usage];
+        leaf.not_before = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = leaf.signed_by(&key, &issuer).unwrap();
         fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();

@@ -128,7 +128,16 @@ impl Observer {
     }
 
     pub fn publish(&self, topic: &str, payload: &str) {
+        self.send(topic, payload, false);
+    }
+
+    /// Publishes what the broker is to keep.
+    pub fn publish_retained(&self, topic: &str, payload: &str) {
+        self.send(topic, payload, true);
+    }
+
+    fn send(&self, topic: &str, payload: &str, retained: bool) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        self.link.publish(1, Message { topic: topic.into(), payload, retained: false });
+        self.link.publish(1, Message { topic: topic.into(), payload, retained });
     }
 }

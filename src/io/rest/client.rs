@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
@@ -103,6 +103,18 @@ impl RestClient {
     /// Returns where the last answers are recorded, for the diagnostics.
     pub fn recorder(&self) -> &SharedRecorder {
         &self.recorder
+    }
+
+    /// Returns the time of the cloud's clock, if it names one: the header of an answer that is otherwise of no interest.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn time(&self) -> Result<Option<SystemTime>, RestError> {
+        let answer = self.send(self.tries[0].request(Method::HEAD, &self.base)).await;
+        let answer = answer.map_err(|error| self.classify(&error))?;
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 
     /// `POST /user/sign-in`

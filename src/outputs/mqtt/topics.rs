@@ -75,6 +75,12 @@ impl Topics {
         self.bridge("event")
     }
 
+    /// What `doctor` writes to and reads from: a `get` that is to no heater, which the daemon passes over and whose rights
+    /// it has anyway.
+    pub fn doctor(&self) -> String {
+        format!("{}/doctor/get/check", self.base)
+    }
+
     /// The answer to `request/<name>`, not retained.
     pub fn response(&self, name: &str) -> String {
         self.bridge(&format!("response/{name}"))
