@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use serde_json::{Value, json};
 
 use super::service::{Service, systemd_runs};
-use super::{on_runtime, read, read_for_unit, say, terminal};
+use super::{on_runtime, read_for_one_shot, read_for_unit, say, terminal};
 use crate::config::Config;
 use crate::exit::Exit;
 
@@ -131,7 +131,7 @@ pub fn doctor(args: &DoctorArgs, path: &Path) -> Exit {
     let service = Service::of(path).filter(|_| systemd_runs());
     // What counts is what the unit sees, and only root sees that as well.
     let as_unit = service.as_ref().filter(|_| geteuid().is_root());
-    let loaded = as_unit.map_or_else(|| read(path), |service| read_for_unit(path, service));
+    let loaded = as_unit.map_or_else(|| read_for_one_shot(path), |service| read_for_unit(path, service));
     machine::configuration(&mut chart, path, &loaded);
     machine::credential(&mut chart, &loaded, (service.as_ref(), as_unit));
     on_runtime(async {
