@@ -111,7 +111,7 @@ fn every_blueprint_that_the_page_for_users_of_ha_nwp500_names_exists() {
     for name in quoted(page).filter(ours) {
         let there = ["automation", "script"]
             .iter()
-            .any(|kind| std::fs::exists(format!("{blueprints}/{kind}/{name}")).unwrap_or(false));
+            .any(|kind| fs::exists(format!("{blueprints}/{kind}/{name}")).unwrap_or(false));
         assert!(there, "there is no blueprint {name}");
         seen += 1;
     }
