@@ -1,8 +1,12 @@
 //! Holds the documentation to what the program does.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use navien2mqtt::outputs::home_assistant::bridge_entities::BRIDGE;
 use navien2mqtt::product::PRODUCTS;
 use navien2mqtt::product::events::EVENT_TYPES;
+use pulldown_cmark::{Event, Options as MarkdownOptions, Parser, Tag, TagEnd};
 
 #[test]
 fn every_field_of_status_and_device_information_is_documented_in_its_order() {
@@ -107,9 +111,73 @@ fn every_blueprint_that_the_page_for_users_of_ha_nwp500_names_exists() {
     for name in quoted(page).filter(ours) {
         let there = ["automation", "script"]
             .iter()
-            .any(|kind| std::fs::exists(format!("{blueprints}/{kind}/{name}")).unwrap_or(false));
+            .any(|kind| fs::exists(format!("{blueprints}/{kind}/{name}")).unwrap_or(false));
         assert!(there, "there is no blueprint {name}");
         seen += 1;
     }
     assert!(seen > 8, "{seen}");
+}
+
+/// Every page that a user is to find: what stands at the top, and all of `docs`.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "packaging/mosquitto/README.md"];
+    let docs =
+        fs::read_dir(root.join("docs")).expect("the folder is there").map(|entry| entry.expect("it is read").path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    top.iter().map(|name| root.join(name)).chain(docs).collect()
+}
+
+/// The targets of the links and pictures of a page, and the anchors that its headings have on GitHub.
+fn links_and_anchors(page: &Path) -> (Vec<String>, Vec<String>) {
+    let text = fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+    let (mut links, mut anchors, mut heading) = (Vec::new(), Vec::new(), None);
+    for event in Parser::new_ext(&text, MarkdownOptions::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => links.push(dest_url.to_string()),
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::Text(words) | Event::Code(words) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&words);
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                let kept = |c: &char| c.is_alphanumeric() || ['-', '_', ' '].contains(c);
+                let name = heading.take().unwrap_or_default().to_lowercase();
+                anchors.push(name.chars().filter(kept).collect::<String>().replace(' ', "-"));
+            }
+            _ => {}
+        }
+    }
+    (links, anchors)
+}
+
+#[test]
+fn every_relative_link_of_the_documentation_leads_somewhere() {
+    let mut seen = 0;
+    for page in pages() {
+        for link in
+            links_and_anchors(&page).0.iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:"))
+        {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name(path) };
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+            if !anchor.is_empty() {
+                let there = links_and_anchors(&target).1.iter().any(|heading| heading == anchor);
+                assert!(there, "{}: {link}: there is no such heading", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn every_page_of_the_documentation_is_linked_from_the_readme() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let (links, _) = links_and_anchors(&readme);
+    for page in pages().iter().filter(|page| **page != readme) {
+        let linked = links.iter().any(|link| readme.with_file_name(link) == *page);
+        assert!(linked, "README.md does not link {}", page.display());
+    }
 }
