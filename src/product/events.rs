@@ -35,3 +35,16 @@ pub const EVENT_TYPES: &[&str] = &[
     "command_failed",
     "command_expired",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_should_see_to_is_told_by_how_its_name_begins() {
+        let begins =
+            |event: &&&str| ["error_", "leak_", "overflow_", "command_"].iter().any(|word| event.starts_with(word));
+        let alerts: Vec<&&str> = EVENT_TYPES.iter().filter(begins).collect();
+        assert_eq!(alerts, ALERT_TYPES.iter().collect::<Vec<_>>(), "Home Assistant is told of these by the same words");
+    }
+}
