@@ -7,6 +7,8 @@ mod program;
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use support::observer::Observer;
@@ -71,4 +73,41 @@ fn without_a_broker_or_without_saying_what_nothing_is_forgotten() {
     for wrong in [&[][..], &["04786332fca0", "--all"], &["garage"]] {
         assert_eq!(run(wrong).code, Some(64), "{wrong:?}");
     }
+}
+
+/// Takes a session and its filters, one a packet, and acknowledges no message.
+fn broker_that_acknowledges_nothing() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut begin = [0; 2];
+        while stream.read_exact(&mut begin).is_ok() {
+            assert!(begin[1] < 0x80, "no packet of this conversation is longer");
+            let mut rest = vec![0; begin[1].into()];
+            stream.read_exact(&mut rest).unwrap();
+            match begin[0] {
+                0x10 => stream.write_all(&[0x20, 2, 0, 0]).unwrap(),
+                0x82 => stream.write_all(&[0x90, 3, rest[0], rest[1], 1]).unwrap(),
+                _ => {}
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn what_the_broker_does_not_acknowledge_is_not_said_to_be_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("navien2mqtt.toml");
+    let text = format!(
+        "[account]\nemail = \"a@example.com\"\npassword = \"x\"\n[cloud]\nconnect_timeout = \"1s\"\n\
+         operation_timeout = \"1s\"\n[broker]\nurl = \"mqtt://127.0.0.1:{}\"\n",
+        broker_that_acknowledges_nothing()
+    );
+    std::fs::write(&config, text).unwrap();
+    let arguments = ["--config", config.to_str().unwrap(), "forget", "04786332fca0"];
+    let outcome = program::run(&mut program::program(&arguments));
+    assert_eq!((outcome.code, outcome.out.as_str()), (Some(75), ""), "{outcome:?}");
+    assert!(outcome.err.contains("local broker: a message was not acknowledged"), "{outcome:?}");
 }

@@ -47,7 +47,8 @@ async fn run(config: &Config, only: Option<&Mac>) -> Result<Exit, OneShotError> 
     // Not every broker gives what it keeps to wildcards, but to a whole topic each does.
     let filters = vec![topics.state(), topics.info(), topics.all(), discovery_topic(prefix, "+")];
     link.dial(SESSION, local_dial(config, filters)?);
-    let kept = clock::within(limit, kept(&mut events)).await.unwrap_or_else(|_| Ok(BTreeMap::new()))?;
+    let Ok(kept) = clock::within(limit, kept(&mut events)).await else { return Ok(silent(limit)) };
+    let kept = kept?;
     if kept.get(&topics.state()).is_some_and(|state| state.as_ref() == b"online") {
         print_error(
             "the daemon is online and would publish everything again: stop it first (systemctl stop navien2mqtt), or take out \
@@ -72,7 +73,8 @@ async fn run(config: &Config, only: Option<&Mac>) -> Result<Exit, OneShotError> 
     for topic in clear {
         link.publish(SESSION, Message { topic, payload: Bytes::new(), retained: true });
     }
-    clock::within(limit, delivered(&mut events, count)).await.unwrap_or(Ok(()))?;
+    let Ok(delivered) = clock::within(limit, delivered(&mut events, count)).await else { return Ok(silent(limit)) };
+    delivered?;
     link.close(SESSION);
     let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
     let _ = clock::within(Duration::from_secs(3), left).await;
@@ -85,6 +87,12 @@ async fn run(config: &Config, only: Option<&Mac>) -> Result<Exit, OneShotError> 
         (Some(_), _) => {}
     }
     Ok(Exit::Success)
+}
+
+/// Nothing is known to be forgotten.
+fn silent(limit: Duration) -> Exit {
+    print_error(format_args!("local broker: no answer within {}", humantime::format_duration(limit)));
+    Exit::LocalBroker
 }
 
 /// Takes what the broker has kept.
