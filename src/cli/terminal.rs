@@ -98,6 +98,8 @@ pub fn read_secret(mut input: impl Read) -> io::Result<SecretString> {
 }
 
 /// A terminal that shows nothing of what is typed and interrupts nothing; it is as it was when this is dropped.
+///
+/// Not `rpassword` (7.5): it raises SIGINT at Ctrl-C, which ends the process before the terminal shows again what is typed.
 struct Silence(Termios);
 
 impl Silence {
