@@ -53,6 +53,7 @@ fn settings() -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: true, prefix: "h".into(), birth_topic: "h/status".into() },
     }

@@ -57,6 +57,7 @@ fn settings(discovery: bool) -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: discovery, prefix: "h".into(), birth_topic: "h/status".into() },
     }

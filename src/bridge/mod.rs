@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::heater::{self, Change};
 use crate::home::{self, Home, Memories, WarnOnce};
-use crate::model::{Mac, Message, Moment};
+use crate::model::{HeaterChoice, Mac, Message, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
 use crate::outputs::home_assistant::{Again, Discovery, HomeAssistant, Output};
@@ -34,6 +34,8 @@ pub struct BridgeSettings {
     pub heater: heater::HeaterSettings,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
+    /// Which heaters of the account are served.
+    pub choice: HeaterChoice,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
     /// The requests to the bridge that are obeyed.
@@ -117,8 +119,9 @@ impl Bridge {
             settings.allow.clone(),
             identity.client.as_str(),
         );
+        let BridgeSettings { heater, names, choice, .. } = settings;
         let mut bridge = Self {
-            home: Home::new(home::HomeSettings { heater: settings.heater, names: settings.names }, identity, known),
+            home: Home::new(home::HomeSettings { heater, names, choice }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),
             home_assistant,
             effects: VecDeque::new(),

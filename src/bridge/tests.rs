@@ -51,6 +51,7 @@ fn settings() -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),

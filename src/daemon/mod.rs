@@ -361,7 +361,7 @@ impl Daemon {
 
     /// Takes the account's device list.
     fn take_list(&mut self, list: &DeviceList) {
-        self.list_notices.log(list, &self.config.devices);
+        self.list_notices.log(list, &self.config.devices, &self.config.account.heaters);
         self.bridge.set_heaters(list, self.moment());
     }
 

@@ -40,7 +40,7 @@ impl Home {
         self.listing.wish(now);
     }
 
-    /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
+    /// Takes the account's device list, as far as its heaters are chosen. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.listing.taken(moment.now, self.settings.heater.intervals.information);
@@ -50,7 +50,8 @@ impl Home {
             self.miss(mac, moment);
         }
         let kept = self.heaters().filter(|held| !listed(&held.mac)).cloned();
-        let all: Vec<Device> = kept.chain(list.heaters.iter().cloned()).collect();
+        let chosen = list.heaters.iter().filter(|device| self.settings.choice.includes(&device.mac));
+        let all: Vec<Device> = kept.chain(chosen.cloned()).collect();
         let served = self.served(all);
         let gone = self.heaters.keys().filter(|mac| served.iter().all(|device| device.mac != **mac)).cloned();
         for mac in gone.collect::<Vec<_>>() {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::heater::bounded_counter::BoundedCounter;
 use crate::heater::polling::Place;
 use crate::heater::{self, Change, Context, Fetches, Heater, Input};
-use crate::model::{Mac, Message, Moment};
+use crate::model::{HeaterChoice, Mac, Message, Moment};
 use crate::navilink::devices::Device;
 use crate::navilink::message::{self, Body};
 use crate::navilink::request::{Query, presence};
@@ -34,6 +34,8 @@ pub struct HomeSettings {
     pub heater: heater::HeaterSettings,
     /// Names that the configuration gives.
     pub names: BTreeMap<Mac, String>,
+    /// Which heaters of the account are served; of the others nothing is asked or shown.
+    pub choice: HeaterChoice,
 }
 
 /// What is to be done.
@@ -109,8 +111,11 @@ pub struct Home {
 }
 
 impl Home {
-    /// Begins with the heaters that an earlier run knew; all of them are unavailable.
+    /// Begins with the heaters that an earlier run knew; all of them are unavailable, and those that are not chosen any
+    /// more are taken back.
     pub fn new(settings: HomeSettings, identity: Identity, known: &[Device]) -> Self {
+        let (known, unchosen): (Vec<_>, Vec<_>) =
+            known.iter().cloned().partition(|device| settings.choice.includes(&device.mac));
         let mut home = Self {
             settings,
             identity,
@@ -126,8 +131,9 @@ impl Home {
             keeping: Keeping::default(),
             listing: Fetches::default(),
         };
-        let served = home.served(known.to_vec());
+        let served = home.served(known);
         served.into_iter().for_each(|device| home.add(device, None));
+        home.effects.extend(unchosen.into_iter().map(|device| Effect::Removed(device.mac)));
         home.effects.push_back(Effect::Listed);
         // The account's own list comes later, and only what is wrong with that is said.
         home.warnings = WarnOnce::default();

@@ -106,6 +106,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
             commands: COMMANDS,
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),

@@ -106,6 +106,7 @@ fn bridge_settings() -> bridge::BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),

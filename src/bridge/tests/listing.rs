@@ -91,6 +91,39 @@ fn lists_that_cannot_be_read_whole_remove_nothing_and_two_lists_a_day_apart_do_n
 }
 
 #[test]
+fn a_heater_that_is_not_chosen_is_neither_asked_nor_shown_and_what_stood_of_it_is_taken_back() {
+    let macs = |last: &[u8]| last.iter().map(|last| heater(*last).mac).collect();
+    for choice in [HeaterChoice::Only(macs(&[1, 3])), HeaterChoice::AllBut(macs(&[2]))] {
+        let mut before = World::new(&[heater(1), heater(2)]);
+        before.begin_session();
+        before.status(2, json!({}));
+        before.feature(2, json!({ "powerUse": 2 }));
+        let memories = before.bridge.memories();
+        assert_ne!(topics_of(&before, 2), 0);
+
+        let mut world = World::with(BridgeSettings { choice, ..settings() }, &[heater(1), heater(2)]);
+        world.broker = before.broker;
+        world.bridge.restore(memories);
+        world.connect_broker();
+        assert_eq!((topics_of(&world, 2), world.bridge.heaters().count()), (0, 1));
+        world.begin_session();
+        for _ in 0..30 {
+            world.lists(&[heater(1), heater(2)]);
+            world.pass(HOUR);
+        }
+        assert!(!world.rest.contains(&Effect::RenewSession), "no subscription is missing");
+        assert!(world.bridge.cloud_filters().iter().all(|filter| !filter.contains("04786332fc02")));
+        assert!(world.requests.iter().all(|request| !request.topic.contains("04786332fc02")));
+        assert_eq!(topics_of(&world, 2), 0);
+        assert_eq!(world.held_json("bridge/info")["devices"].as_array().unwrap().len(), 1);
+        assert!(world.bridge.memories().keys().eq([&heater(1).mac]));
+        assert!(world.warnings.is_empty(), "it is not missing: {:?}", world.warnings);
+        world.lists(&[heater(1), heater(3)]);
+        assert_eq!(world.bridge.heaters().count(), 2, "another one that is chosen appears by itself");
+    }
+}
+
+#[test]
 fn a_user_can_let_a_heater_be_forgotten_and_it_comes_back_when_the_account_has_it() {
     let mut world = World::new(&[heater(1), heater(2), heater(3)]);
     world.begin_session();
