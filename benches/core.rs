@@ -19,6 +19,7 @@ use navien2mqtt::navilink::{energy, message, presign};
 use navien2mqtt::outputs::home_assistant::{self, BridgeDevice, Described, HomeAssistant};
 use navien2mqtt::outputs::mqtt::topics::Topics;
 use navien2mqtt::product::PRODUCTS;
+use navien2mqtt::recording::recorder::Recorder;
 use navien2mqtt::supervisor::*;
 use navien2mqtt::units::{UnitSystem, UnitsChoice};
 use serde_json::{Value, json};
@@ -87,6 +88,7 @@ fn bridge() -> Bridge {
             commands: commands(),
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),
@@ -113,6 +115,12 @@ fn empty(bridge: &mut Bridge) {
 fn status_read_from_the_wire(bencher: Bencher) {
     let payload = answer("status", status());
     bencher.bench(|| message::read(TOPIC, black_box(&payload)));
+}
+
+#[divan::bench]
+fn status_recorded_for_the_diagnostics(bencher: Bencher) {
+    let (payload, mut recorder) = (answer("status", status()), Recorder::default());
+    bencher.bench_local(|| recorder.message(TOPIC, black_box(&payload), false, SystemTime::UNIX_EPOCH));
 }
 
 #[divan::bench]
