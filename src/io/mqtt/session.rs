@@ -22,7 +22,7 @@ use crate::model::Message;
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
 /// How often an actor with nothing to do shows that it turns.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// paho notices a closed local socket within milliseconds.
 const NOTICE_LIMIT: Duration = Duration::from_secs(10);
 /// Each of the three parts of a disconnection.
