@@ -10,7 +10,7 @@ use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::heater::HeaterSettings;
 use navien2mqtt::heater::commands::CommandSettings;
 use navien2mqtt::heater::polling::Intervals;
-use navien2mqtt::model::{Mac, Moment, REQUESTS};
+use navien2mqtt::model::{Mac, Message, Moment, REQUESTS};
 use navien2mqtt::navilink::account::AwsCredentials;
 use navien2mqtt::navilink::devices::{Device, Record};
 use navien2mqtt::navilink::encoding::Object;
@@ -50,6 +50,10 @@ fn feature() -> Object {
 fn answer(name: &str, body: Object) -> Vec<u8> {
     let response = json!({ "deviceType": 52, "macAddress": MAC, name: body });
     json!({ "clientID": "", "sessionID": "1", "protocolVersion": 2, "response": response }).to_string().into_bytes()
+}
+
+fn from_heater(payload: Vec<u8>) -> Message {
+    Message { topic: TOPIC.to_owned(), payload: payload.into(), retained: false }
 }
 
 fn moment() -> Moment {
@@ -98,9 +102,9 @@ fn bridge() -> Bridge {
     };
     let identity = Identity { client: ClientId::new("client"), session: SessionId::from_random([1; 16]) };
     let mut bridge = Bridge::new(settings, identity, &[device], json!({}));
-    bridge.session_begun(moment());
-    bridge.cloud_message(TOPIC, &answer("feature", feature()), false, moment());
-    bridge.cloud_message(TOPIC, &answer("status", status()), false, moment());
+    bridge.session_begun(0, moment());
+    bridge.cloud_message(0, &from_heater(answer("feature", feature())), moment());
+    bridge.cloud_message(0, &from_heater(answer("status", status())), moment());
     empty(&mut bridge);
     bridge
 }
@@ -137,9 +141,9 @@ fn status_encoded(bencher: Bencher) {
 
 #[divan::bench]
 fn status_from_the_cloud_to_the_outputs(bencher: Bencher) {
-    let (payload, mut bridge) = (answer("status", status()), bridge());
+    let (message, mut bridge) = (from_heater(answer("status", status())), bridge());
     bencher.bench_local(|| {
-        bridge.cloud_message(TOPIC, black_box(&payload), false, moment());
+        bridge.cloud_message(0, black_box(&message), moment());
         empty(&mut bridge);
     });
 }
