@@ -41,7 +41,7 @@ pub struct Recorder {
 }
 
 /// What is recorded of a payload.
-struct Content {
+struct RecordedContent {
     value: Value,
     /// The same in JSON.
     text: String,
@@ -119,7 +119,7 @@ impl Recorder {
     }
 
     /// Returns what is recorded of a payload: JSON where it is such, text where it is not.
-    fn content(&mut self, payload: &[u8]) -> Content {
+    fn content(&mut self, payload: &[u8]) -> RecordedContent {
         match serde_json::from_slice::<Value>(payload) {
             Ok(mut value) => {
                 self.striker.strike(&mut value);
@@ -129,15 +129,15 @@ impl Recorder {
                 // The rest is not read, and a character can be made of three bytes by the replacement of one.
                 let start = &payload[..payload.len().min(MAX_MESSAGE)];
                 let fitting = fitting(strike_text(&String::from_utf8_lossy(start)).into());
-                Content { cut: fitting.cut || start.len() < payload.len(), ..fitting }
+                RecordedContent { cut: fitting.cut || start.len() < payload.len(), ..fitting }
             }
         }
     }
 
-    fn add(&mut self, kind: String, origin: Origin, (content, bytes): (Content, usize), at: SystemTime) {
+    fn add(&mut self, kind: String, origin: Origin, (content, bytes): (RecordedContent, usize), at: SystemTime) {
         self.recorded += 1;
         let topic = if let Origin::Topic { topic, .. } = &origin { topic.len() } else { 0 };
-        let Content { text: payload, cut, .. } = content;
+        let RecordedContent { text: payload, cut, .. } = content;
         let weight = payload.len() + topic + kind.len() + OVERHEAD;
         let records = self.kinds.entry(kind).or_default();
         records.push_front(RecordedMessage { number: self.recorded, at, origin, bytes, cut, payload, weight });
@@ -213,14 +213,14 @@ fn kind(topic: &str, payload: &Value) -> String {
 }
 
 /// Cuts JSON down to [`MAX_MESSAGE`]: what does not fit is left out, and the rest stays JSON.
-fn fitting(value: Value) -> Content {
+fn fitting(value: Value) -> RecordedContent {
     let text = value.to_string();
     if text.len() <= MAX_MESSAGE {
-        return Content { value, text, cut: false };
+        return RecordedContent { value, text, cut: false };
     }
     let mut left = MAX_MESSAGE;
     let value = cut(value, &mut left).unwrap_or_default();
-    Content { text: value.to_string(), value, cut: true }
+    RecordedContent { text: value.to_string(), value, cut: true }
 }
 
 fn cut(value: Value, left: &mut usize) -> Option<Value> {
