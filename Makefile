@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak lint doc check-samples reference deb msrv deny mutants fuzz keep-corpus clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak bench lint doc check-samples reference deb deb-arm64 deb-armhf msrv deny mutants fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
@@ -10,12 +10,14 @@ help:
 	@echo 'make test-home-assistant  a real Home Assistant judges discovery and dashboard (root; installs 1.3 GB below target/)'
 	@echo 'make test-reference-client  nwp500-python uses the simulated cloud (Python 3.14, or root and 200 MB below target/)'
 	@echo 'make soak HOURS=8         hours of random faults (default 1), with a table of recoveries and a verdict'
+	@echo 'make bench                times and allocations of each step, and the bridge beside mosquitto and a paho forwarder'
 	@echo 'make build                the release binary, target/release/navien2mqtt'
 	@echo 'make lint doc             formatting, clippy (the fuzz targets too), documentation'
 	@echo 'make msrv                 compiles everything with the oldest Rust that Cargo.toml allows'
 	@echo 'make deny                 licences, sources, versions and advisories of the dependencies (cargo-deny)'
 	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
 	@echo 'make deb                  a Debian package of this machine'"'"'s architecture, in target/debian/'
+	@echo 'make deb-arm64 deb-armhf  the same for these, from a Debian 12 below target/ (root; 1.5 GB)'
 	@echo 'make reference            man pages and shell completions anew, after a change of the command line or its documentation'
 	@echo 'make mutants              which seeded faults the quick tests miss (cargo-mutants); PLACES="heater home" for others'
 	@echo 'make fuzz                 every fuzz target for a minute'
@@ -29,7 +31,7 @@ no_build_paths := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo 
 
 build: prepare
 	RUSTFLAGS='$(no_build_paths) $(RUSTFLAGS)' cargo build --release --locked
-	scripts/check-binary target/release/navien2mqtt
+	scripts/check-binary $(or $(CARGO_TARGET_DIR),target)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)release/navien2mqtt
 
 # `make demo -- --for 30s`: the words behind `demo` are arguments of the demo, not targets.
 ifeq (demo,$(firstword $(MAKECMDGOALS)))
@@ -67,6 +69,10 @@ soak:
 	cargo build --release --locked --features simulator
 	scripts/soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
+bench:
+	@scripts/prepare test
+	cargo bench --locked --features simulator --bench core --bench bridges
+
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-features --all-targets -- -D warnings
@@ -100,6 +106,9 @@ reference: prepare
 
 deb: prepare
 	scripts/deb
+
+deb-arm64 deb-armhf: deb-%:
+	scripts/deb-foreign $*
 
 fuzz: prepare
 	fuzz/run

@@ -1,5 +1,6 @@
 //! What all modules share: the name of a heater, a message, a moment.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Instant, SystemTime};
@@ -125,6 +126,39 @@ impl fmt::Display for Mac {
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.digits)
+    }
+}
+
+/// Which of the account's heaters are served (`account.heaters`, `account.exclude`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HeaterChoice {
+    /// All of them.
+    #[default]
+    All,
+    /// Only these.
+    Only(BTreeSet<Mac>),
+    /// All but these.
+    AllBut(BTreeSet<Mac>),
+}
+
+impl HeaterChoice {
+    /// Returns whether a heater is served.
+    pub fn includes(&self, mac: &Mac) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(chosen) => chosen.contains(mac),
+            Self::AllBut(excluded) => !excluded.contains(mac),
+        }
+    }
+
+    /// Returns the heaters that it names, with the configuration's key that names them.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Mac)> {
+        let (key, macs) = match self {
+            Self::All => ("", None),
+            Self::Only(chosen) => ("account.heaters", Some(chosen)),
+            Self::AllBut(excluded) => ("account.exclude", Some(excluded)),
+        };
+        macs.into_iter().flatten().map(move |mac| (key, mac))
     }
 }
 

@@ -15,7 +15,7 @@ use navien2mqtt::simulator::Fault;
 use program::{program, run_with_input};
 use serde_json::{Value, json};
 use support::observer::{Observer, Seen};
-use support::rig::{Daemon, HEATER, Rig};
+use support::rig::{Daemon, HEATER, Rig, SECOND_HEATER};
 
 fn topic(rest: &str) -> String {
     format!("navien2mqtt/{rest}")
@@ -284,6 +284,44 @@ async fn sighup_reloads_and_is_refused_while_the_configuration_is_wrong() {
     observer.after(mark, &topic("bridge/state"), |seen| seen.text() == "online").await;
     assert!(daemon.notices().iter().any(|notice| notice.starts_with("RELOADING=1")), "{:?}", daemon.notices());
     assert_eq!(observer.all(mark, &topic("bridge/response/restart")).len(), 0, "nobody on the broker has asked");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_heater_that_is_excluded_is_gone_after_a_reload_and_back_after_another() {
+    let rig = Rig::new(2).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    let second = |rest: &str| topic(&format!("{SECOND_HEATER}/{rest}"));
+    observer.wait(&second("status"), |_| true).await;
+    observer.wait(&second("availability"), |seen| seen.text() == "online").await;
+    let path = rig.folder.path().join("navien2mqtt.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let account = format!("[account]\nexclude = [\"{SECOND_HEATER}\", \"04786332ffff\"]\n");
+    fs::write(&path, text.replace("[account]\n", &account)).unwrap();
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &second("availability"), |seen| seen.payload.is_empty()).await;
+    observer.after(mark, &second("status"), |seen| seen.payload.is_empty()).await;
+    let discovery = format!("homeassistant/device/navien2mqtt_{SECOND_HEATER}/config");
+    observer.after(mark, &discovery, |seen| seen.payload.is_empty()).await;
+    daemon.logged("account.exclude names a heater that is not in the account's device list").await;
+    let one = |seen: &Seen| seen.json()["devices"].as_array().is_some_and(|devices| devices.len() == 1);
+    observer.after(mark, &topic("bridge/info"), one).await;
+    let cleared = observer.mark();
+    for _ in 0..3 {
+        observer.after(observer.mark(), &heater("status"), |_| true).await;
+    }
+    for name in ["status", "info", "availability"] {
+        let shown = observer.all(cleared, &second(name));
+        assert!(shown.iter().all(|seen| seen.payload.is_empty()), "{name}: {shown:?}");
+    }
+    assert!(!daemon.log().contains("is missing from the account's device list"), "{}", daemon.log());
+    fs::write(&path, text).unwrap();
+    let mark = observer.mark();
+    daemon.signal("HUP");
+    observer.after(mark, &second("availability"), |seen| seen.text() == "online").await;
     daemon.signal("TERM");
     assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use navien2mqtt::navilink::command;
 use navien2mqtt::simulator::{Fault, SimulatedCondition};
 use serde_json::{Value, json};
+use support::Limit;
 use support::mosquitto::Mosquitto;
 use support::observer::Seen;
 use support::rig::{HEATER, Rig, SECOND_HEATER};
@@ -79,6 +80,47 @@ async fn two_heaters_share_one_session_and_nothing_else() {
     observer.after(mark, &heater("status"), any).await;
     observer.after(mark, &heater("status"), any).await;
     assert_eq!(observer.wait(&topic("bridge/connection"), state("connected")).await.json()["outages"], 0);
+}
+
+/// Simulated heaters have a home each, so that a session serves 24 of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_heaters_are_served_by_three_sessions_after_one_sign_in() {
+    let rig = Rig::new(60).await;
+    let observer = rig.observer().await;
+    let mut daemon = rig.run();
+    let available = || {
+        let latest = observer.latest();
+        latest.iter().filter(|(name, payload)| name.ends_with("/availability") && *payload == "online").count()
+    };
+    let all_available = async || {
+        let mut limit = Limit::of(Duration::from_secs(60));
+        while available() < 60 {
+            assert!(limit.pause().await, "{} heaters are available", available());
+        }
+    };
+    let connected = |seen: &Seen| {
+        let connection = seen.json();
+        connection["state"] == "connected" && connection["sessions"] == 3 && connection["sessions_connected"] == 3
+    };
+    all_available().await;
+    observer.wait(&topic("bridge/connection"), connected).await;
+    let counters = rig.cloud().counters();
+    assert_eq!((counters.connects, counters.rest("/user/sign-in")), (3, 1));
+    let last = format!("{:012x}", u64::from_str_radix(HEATER, 16).unwrap() + 59);
+    let mark = observer.mark();
+    observer.publish(&topic(&format!("{last}/set/mode")), "high_demand");
+    let confirmed = |seen: &Seen| seen.json()["status"] == "confirmed";
+    observer.after(mark, &topic(&format!("{last}/result")), confirmed).await;
+
+    let mark = observer.mark();
+    rig.cloud().faults().set(Fault::Reset);
+    observer.after(mark, &topic("bridge/connection"), |seen| seen.json()["state"] == "reconnecting").await;
+    let back = observer.after(mark, &topic("bridge/connection"), connected).await;
+    assert_eq!(back.json()["outages"], 1, "the three sessions were lost at once");
+    all_available().await;
+    assert_eq!(rig.cloud().counters().rest("/user/sign-in"), 1);
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(Duration::from_secs(5)).await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

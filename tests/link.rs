@@ -3,12 +3,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use navien2mqtt::io::mqtt::{Dial, Link, LinkError, LinkEvent, Refusal};
 use navien2mqtt::io::wire::{
-    End, Loss, Malformed, Pump, StalePacketFilter, Target, Transport, UNREADABLE, Wire, WireError,
+    End, InboundLimits, Loss, Malformed, Pump, StalePacketFilter, Target, Transport, UNREADABLE, Wire, WireError,
 };
 use navien2mqtt::model::Message;
 use support::mosquitto::Mosquitto;
@@ -199,7 +200,8 @@ async fn a_wire_on_which_nothing_comes_is_given_up() {
     let wire = Wire::open(&target, SECOND).await.unwrap();
     let (engine, _engine_side) = UnixStream::pair().unwrap();
     let limit = Duration::from_millis(100);
-    let mut pump = Pump::start(wire, engine.into(), limit, StalePacketFilter::new("mark"));
+    let limits = InboundLimits { silence: limit, backlog: Arc::default() };
+    let mut pump = Pump::start(wire, engine.into(), limits, StalePacketFilter::new("mark"));
     assert_eq!(within(10 * SECOND, pump.ended()).await.unwrap(), End::Lost(Loss::KeepAliveTimeout(limit)));
 }
 

@@ -102,3 +102,64 @@ fn commands_that_come_while_the_cloud_is_away_are_obeyed_when_it_is_back_and_end
     assert_eq!(world.outcomes(), ["confirmed", "confirmed"]);
     world.assert_all_is_well();
 }
+
+/// As many as a session serves when each has a home of its own, as simulated heaters have.
+const A_SESSION: usize = 24;
+
+#[test]
+fn five_hundred_heaters_are_served_by_as_many_sessions_as_they_need_and_one_sign_in() {
+    let mut world = World::with(500, 1);
+    world.run_for(Duration::from_secs(60));
+    let links = 500_usize.div_ceil(A_SESSION);
+    assert_eq!((world.links(), world.shown(), world.sign_ins()), ((links, links), (500, 500), 1));
+    world.refused.insert(7);
+    world.reset_link(7);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!((world.state(), world.links()), (State::Reconnecting, (links, links - 1)));
+    assert_eq!(world.shown(), (500, 500));
+    world.refused.clear();
+    world.run_for(Duration::from_secs(40));
+    assert_eq!((world.state(), world.links()), (State::Connected, (links, links)));
+    assert_eq!((world.heaters(), world.sign_ins(), world.outages()), (500, 1, 1));
+}
+
+#[test]
+fn a_session_that_is_lost_leaves_the_others_and_an_outage_of_all_is_one() {
+    let mut world = World::with(3 * A_SESSION, 1);
+    world.run_for(Duration::from_secs(120));
+    world.refused.insert(1);
+    world.reset_link(1);
+    world.run_for(Duration::from_secs(1200));
+    assert_eq!((world.links(), world.shown()), ((3, 2), (3 * A_SESSION, 2 * A_SESSION)), "only its own are stale");
+    world.refused.clear();
+    world.run_for(Duration::from_secs(600));
+    assert_eq!((world.links(), world.shown()), ((3, 3), (3 * A_SESSION, 3 * A_SESSION)));
+    world.cloud_is_up = false;
+    world.reset();
+    world.run_for(Duration::from_secs(120));
+    world.cloud_is_up = true;
+    world.run_for(Duration::from_secs(300));
+    assert_eq!((world.state(), world.links()), (State::Connected, (3, 3)));
+    assert_eq!((world.sign_ins(), world.outages()), (1, 2));
+}
+
+#[test]
+fn random_days_of_several_sessions_keep_the_invariants_and_the_budget_and_end_well() {
+    for seed in 0..2 {
+        let mut random = Random::new(seed);
+        let mut world = World::with(A_SESSION + 3, seed);
+        for _ in 0..20 {
+            let link = usize::try_from(random.next_u64() % 2).unwrap();
+            match random.next_u64() % 4 {
+                0 => world.reset_link(link),
+                1 => drop(world.refused.insert(link)),
+                2 => world.refused.clear(),
+                _ => happen(&mut world, &mut random),
+            }
+            world.run_for(Duration::from_millis(random.next_u64() % 300_000));
+        }
+        world.heal();
+        assert_eq!((world.state(), world.links()), (State::Connected, (2, 2)), "seed {seed}");
+        world.assert_all_is_well();
+    }
+}

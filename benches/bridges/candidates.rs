@@ -44,7 +44,7 @@ pub struct Stage {
     local: Mosquitto,
     cloud: Mosquitto,
     _simulator: (Simulator, Runtime),
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Stage {
@@ -95,7 +95,7 @@ impl Stage {
                 let text = format!(
                     "[account]\nemail = \"demo@example.com\"\npassword = \"demo-password\"\n\
                      [cloud]\napi_url = \"https://localhost:{}/api/v2.1\"\nmqtt_url = \"wss://localhost:{websocket}/mqtt\"\n\
-                     ca_file = \"{at}/ca.pem\"\nstatus_interval = \"5m\"\n\
+                     ca_file = \"{at}/ca.pem\"\nstatus_interval = \"5m\"\nstale_after = \"30m\"\n\
                      [broker]\nurl = \"mqtt://127.0.0.1:{}\"\n[state]\ndirectory = \"{at}/state\"\n",
                     options.api_port, local.port
                 );
@@ -105,8 +105,9 @@ impl Stage {
                 command
             }
         };
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { process, local, cloud, _simulator: (simulator, runtime), _folder: folder }
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Self { process, local, cloud, _simulator: (simulator, runtime), folder }
     }
 
     /// Where statuses are published.
@@ -117,6 +118,13 @@ impl Stage {
     /// Where they arrive.
     pub fn local_port(&self) -> u16 {
         self.local.port
+    }
+
+    /// Panics with its log when the candidate has ended.
+    pub fn check(&mut self) {
+        if self.process.try_wait().unwrap().is_some() {
+            panic!("the candidate has ended: {}", fs::read_to_string(self.folder.path().join("log")).unwrap());
+        }
     }
 
     pub fn usage(&self) -> Usage {

@@ -61,11 +61,12 @@ fn main() {
 
 /// Runs all loads through a candidate; returns what it takes when there is none.
 fn measure(candidate: Candidate) -> Usage {
-    let stage = Stage::new(candidate);
+    let mut stage = Stage::new(candidate);
     let subscriber = Subscriber::start(stage.local_port(), candidate.results());
     let mut publisher = Publisher::connect(stage.cloud_port());
     // The candidate may need several attempts until it stands.
     support::eventually("the first status", Duration::from_secs(60), || {
+        stage.check();
         publisher.publish(&topic(0), &status(0));
         std::thread::sleep(Duration::from_millis(200));
         (subscriber.count() > 0).then_some(())

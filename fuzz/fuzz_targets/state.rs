@@ -13,7 +13,7 @@ use navien2mqtt::daemon::outage::KeptOutage;
 use navien2mqtt::heater::{self, commands, polling::Intervals};
 use navien2mqtt::home::Memories;
 use navien2mqtt::io::state::StateDirectory;
-use navien2mqtt::model::Moment;
+use navien2mqtt::model::{Message, Moment};
 use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
@@ -53,6 +53,7 @@ fn settings() -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: true, prefix: "h".into(), birth_topic: "h/status".into() },
     }
@@ -80,11 +81,11 @@ fn live(state: &StateDirectory, begin: Moment) {
     let mut bridge = Bridge::new(settings(), identity, &heaters, json!({}));
     bridge.restore(state.memories::<Memories>());
     let at = |hours: u32| Moment { now: begin.now + HOUR * hours, wall: begin.wall + HOUR * hours };
-    bridge.session_begun(begin);
+    bridge.session_begun(0, begin);
     for hour in 1..170 {
         for heater in &heaters {
             let topic = format!("cmd/{}/navilink-{}/me/res", heater.device_type, heater.mac.as_cloud());
-            bridge.cloud_message(&topic, STATUS, false, at(hour));
+            bridge.cloud_message(0, &Message { topic, payload: STATUS.to_vec().into(), retained: false }, at(hour));
         }
         if hour % 24 == 0 {
             bridge.set_heaters(&DeviceList::default(), at(hour));

@@ -57,6 +57,7 @@ fn settings(discovery: bool) -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: discovery, prefix: "h".into(), birth_topic: "h/status".into() },
     }
@@ -153,12 +154,12 @@ impl World {
         let moment = self.moment();
         match kind {
             b'b' => {
-                self.bridge.start_periodic();
-                self.bridge.cloud_filters();
-                self.bridge.session_begun(moment);
+                self.bridge.start_periodic(0);
+                self.bridge.cloud_filters(0);
+                self.bridge.session_begun(0, moment);
             }
-            b'e' => self.bridge.session_ended(moment),
-            b'g' => self.bridge.give_up(moment),
+            b'e' => self.bridge.session_ended(0, moment),
+            b'g' => self.bridge.give_up(0, moment),
             b'r' => self.connect_broker(),
             b'k' => self.restart(),
             b'p' => {
@@ -183,7 +184,11 @@ impl World {
                     return;
                 }
                 match kind {
-                    b'c' => drop(self.bridge.cloud_message(&topic, payload, false, moment)),
+                    b'c' => {
+                        let payload = payload.to_vec().into();
+                        let message = Message { topic: topic.into_owned(), payload, retained: false };
+                        self.bridge.cloud_message(0, &message, moment);
+                    }
                     _ => self.bridge.local_message(&topic, payload, *kind == b'L', moment),
                 }
             }
@@ -215,7 +220,7 @@ fuzz_target!(|data: &[u8]| {
         world.happens(event);
     }
     world.check();
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.drain();
     world.pass(STALE_AFTER);
     world.check();

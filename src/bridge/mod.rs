@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::heater::{self, Change};
 use crate::home::{self, Home, Memories, WarnOnce};
-use crate::model::{Mac, Message, Moment};
+use crate::model::{HeaterChoice, Mac, Message, Moment};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::session::Identity;
 use crate::outputs::home_assistant::{Again, Discovery, HomeAssistant, Output};
@@ -34,6 +34,8 @@ pub struct BridgeSettings {
     pub heater: heater::HeaterSettings,
     /// Names that the configuration gives, by heater.
     pub names: BTreeMap<Mac, String>,
+    /// Which heaters of the account are served.
+    pub choice: HeaterChoice,
     /// Whether and where Home Assistant is told of it.
     pub home_assistant: HomeAssistant,
     /// The requests to the bridge that are obeyed.
@@ -47,6 +49,8 @@ pub enum Effect {
     Publish(Message),
     /// Send to the cloud's broker.
     Request {
+        /// Over which link, counted from 0.
+        link: usize,
         /// What.
         message: Message,
         /// Whether an answer is due.
@@ -59,8 +63,12 @@ pub enum Effect {
         /// Its `controllerSerialNumber`.
         controller_serial: String,
     },
-    /// Replace the session with the cloud by one that has subscriptions for new heaters.
-    RenewSession,
+    /// Replace the session of this link by one that has subscriptions for new heaters.
+    RenewSession(usize),
+    /// Have sessions on this link, too.
+    OpenLink(usize),
+    /// Have no more sessions on this link.
+    CloseLink(usize),
     /// Tell a human what became of a command.
     Command {
         /// To which heater.
@@ -117,8 +125,9 @@ impl Bridge {
             settings.allow.clone(),
             identity.client.as_str(),
         );
+        let BridgeSettings { heater, names, choice, .. } = settings;
         let mut bridge = Self {
-            home: Home::new(home::HomeSettings { heater: settings.heater, names: settings.names }, identity, known),
+            home: Home::new(home::HomeSettings { heater, names, choice }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),
             home_assistant,
             effects: VecDeque::new(),
@@ -141,9 +150,9 @@ impl Bridge {
         self.home.heaters()
     }
 
-    /// Takes a message of the cloud's broker: [`Home::cloud_message`].
-    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
-        let verdict = self.home.cloud_message(topic, payload, retained, moment);
+    /// Takes a message that came over a link to the cloud: [`Home::cloud_message`].
+    pub fn cloud_message(&mut self, link: usize, message: &Message, moment: Moment) -> Verdict {
+        let verdict = self.home.cloud_message(link, message, moment);
         self.drain();
         self.home_assistant.states_again_if_described_anew(moment.now);
         verdict
@@ -184,47 +193,57 @@ impl Bridge {
         self.home.memories()
     }
 
-    /// Lets requests repeat from now on.
-    pub fn start_periodic(&mut self) {
-        self.home.start_periodic();
+    /// Lets requests repeat on a link from now on.
+    pub fn start_periodic(&mut self, link: usize) {
+        self.home.start_periodic(link);
     }
 
-    /// Ends the repetition of requests.
-    pub fn stop_periodic(&mut self) {
-        self.home.stop_periodic();
+    /// Ends the repetition of requests on a link.
+    pub fn stop_periodic(&mut self, link: usize) {
+        self.home.stop_periodic(link);
     }
 
-    /// A session is up: announces our presence and asks every heater for everything.
-    pub fn session_begun(&mut self, moment: Moment) {
-        self.home.session_begun(moment);
+    /// A link has a session: announces our presence and asks its heaters for everything.
+    pub fn session_begun(&mut self, link: usize, moment: Moment) {
+        self.home.session_begun(link, moment);
         self.drain();
     }
 
-    /// The session is gone: nothing is asked any more, and freshness runs out by itself.
-    pub fn session_ended(&mut self, moment: Moment) {
-        self.home.session_ended(moment);
+    /// The session of a link is gone: nothing is asked any more, and freshness runs out by itself.
+    pub fn session_ended(&mut self, link: usize, moment: Moment) {
+        self.home.session_ended(link, moment);
         self.drain();
     }
 
-    /// Makes every heater unavailable at once: nothing will come any more.
-    pub fn give_up(&mut self, moment: Moment) {
-        self.home.give_up(moment);
+    /// Makes every heater of a link unavailable at once: nothing will come any more.
+    pub fn give_up(&mut self, link: usize, moment: Moment) {
+        self.home.give_up(link, moment);
         self.drain();
     }
 
-    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
-    pub fn cloud_filters(&mut self) -> Vec<String> {
-        self.home.cloud_filters()
+    /// Returns what a session of a link subscribes to; it then serves the heaters that the link has now.
+    pub fn cloud_filters(&mut self, link: usize) -> Vec<String> {
+        self.home.cloud_filters(link)
     }
 
-    /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn closing_messages_to_cloud(&self) -> Vec<Message> {
-        self.home.closing_messages_to_cloud()
+    /// Returns what says goodbye to the cloud, before the session of a link is closed.
+    pub fn closing_messages_to_cloud(&self, link: usize) -> Vec<Message> {
+        self.home.closing_messages_to_cloud(link)
     }
 
-    /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
-    pub fn cloud_will(&self) -> Option<Message> {
-        self.home.cloud_will()
+    /// Returns the last will of a link's session with the cloud: [`Home::cloud_will`].
+    pub fn cloud_will(&self, link: usize) -> Option<Message> {
+        self.home.cloud_will(link)
+    }
+
+    /// Returns whether a link to the cloud has heaters.
+    pub fn serves_over(&self, link: usize) -> bool {
+        self.home.serves_over(link)
+    }
+
+    /// Returns the client id of a link to the cloud.
+    pub fn cloud_client(&self, link: usize) -> &str {
+        self.home.cloud_client(link).as_str()
     }
 
     /// Takes the payload of `bridge/connection`.
@@ -333,13 +352,15 @@ impl Bridge {
                     self.mqtt.clear(&mac);
                     self.home_assistant.clear(&mac, &mut self.mqtt);
                 }
-                home::Effect::Request { message, answered } => {
-                    self.effects.push_back(Effect::Request { message, answered });
+                home::Effect::Request { link, message, answered } => {
+                    self.effects.push_back(Effect::Request { link, message, answered });
                 }
                 home::Effect::FetchTou { mac, controller_serial } => {
                     self.effects.push_back(Effect::FetchTou { mac, controller_serial });
                 }
-                home::Effect::RenewSession => self.effects.push_back(Effect::RenewSession),
+                home::Effect::RenewSession(link) => self.effects.push_back(Effect::RenewSession(link)),
+                home::Effect::OpenLink(link) => self.effects.push_back(Effect::OpenLink(link)),
+                home::Effect::CloseLink(link) => self.effects.push_back(Effect::CloseLink(link)),
                 home::Effect::ListHeaters => self.effects.push_back(Effect::ListHeaters),
                 home::Effect::Keep => self.effects.push_back(Effect::Keep),
                 home::Effect::Warn { heater, text } => self.effects.push_back(Effect::Warn { heater, text }),

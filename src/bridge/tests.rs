@@ -51,6 +51,7 @@ fn settings() -> BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),
@@ -145,9 +146,9 @@ impl World {
     }
 
     pub(super) fn begin_session(&mut self) {
-        self.bridge.start_periodic();
-        self.bridge.cloud_filters();
-        self.bridge.session_begun(self.moment());
+        self.bridge.start_periodic(0);
+        self.bridge.cloud_filters(0);
+        self.bridge.session_begun(0, self.moment());
         self.bridge.handle_timeout(self.moment());
         self.drain();
     }
@@ -164,9 +165,15 @@ impl World {
     }
 
     pub(super) fn arrives(&mut self, topic: &str, payload: &Value) -> Verdict {
-        let verdict = self.bridge.cloud_message(topic, payload.to_string().as_bytes(), false, self.moment());
+        let verdict = self.hears(topic, payload.to_string().as_bytes(), false);
         self.drain();
         verdict
+    }
+
+    /// Takes a message of the cloud's broker, and leaves what follows from it to [`World::drain`].
+    pub(super) fn hears(&mut self, topic: &str, payload: &[u8], retained: bool) -> Verdict {
+        let message = Message { topic: topic.to_owned(), payload: Bytes::copy_from_slice(payload), retained };
+        self.bridge.cloud_message(0, &message, self.moment())
     }
 
     pub(super) fn status(&mut self, last: u8, more: Value) -> Verdict {
@@ -249,7 +256,7 @@ fn a_heater_that_is_not_heard_of_becomes_unavailable_in_time_and_its_neighbour_d
     world.begin_session();
     world.status(1, json!({}));
     world.status(2, json!({}));
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.pass(3 * MINUTE);
     world.status(2, json!({}));
     world.pass(2 * MINUTE - Duration::from_millis(1));
@@ -316,7 +323,7 @@ fn a_retained_message_of_the_cloud_is_shown_where_nothing_is_known_and_is_no_wor
         let status = json!({ "response": { "status": { "temperatureType": 1, "dhwTemperature": temperature } } });
         let payload = status.to_string();
         let topic = "cmd/52/navilink-04786332fc01/someoneelse/res";
-        let verdict = world.bridge.cloud_message(topic, payload.as_bytes(), true, world.moment());
+        let verdict = world.hears(topic, payload.as_bytes(), true);
         world.drain();
         verdict
     };
@@ -366,7 +373,7 @@ fn a_member_that_a_reservation_lacks_is_said_once() {
 fn unreadable_messages_cost_nothing_but_one_warning() {
     let mut world = World::new(&[heater(1)]);
     for payload in [b"".as_slice(), b"<html>", b"[1]", b"\xff\xfe"] {
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
+        let verdict = world.hears("cmd/52/navilink-04786332fc01/x/res", payload, false);
         assert_eq!(verdict, Verdict::Heard);
     }
     world.drain();
@@ -378,7 +385,7 @@ fn a_value_that_json_does_not_allow_costs_itself_only() {
     let mut world = World::new(&[heater(1)]);
     for _ in 0..2 {
         let payload = b"{\"status\":{\"temperatureType\":1,\"dhwTemperature\":98,\"wifiRssi\":NaN,\"x\":\"\xff\"}}";
-        let verdict = world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", payload, false, world.moment());
+        let verdict = world.hears("cmd/52/navilink-04786332fc01/x/res", payload, false);
         assert_eq!(verdict, Verdict::Answered);
         world.drain();
     }
@@ -441,7 +448,7 @@ fn the_rest_api_is_asked_once_a_minute_at_most_and_no_wish_is_lost() {
     let of_first =
         world.rest.iter().filter(|effect| matches!(effect, Effect::FetchTou { mac, .. } if *mac == heater(1).mac));
     assert_eq!(of_first.count(), 5, "in not quite five minutes");
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.rest.clear();
     world.pass(10 * MINUTE);
     assert_eq!(fetches(&mut world), [], "nothing is asked for without a session");
@@ -529,15 +536,32 @@ fn a_heater_that_an_earlier_run_knew_leaves_no_topic_behind() {
 }
 
 #[test]
-fn more_heaters_than_a_connection_can_serve_are_left_out_and_said_to_be() {
+fn more_heaters_than_a_session_can_serve_get_another_session_which_asks_for_its_own() {
     let all: Vec<Device> = (0..60).map(heater).collect();
     let mut world = World::new(&all);
+    world.begin_session();
     for listed in [all.clone(), all.iter().rev().cloned().collect()] {
         world.lists(&listed);
-        assert_eq!(world.bridge.heaters().cloned().collect::<Vec<_>>(), all[..48]);
+        assert_eq!(world.bridge.heaters().cloned().collect::<Vec<_>>(), all);
     }
-    assert_eq!(world.warnings.len(), 12, "{:?}", world.warnings);
-    assert!(world.warnings[0].contains("04786332fc30 is left out"), "{:?}", world.warnings);
+    assert_eq!(world.rest.iter().filter(|effect| **effect == Effect::OpenLink(1)).count(), 1);
+    assert_eq!(world.warnings.len(), 0, "{:?}", world.warnings);
+    world.pass(Duration::from_secs(60));
+    let of_second = |request: &Message| request.topic.contains("04786332fc3");
+    assert!(!world.requests.iter().any(of_second), "it has no session yet");
+    world.bridge.start_periodic(1);
+    assert_eq!(world.bridge.cloud_filters(1).len(), 14);
+    world.bridge.session_begun(1, world.moment());
+    world.pass(Duration::from_secs(60));
+    let asked: Vec<&Message> = world.requests.iter().filter(|request| of_second(request)).collect();
+    assert!(!asked.is_empty());
+    let ours = asked.iter().all(|request| String::from_utf8_lossy(&request.payload).contains(r#""client-2""#));
+    assert!(ours, "{:?}", asked[0]);
+    world.lists(&all[..48]);
+    for last in 48..60 {
+        world.forgets(last);
+    }
+    assert!(world.rest.contains(&Effect::CloseLink(1)));
 }
 
 #[test]
@@ -551,7 +575,7 @@ fn the_end_makes_everything_unavailable_and_the_bridge_last() {
     }
     assert_eq!(world.held("04786332fc01/availability"), "offline");
     assert_eq!(world.held("bridge/state"), "offline");
-    let leaving: Vec<String> = world.bridge.closing_messages_to_cloud().into_iter().map(|out| out.topic).collect();
+    let leaving: Vec<String> = world.bridge.closing_messages_to_cloud(0).into_iter().map(|out| out.topic).collect();
     assert_eq!(leaving, ["cmd/52/navilink-04786332fc01/st/end", "evt/52/navilink-04786332fc01/app-connection"]);
 }
 

@@ -329,9 +329,10 @@ fn level(configured: LogLevel, global: &Global) -> LogLevel {
     LEVELS[(place + usize::from(global.verbose)).saturating_sub(usize::from(global.quiet)).min(4)]
 }
 
-/// Runs `work` on two threads: one turns the daemon's loop, one carries the bytes.
+/// Runs `work` on this thread, beside which only blocking calls have threads of their own: switching between threads costs more than
+/// all else that a message takes.
 fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             print_error(format_args!("the runtime cannot be started: {error}"));

@@ -13,7 +13,7 @@ use crate::daemon::one_shot::{OneShotClient, OneShotError};
 use crate::exit::Exit;
 use crate::io::clock;
 use crate::io::mqtt::{Link, LinkEvent};
-use crate::model::Mac;
+use crate::model::{HeaterChoice, Mac};
 use crate::navilink::devices::{Device, DeviceList};
 use crate::navilink::message::{Body, read};
 use crate::navilink::request::Query;
@@ -27,15 +27,15 @@ pub fn devices(config: Config, json: bool) -> Exit {
         match listed {
             Err(error) => failed(&error),
             Ok(list) => {
-                print_devices(&list, json);
+                print_devices(&list, &config.account.heaters, json);
                 Exit::Success
             }
         }
     })
 }
 
-/// Prints the account's heaters.
-pub fn print_devices(list: &DeviceList, as_json: bool) {
+/// Prints the account's heaters, with those that are not chosen named as such.
+pub fn print_devices(list: &DeviceList, choice: &HeaterChoice, as_json: bool) {
     list.problems.iter().for_each(print_error);
     let heaters = &list.heaters;
     if as_json {
@@ -47,6 +47,7 @@ pub fn print_devices(list: &DeviceList, as_json: bool) {
                     "name": heater.name,
                     "device_type": heater.device_type,
                     "online": heater.online,
+                    "served": choice.includes(&heater.mac),
                 })
             })
             .collect();
@@ -61,7 +62,11 @@ pub fn print_devices(list: &DeviceList, as_json: bool) {
             Some(false) => "offline",
             None => "unknown",
         };
-        say(format_args!("{}  type {}  {online:7}  {}", heater.mac, heater.device_type, heater.name));
+        let unchosen = if choice.includes(&heater.mac) { "" } else { "  (left out by the configuration)" };
+        say(format_args!("{}  type {}  {online:7}  {}{unchosen}", heater.mac, heater.device_type, heater.name));
+    }
+    for (key, mac) in choice.named().filter(|(_, mac)| heaters.iter().all(|heater| heater.mac != **mac)) {
+        print_error(format_args!("{key} names {mac}, which the account does not have"));
     }
     for other in &list.others {
         say(format_args!("{other} is no {} and left out", product::names()));
@@ -112,13 +117,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     let way = OneShotClient::new(config).await?;
     let list = way.devices().await?;
     let lack = list.in_place_of_heaters(&product::names());
-    let mut heaters = list.heaters;
-    if let Some(device) = device {
-        heaters.retain(|heater| heater.mac == device);
-        if heaters.is_empty() {
-            return Err(OneShotError::NoSuchHeater(device));
-        }
-    }
+    let mut heaters = wanted(list.heaters, device, &config.account.heaters)?;
     if heaters.is_empty() {
         return Ok(Answers { none: Some(lack), ..Answers::default() });
     }
@@ -166,6 +165,15 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
     let left = async { while !matches!(events.recv().await, Some(LinkEvent::Down { .. }) | None) {} };
     let _ = clock::within(Duration::from_secs(3), left).await;
     Ok(Answers { statuses, missing: waiting.into_values().chain(left_out).collect(), none: None })
+}
+
+/// Returns the heater that is named, chosen or not, or those that are chosen.
+fn wanted(mut heaters: Vec<Device>, device: Option<Mac>, choice: &HeaterChoice) -> Result<Vec<Device>, OneShotError> {
+    heaters.retain(|heater| device.as_ref().map_or_else(|| choice.includes(&heater.mac), |mac| heater.mac == *mac));
+    match device.filter(|_| heaters.is_empty()) {
+        Some(device) => Err(OneShotError::NoSuchHeater(device)),
+        None => Ok(heaters),
+    }
 }
 
 fn print_status(heater: &Device, status: &Value, as_json: bool) {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sections::{LEVELS, TARGETS};
-use super::{AlertsConfig, AttemptsConfig, Config, HomeAssistantConfig};
+use super::{AccountConfig, AlertsConfig, AttemptsConfig, Config, HomeAssistantConfig};
+use crate::model::HeaterChoice;
 use crate::supervisor::OnFailure;
 use crate::units::UnitsChoice;
 
@@ -25,7 +26,7 @@ impl Config {
         let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
         json!({
             "units": units(self.units),
-            "account": { "email": redact(&self.account.email) },
+            "account": account(&self.account),
             "cloud": {
                 "api_url": cloud.api_url.as_str(),
                 "mqtt_url": cloud.mqtt_url.as_str(),
@@ -70,6 +71,15 @@ impl Config {
                 .collect::<Value>(),
         })
     }
+}
+
+fn account(account: &AccountConfig) -> Value {
+    let (heaters, exclude) = match &account.heaters {
+        HeaterChoice::All => (None, None),
+        HeaterChoice::Only(chosen) => (Some(chosen), None),
+        HeaterChoice::AllBut(excluded) => (None, Some(excluded)),
+    };
+    json!({ "email": redact(&account.email), "heaters": heaters, "exclude": exclude })
 }
 
 fn home_assistant(config: &HomeAssistantConfig) -> Value {

@@ -2,6 +2,7 @@
 
 mod dump;
 pub mod edit;
+mod heater_choice;
 mod home_assistant;
 mod reader;
 mod sections;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::model::Mac;
+use crate::model::{HeaterChoice, Mac};
 use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
@@ -68,6 +69,8 @@ pub struct AccountConfig {
     pub email: String,
     /// The password, from wherever it came first.
     pub password: SecretString,
+    /// Which of its heaters are served.
+    pub heaters: HeaterChoice,
 }
 
 /// `[cloud]`

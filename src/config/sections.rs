@@ -19,6 +19,7 @@ use super::values::{
 use super::{
     AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
     Environment, HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig,
+    heater_choice,
 };
 use crate::model::{Mac, REQUESTS};
 use crate::supervisor::{OnFailure, Strategy};
@@ -114,8 +115,9 @@ fn account(r: &mut Reader<'_>, root: &mut TableReader<'_>, environment: Environm
              account.password_file names, or in account.password",
         );
     }
+    let heaters = heater_choice::read(r, &mut s);
     s.finish(r);
-    Some(AccountConfig { email: email?, password: password? })
+    Some(AccountConfig { email: email?, password: password?, heaters })
 }
 
 /// Finds a password: the systemd credential, the environment variable, the store of credentials, `password_file`,

@@ -81,6 +81,40 @@ fn everything_has_a_default_but_the_account() {
 }
 
 #[test]
+fn some_of_the_accounts_heaters_can_be_chosen_or_left_out() {
+    let macs = |list: &[&str]| list.iter().map(|mac| mac.parse().unwrap()).collect();
+    assert_eq!(good("").account.heaters, HeaterChoice::All);
+    assert_eq!(good("exclude = []\n").account.heaters, HeaterChoice::All);
+    let some = good("heaters = [\"04:78:63:32:FC:A0\", \"04786332fca1\"]\n");
+    assert_eq!(some.account.heaters, HeaterChoice::Only(macs(&["04786332fca0", "04786332fca1"])));
+    assert_eq!(some.dump()["account"]["heaters"], serde_json::json!(["04786332fca0", "04786332fca1"]));
+    let others = good("exclude = [\"04-78-63-32-fc-a0\"]\n").account.heaters;
+    assert_eq!(others, HeaterChoice::AllBut(macs(&["04786332fca0"])));
+    for (line, problem) in [
+        ("heaters = []", "3:11: account.heaters: must name at least one heater; without this key, all are served"),
+        (
+            "heaters = \"04786332fca0\"",
+            "3:11: account.heaters: expected a list of MAC addresses, such as [\"04786332fca0\"], not a string",
+        ),
+        (
+            "exclude = [7]",
+            "3:11: account.exclude: expected a list of MAC addresses, such as [\"04786332fca0\"]; of an entry: expected a string, not a whole number",
+        ),
+        (
+            "exclude = [\"Garage\"]",
+            "3:11: account.exclude: `Garage` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`",
+        ),
+        ("heaters = [\"04786332fca0\", \"04:78:63:32:fc:a0\"]", "3:11: account.heaters: names 04786332fca0 twice"),
+        (
+            "heaters = [\"04786332fca0\"]\nexclude = [\"04786332fca1\"]",
+            "4:11: account.exclude: cannot stand beside account.heaters, which names all that are served",
+        ),
+    ] {
+        assert_eq!(bad(&format!("{line}\n")), [format!("test.toml:{problem}")]);
+    }
+}
+
+#[test]
 fn alerts_need_an_absolute_program_or_a_url_which_is_a_secret() {
     assert!(good("[alerts]\ntimeout = \"5s\"\n").alerts.is_none());
     let both = good(
@@ -146,6 +180,8 @@ fn the_commented_file_shows_the_defaults() {
             "password_file",
             "username",
             "mac =",
+            "heaters =",
+            "exclude =",
             "name =",
             "command =",
             "timeout =",

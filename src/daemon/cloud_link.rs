@@ -1,6 +1,9 @@
-//! The link to the cloud's broker, as the supervisor wants it.
+//! The links to the cloud's broker, as their supervisors want them.
 
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -14,7 +17,68 @@ use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::model::Message;
 use crate::supervisor::Generation;
 
-/// The link to the cloud's broker.
+/// All links, by their numbers. A link stays once it was there: dropping an MQTT client can lock up the others.
+pub struct CloudLinks {
+    tls: Arc<ClientConfig>,
+    links: BTreeMap<usize, CloudLink>,
+    /// Whose events were looked at first the last time.
+    turn: usize,
+}
+
+impl CloudLinks {
+    /// Begins without any.
+    pub fn new(tls: Arc<ClientConfig>) -> Self {
+        Self { tls, links: BTreeMap::new(), turn: 0 }
+    }
+
+    /// Prepares a link for a client of this id.
+    ///
+    /// # Errors
+    ///
+    /// When the MQTT engine refuses the client id.
+    pub fn open(&mut self, link: usize, client_id: &str) -> Result<(), LinkError> {
+        self.links.insert(link, CloudLink::new(client_id, Arc::clone(&self.tls))?);
+        Ok(())
+    }
+
+    /// Returns a link.
+    pub fn get_mut(&mut self, link: usize) -> Option<&mut CloudLink> {
+        self.links.get_mut(&link)
+    }
+
+    /// Returns the links with their numbers.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut CloudLink)> {
+        self.links.iter_mut().map(|(number, link)| (*number, link))
+    }
+
+    /// Returns the links with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &CloudLink)> {
+        self.links.iter().map(|(number, link)| (*number, link))
+    }
+
+    /// Returns the next event and the number of its link; a busy link does not hold up the others.
+    pub async fn recv(&mut self) -> Option<(usize, LinkEvent)> {
+        poll_fn(|context| {
+            let mut links: Vec<_> = self.links.iter_mut().collect();
+            self.turn = (self.turn + 1) % links.len().max(1);
+            links.rotate_left(self.turn);
+            for (number, link) in links {
+                if let Poll::Ready(Some(event)) = link.events.poll_recv(context) {
+                    return Poll::Ready(Some((*number, event)));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Returns for how long the task of some link has not reported in.
+    pub fn silence(&self) -> Duration {
+        self.links.values().map(CloudLink::silence).max().unwrap_or_default()
+    }
+}
+
+/// One link to the cloud's broker.
 pub struct CloudLink {
     link: Link,
     events: mpsc::Receiver<LinkEvent>,
@@ -24,15 +88,9 @@ pub struct CloudLink {
 }
 
 impl CloudLink {
-    /// Prepares the link for a client of this id.
-    pub fn new(client_id: &str, tls: Arc<ClientConfig>) -> Result<Self, LinkError> {
+    fn new(client_id: &str, tls: Arc<ClientConfig>) -> Result<Self, LinkError> {
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         Ok(Self { link: Link::new(client_id, sender)?, events, tls, is_up: false })
-    }
-
-    /// Returns the next event of the link.
-    pub async fn recv(&mut self) -> Option<LinkEvent> {
-        self.events.recv().await
     }
 
     /// Sets whether the session is up.

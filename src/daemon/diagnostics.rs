@@ -4,10 +4,10 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::administration::log_level;
-use super::cloud_link::CloudLink;
+use super::cloud_link::CloudLinks;
 use super::local_link::LocalLink;
 use super::report;
-use super::trace::TracedSupervisor;
+use super::trace::TracedSupervisors;
 use crate::bridge::Bridge;
 use crate::config::Config;
 use crate::io::rest::Account;
@@ -25,12 +25,12 @@ pub struct Diagnostics<'d> {
     pub started_at: &'d str,
     /// The configuration.
     pub config: &'d Config,
-    /// The supervisor with its last steps.
-    pub supervisor: &'d TracedSupervisor,
+    /// The supervisors with their last steps.
+    pub supervisors: &'d TracedSupervisors,
     /// The bridge.
     pub bridge: &'d Bridge,
-    /// The link to the cloud.
-    pub cloud: &'d CloudLink,
+    /// The links to the cloud.
+    pub cloud: &'d CloudLinks,
     /// The link to the local broker.
     pub local: &'d LocalLink,
     /// The account, which records what the cloud said.
@@ -42,15 +42,15 @@ impl Diagnostics<'_> {
     pub fn collect(&self) -> Value {
         let moment = self.moment;
         let seen = self.bridge.diagnostics(moment);
-        let due = self.supervisor.poll_timeout(moment.now);
-        let steps = self.supervisor.steps();
+        let due = self.supervisors.poll_timeout(moment.now);
+        let steps = self.supervisors.steps();
         let mut diagnostics = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "at": report::rfc3339(moment.wall),
             "started_at": self.started_at,
             "log_level": log_level(),
             "configuration": self.config.dump(),
-            "connection": report::connection(&self.supervisor.view(), moment),
+            "connection": report::connection(&self.supervisors.view(), self.supervisors.count(), moment),
             "waits_for": { "why": format!("{:?}", due.why), "seconds": due.at.saturating_duration_since(moment.now).as_secs() },
             "links": self.links(),
             "heaters": seen["heaters"],
@@ -81,10 +81,14 @@ impl Diagnostics<'_> {
     }
 
     fn links(&self) -> Value {
-        json!({
-            "cloud": self.cloud.describe(self.supervisor.generation()),
-            "local": self.local.describe(self.moment.now),
-        })
+        let mut cloud = self.cloud.iter().map(|(link, cloud)| cloud.describe(self.supervisors.generation(link)));
+        let first = cloud.next();
+        let mut links = json!({ "cloud": first, "local": self.local.describe(self.moment.now) });
+        let others: Vec<Value> = cloud.collect();
+        if !others.is_empty() {
+            links["other_cloud_sessions"] = others.into();
+        }
+        links
     }
 
     /// Returns what is nobody's business, of the configuration and of the account.
@@ -92,9 +96,11 @@ impl Diagnostics<'_> {
         let mut private = Pseudonyms::default();
         private.learn(Class::Email, &self.config.account.email);
         private.learn(Class::Secret, self.config.account.password.expose_secret());
-        // It names this client and its session.
-        let will = self.bridge.cloud_will().and_then(|will| serde_json::from_slice(&will.payload).ok());
-        will.iter().for_each(|will| private.learn_message(will));
+        // They name this client and its session.
+        for (link, _) in self.cloud.iter() {
+            let will = self.bridge.cloud_will(link).and_then(|will| serde_json::from_slice(&will.payload).ok());
+            will.iter().for_each(|will| private.learn_message(will));
+        }
         for device in &self.config.devices {
             private.learn(Class::Mac, device.mac.as_str());
             private.learn(Class::Name, device.name.as_deref().unwrap_or_default());

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, info, info_span, trace, warn};
 
 use super::administration::{self, RestartRequest};
 use super::diagnostics::Diagnostics;
@@ -16,7 +17,7 @@ use crate::home::not_yet;
 use crate::io::alert::Alert;
 use crate::io::sign_ins::UNCOUNTED_WAIT;
 use crate::io::{clock, notify};
-use crate::supervisor::{Effect, Ending, Event, Input, Reason, State};
+use crate::supervisor::{Effect, Ending, Event, Generation, Input, Reason, State};
 
 /// Both links disconnect within this time; the process is gone within five seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(4);
@@ -27,8 +28,8 @@ impl Daemon {
     /// Executes what supervisor and bridge decided, until neither has anything left.
     pub(super) fn drain_effects(&mut self) {
         loop {
-            if let Some(effect) = self.supervisor.poll_effect(clock::wall()) {
-                self.execute(effect);
+            if let Some((link, effect)) = self.supervisors.poll_effect(clock::wall()) {
+                self.execute(link, effect);
             } else if let Some(effect) = self.bridge.poll_effect() {
                 self.execute_for_bridge(effect);
             } else {
@@ -37,35 +38,39 @@ impl Daemon {
         }
     }
 
-    fn execute(&mut self, effect: Effect) {
+    fn execute(&mut self, link: usize, effect: Effect) {
         match effect {
-            Effect::EnsureCredentials(g, renewal) => self.tasks.ensure_credentials(g, renewal),
-            Effect::SignIn(g) => self.tasks.sign_in(g),
-            Effect::ListHeaters(g) => self.tasks.list_heaters(Some(g)),
+            Effect::EnsureCredentials(g, renewal) => self.tasks.ensure_credentials((link, g), renewal),
+            Effect::SignIn(g) => self.tasks.sign_in((link, g)),
+            Effect::ListHeaters(g) if link == 0 => self.tasks.list_heaters(Some(g)),
+            // The first link reads the list for all.
+            Effect::ListHeaters(g) => {
+                let served = self.bridge.serves_over(link).then_some(());
+                let outcome = served.ok_or_else(|| "no heater is left for this session".to_owned());
+                self.tell(link, Input::HeatersListed(g, outcome));
+            }
             Effect::Dial(g) => {
                 let cloud = &self.config.cloud;
-                self.tasks.sign_url(g, cloud.mqtt_url.clone(), cloud.region.clone());
+                self.tasks.sign_url((link, g), cloud.mqtt_url.clone(), cloud.region.clone());
             }
             Effect::BeginSession(_) => {
                 let moment = self.moment();
-                self.bridge.session_begun(moment);
+                self.bridge.session_begun(link, moment);
                 self.bridge.handle_timeout(moment);
             }
-            Effect::StartPeriodicRequests => self.bridge.start_periodic(),
+            Effect::StartPeriodicRequests => self.bridge.start_periodic(link),
             Effect::StopPeriodicRequests => {
                 info!("Stopping {} periodic tasks", PERIODIC_TASKS);
-                self.bridge.stop_periodic();
+                self.bridge.stop_periodic(link);
             }
-            Effect::ForgetSession => self.bridge.session_ended(self.moment()),
-            Effect::CloseLink(g) => {
-                self.bridge.session_ended(self.moment());
-                self.cloud.cut(g);
-            }
+            Effect::ForgetSession => self.bridge.session_ended(link, self.moment()),
+            Effect::CloseLink(g) => self.cut(link, g),
             Effect::Probe(probe) => {
-                self.tasks.probe(probe, settings::cloud_hosts(&self.config), self.config.cloud.connect_timeout);
+                let hosts = settings::cloud_hosts(&self.config);
+                self.tasks.probe((link, probe), hosts, self.config.cloud.connect_timeout);
             }
-            Effect::Announce(event) => self.announce(&event),
-            Effect::ViewChanged => self.show_view(),
+            Effect::Announce(event) => self.announce(link, &event),
+            Effect::ViewChanged => self.show_view(link),
             Effect::Exit(ending) => {
                 let now = clock::now();
                 self.ending = Some(ending);
@@ -79,15 +84,41 @@ impl Daemon {
         }
     }
 
+    fn cut(&mut self, link: usize, g: Generation) {
+        self.bridge.session_ended(link, self.moment());
+        if let Some(cloud) = self.cloud.get_mut(link) {
+            cloud.cut(g);
+        }
+    }
+
+    /// Starts another link, for the heaters that the others have no subscriptions for.
+    fn open_link(&mut self, link: usize) {
+        info!("Opening session {} with the cloud: the account has more heaters than one session serves", link + 1);
+        match self.cloud.open(link, self.bridge.cloud_client(link)) {
+            Ok(()) => self.supervisors.open(link, self.moment()),
+            Err(error) => warn!("Session {} with the cloud cannot be opened: {error}", link + 1),
+        }
+    }
+
+    fn close_link(&mut self, link: usize) {
+        if let Some(g) = self.supervisors.close(link, self.moment()) {
+            info!("Closing session {} with the cloud: it has no heater any more", link + 1);
+            self.cut(link, g);
+            self.show_view(0);
+        }
+    }
+
     fn execute_for_bridge(&mut self, effect: bridge::Effect) {
         match effect {
             bridge::Effect::Publish(message) => self.local.publish(message, clock::now()),
-            bridge::Effect::Request { message, answered } => {
-                let g = self.supervisor.generation();
+            bridge::Effect::Request { link, message, answered } => {
+                let g = self.supervisors.generation(link);
                 trace!(topic = message.topic, "To the cloud");
-                self.cloud.publish(g, message);
+                if let Some(cloud) = self.cloud.get_mut(link) {
+                    cloud.publish(g, message);
+                }
                 if answered {
-                    self.tell(Input::RequestSent(g));
+                    self.tell(link, Input::RequestSent(g));
                 }
             }
             bridge::Effect::FetchTou { mac, controller_serial } => {
@@ -95,10 +126,12 @@ impl Daemon {
                     self.tasks.fetch_tou(heater.clone(), controller_serial);
                 }
             }
-            bridge::Effect::RenewSession => {
+            bridge::Effect::RenewSession(link) => {
                 let reason = Reason::new("new-heater", "the account has a heater that the session does not serve");
-                self.tell(Input::RenewSession(reason));
+                self.tell(link, Input::RenewSession(reason));
             }
+            bridge::Effect::OpenLink(link) => self.open_link(link),
+            bridge::Effect::CloseLink(link) => self.close_link(link),
             bridge::Effect::Command { mac, name, status, reason: Some(reason) } => {
                 info!(device = %mac, command = name, "Command {name}: {status}, {reason}");
             }
@@ -122,22 +155,30 @@ impl Daemon {
 
     /// Keeps the outage when something about it has changed.
     fn keep_outage(&mut self) {
-        if let Some(outage) = self.outage.changes(self.supervisor.carried(), self.moment()) {
+        if let Some(outage) = self.outage.changes(self.supervisors.carried(), self.moment()) {
             self.state.keep_outage(outage);
         }
     }
 
-    fn announce(&mut self, event: &Event) {
-        let age = self.supervisor.carried().outage_since.map(|since| clock::now().saturating_duration_since(since));
+    fn announce(&mut self, link: usize, event: &Event) {
+        let (links, connected) = self.supervisors.count();
+        let view = self.supervisors.view_of(link);
+        let _span = (links > 1).then(|| info_span!("session", number = link + 1).entered());
+        let age = self.supervisors.carried().outage_since.map(|since| clock::now().saturating_duration_since(since));
         let known = self.outage.alarm().knows(event);
         match self.outage.telling(event, age) {
-            Telling::Whole => report::log(event, &self.supervisor.view(), known),
-            Telling::GoesOn(age) => report::log_outage(&self.supervisor.view(), age),
+            Telling::Whole => report::log(event, &view, known),
+            Telling::GoesOn(age) => report::log_outage(&view, age),
             Telling::Debug => debug!("{event:?}"),
         }
         let mut payload = report::event(event, clock::wall());
+        if links > 1 {
+            payload["session"] = (link + 1).into();
+        }
         self.bridge.publish_event(&payload);
-        let words = self.outage.alarm().hear(event);
+        // All is well again when every session is back.
+        let is_early = matches!(event, Event::Connected { .. } | Event::Recovered { .. }) && connected < links;
+        let words = if is_early { None } else { self.outage.alarm().hear(event) };
         self.keep_outage();
         if let Some(words) = words
             && let Some(alerter) = &self.alerter
@@ -148,20 +189,19 @@ impl Daemon {
         }
     }
 
-    fn show_view(&mut self) {
+    fn show_view(&mut self, link: usize) {
         let moment = self.moment();
-        let view = self.supervisor.view();
         self.show_status();
-        if view.state == State::Failed {
-            self.bridge.give_up(moment);
+        if self.supervisors.view_of(link).state == State::Failed {
+            self.bridge.give_up(link, moment);
         }
-        self.bridge.set_connection(&report::connection(&view, moment));
+        self.bridge.set_connection(&report::connection(&self.supervisors.view(), self.supervisors.count(), moment));
         self.keep_outage();
     }
 
     /// Tells systemd how both links are.
     pub(super) fn show_status(&self) {
-        let summary = self.supervisor.view().summary(clock::now());
+        let summary = self.supervisors.view().summary(clock::now());
         notify::status(report::status_line(summary, self.local.trouble()));
     }
 
@@ -186,12 +226,12 @@ impl Daemon {
     }
 
     fn reconnect(&mut self) -> Result<Value, String> {
-        let wait = self.supervisor.request_wait(clock::now());
+        let wait = self.supervisors.request_wait(clock::now());
         if !wait.is_zero() {
             return Err(not_yet(wait));
         }
         info!("Reconnecting, as was asked for on the local broker");
-        self.tell(Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")));
+        self.tell_all(&Input::ReconnectRequested(Reason::new("requested", "a reconnect was requested")));
         Ok(Value::Null)
     }
 
@@ -200,7 +240,7 @@ impl Daemon {
             moment: self.moment(),
             started_at: &self.started_at,
             config: &self.config,
-            supervisor: &self.supervisor,
+            supervisors: &self.supervisors,
             bridge: &self.bridge,
             cloud: &self.cloud,
             local: &self.local,
@@ -242,15 +282,18 @@ impl Daemon {
         } else {
             notify::stopping();
         }
-        self.tell(Input::Stop);
+        self.tell_all(&Input::Stop);
         self.drain_effects();
-        let (to_cloud, to_local) =
-            (self.bridge.closing_messages_to_cloud(), self.bridge.closing_messages(self.moment()));
+        let to_local = self.bridge.closing_messages(self.moment());
         // With how the commands have ended.
         self.keep();
-        let generation = self.supervisor.generation();
+        let (bridge, supervisors) = (&self.bridge, &self.supervisors);
+        let to_cloud = self.cloud.iter_mut().map(|(link, cloud)| {
+            cloud.disconnect(supervisors.generation(link), bridge.closing_messages_to_cloud(link))
+        });
+        let to_cloud = join_all(to_cloud.collect::<Vec<_>>());
         let down = async {
-            tokio::join!(self.cloud.disconnect(generation, to_cloud), self.local.disconnect(to_local));
+            tokio::join!(to_cloud, self.local.disconnect(to_local));
             self.state.finish().await;
         };
         let alerted = self.alerter.take();

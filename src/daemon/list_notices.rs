@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tracing::{info, warn};
 
 use crate::config::DeviceConfig;
+use crate::model::HeaterChoice;
 use crate::navilink::devices::DeviceList;
 use crate::product;
 
@@ -17,7 +18,7 @@ pub struct ListNotices(BTreeSet<String>);
 
 impl ListNotices {
     /// Logs what is odd about a list and was not logged before.
-    pub fn log(&mut self, list: &DeviceList, configured: &[DeviceConfig]) {
+    pub fn log(&mut self, list: &DeviceList, configured: &[DeviceConfig], choice: &HeaterChoice) {
         for problem in &list.problems {
             if self.is_new(problem) {
                 warn!("In the account's device list, {problem}");
@@ -29,9 +30,10 @@ impl ListNotices {
                 info!("Left out, for it is no {}: {text}", product::names());
             }
         }
-        for DeviceConfig { mac, .. } in configured {
-            if list.heaters.iter().all(|heater| heater.mac != *mac) && self.is_new(&format!("configured {mac}")) {
-                warn!(device = %mac, "The configuration names a heater that is not in the account's device list");
+        let named = configured.iter().map(|device| ("[[device]]", &device.mac)).chain(choice.named());
+        for (key, mac) in named.filter(|(_, mac)| list.heaters.iter().all(|heater| heater.mac != **mac)) {
+            if self.is_new(&format!("{key} {mac}")) {
+                warn!(device = %mac, "{key} names a heater that is not in the account's device list");
             }
         }
     }

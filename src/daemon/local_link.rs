@@ -319,6 +319,7 @@ impl LocalLink {
             "session": self.redial.generation().0,
             "failures": self.redial.failures(),
             "short_sessions": self.redial.short_sessions(),
+            "superseded": self.outbox.superseded(),
             "left_out": self.outbox.left_out().collect::<Vec<_>>(),
             "not_granted": self.not_granted.keys().collect::<Vec<_>>(),
             "retains": self.retains(),

@@ -32,14 +32,14 @@ use tracing::{debug, error, info, trace, warn};
 
 pub use administration::{Ended, MayRestart};
 use administration::{RestartRequest, Restarts};
-use cloud_link::CloudLink;
+use cloud_link::CloudLinks;
 use list_notices::ListNotices;
 use local_link::LocalLink;
 use outage::{KeptOutage, OutageLog};
 pub use start::{StartError, signals};
 use state_writer::StateWriter;
 use tasks::{TaskResult, Tasks};
-use trace::TracedSupervisor;
+use trace::TracedSupervisors;
 
 use crate::bridge::{Bridge, Verdict};
 use crate::config::Config;
@@ -50,12 +50,12 @@ use crate::io::rest::{Account, EnsureError, RestClient, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::wire::UNREADABLE;
 use crate::io::{clock, descriptors, network, notify, tls};
-use crate::model::Moment;
+use crate::model::{Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
 use crate::product;
-use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisor};
+use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisors};
 
 /// How many events of one link may wait for the loop; their bytes have a bound of their own.
 const MAX_EVENTS: usize = 16 * 1024;
@@ -87,10 +87,10 @@ pub async fn run(
 
 struct Daemon {
     config: Config,
-    cloud: CloudLink,
+    cloud: CloudLinks,
     local: LocalLink,
     tasks: Tasks,
-    supervisor: TracedSupervisor,
+    supervisors: TracedSupervisors,
     bridge: Bridge,
     state: StateWriter,
     outage: OutageLog,
@@ -137,16 +137,17 @@ impl Daemon {
             network::watch(network_changed);
         }
         let outage = state.outage::<KeptOutage>().restore(Moment { now, wall });
-        let cloud = CloudLink::new(identity.client.as_str(), cloud_tls)?;
+        let mut cloud = CloudLinks::new(cloud_tls);
+        cloud.open(0, identity.client.as_str())?;
         let mut bridge = Bridge::new(settings::bridge(&config), identity, &state.heaters(), about);
         bridge.restore(state.memories());
         let discovery = state.discovery();
         if let Some(earlier) = &discovery {
             bridge.take_back(earlier);
         }
-        let supervisor = Supervisor::new(settings::supervisor(&config), outage.carried(), word(24), now);
+        let supervisors = Supervisors::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
-            supervisor: TracedSupervisor::new(supervisor),
+            supervisors: TracedSupervisors::new(supervisors),
             bridge,
             cloud,
             local: LocalLink::new(&config, word(32), now)?,
@@ -169,7 +170,7 @@ impl Daemon {
 
     async fn run(&mut self, mut stops: mpsc::Receiver<&'static str>, mut hangups: Signal) -> Ended {
         info!(version = env!("CARGO_PKG_VERSION"), "Starting");
-        self.tell(Input::Start);
+        self.tell_all(&Input::Start);
         self.handle_timeouts();
         self.drain_effects();
         notify::ready();
@@ -194,10 +195,10 @@ impl Daemon {
                 Some(()) = hangups.recv() => {
                     self.tasks.ask_before_restart(&self.restarts.may_restart, RestartRequest::Signal);
                 }
-                Some(event) = self.cloud.recv() => self.on_cloud(event),
+                Some((link, event)) = self.cloud.recv() => self.on_cloud(link, event),
                 Some(event) = self.local.recv() => self.on_local(event),
-                Some(result) = self.tasks.recv() => self.on_task(result),
-                Some(()) = self.network_changes.recv() => self.tell(Input::NetworkChanged),
+                Some((link, result)) = self.tasks.recv() => self.on_task(link, result),
+                Some(()) = self.network_changes.recv() => self.tell_all(&Input::NetworkChanged),
                 () = clock::sleep_until(due) => {}
             }
             self.handle_timeouts();
@@ -221,7 +222,7 @@ impl Daemon {
     }
 
     fn due(&self) -> Instant {
-        let supervisor = self.supervisor.poll_timeout(clock::now()).at;
+        let supervisor = self.supervisors.poll_timeout(clock::now()).at;
         let watchdog = self.watchdog_every.map(|_| self.watchdog_due);
         let now = clock::now();
         let leaving = [self.last_event_by, self.leave_after].into_iter().filter(|at| *at > now).min();
@@ -232,7 +233,7 @@ impl Daemon {
     /// Fires the timers that are due.
     fn handle_timeouts(&mut self) {
         let moment = self.moment();
-        self.supervisor.handle_timeout(moment.now);
+        self.supervisors.handle_timeout(moment.now);
         self.bridge.handle_timeout(moment);
         let session = || (self.bridge.will(), self.bridge.filters());
         self.local.handle_timeout(&self.config, session, moment.now);
@@ -247,7 +248,7 @@ impl Daemon {
     /// Says whether the watchdog may be fed (contract, section 3).
     fn is_healthy(&self, now: Instant) -> bool {
         let limit = LINK_SILENCE + self.config.cloud.connect_timeout;
-        let supervisor = self.supervisor.poll_timeout(now).at + OVERDUE >= now;
+        let supervisor = self.supervisors.poll_timeout(now).at + OVERDUE >= now;
         let links = self.cloud.silence().max(self.local.silence()) <= limit;
         let descriptors = !descriptors::exhausted();
         if !(supervisor && links && descriptors) {
@@ -256,23 +257,37 @@ impl Daemon {
         supervisor && links && descriptors && (self.ending.is_none() || now < self.leave_after)
     }
 
-    /// Tells the supervisor what happened.
-    fn tell(&mut self, input: Input) {
-        self.supervisor.handle_input(input, self.moment());
+    /// Tells the supervisor of a link what happened.
+    fn tell(&mut self, link: usize, input: Input) {
+        self.supervisors.handle_input(link, input, self.moment());
     }
 
-    fn on_cloud(&mut self, event: LinkEvent) {
+    /// Tells the supervisors of all links.
+    fn tell_all(&mut self, input: &Input) {
+        self.supervisors.handle_input_of_all(input, self.moment());
+    }
+
+    /// Takes note of whether a session of a link is up; returns whether it is the one that counts.
+    fn set_up(&mut self, link: usize, session: u64, is_up: bool) -> bool {
+        let counts = session == self.supervisors.generation(link).0;
+        if let Some(cloud) = self.cloud.get_mut(link).filter(|_| counts || is_up) {
+            cloud.set_up(is_up && counts);
+        }
+        counts
+    }
+
+    fn on_cloud(&mut self, link: usize, event: LinkEvent) {
         let moment = self.moment();
         let input = match event {
             LinkEvent::Up { session, connack_after } => {
-                debug!(session, ?connack_after, "Session with the cloud is up");
-                self.cloud.set_up(session == self.supervisor.generation().0);
+                debug!(link = link + 1, session, ?connack_after, "Session with the cloud is up");
+                self.set_up(link, session, true);
                 Input::LinkUp(Generation(session))
             }
             LinkEvent::Message { session, topic, payload, retained, .. } => {
                 trace!(session, topic, bytes = payload.len(), "From the cloud");
                 self.tasks.account().recorder().with(|last| last.message(&topic, &payload, retained, moment.wall));
-                match self.bridge.cloud_message(&topic, &payload, retained, moment) {
+                match self.bridge.cloud_message(link, &Message { topic, payload, retained }, moment) {
                     Verdict::Answered => Input::Answered(Generation(session)),
                     Verdict::Heard => Input::Heard(Generation(session)),
                 }
@@ -280,14 +295,13 @@ impl Daemon {
             // Not told of a link that is not lenient.
             LinkEvent::Delivered { .. } | LinkEvent::Subscribed { .. } => return,
             LinkEvent::Down { session, error, .. } => {
-                if session == self.supervisor.generation().0 {
-                    self.cloud.set_up(false);
-                    self.bridge.session_ended(moment);
+                if self.set_up(link, session, false) {
+                    self.bridge.session_ended(link, moment);
                 }
                 Input::LinkDown(Generation(session), classify::link(&error, moment.wall))
             }
         };
-        self.tell(input);
+        self.tell(link, input);
     }
 
     fn on_local(&mut self, event: LinkEvent) {
@@ -321,7 +335,7 @@ impl Daemon {
         }
     }
 
-    fn on_task(&mut self, result: TaskResult) {
+    fn on_task(&mut self, link: usize, result: TaskResult) {
         let input = match result {
             TaskResult::Credentials(g, Ok(life)) => Input::CredentialsReady(g, life),
             TaskResult::Credentials(g, Err(EnsureError::SignInNeeded(why))) => {
@@ -343,11 +357,11 @@ impl Daemon {
                 info!(heaters = list.heaters.len(), "The account's heaters are listed");
                 self.take_list(&list);
                 // A heater that this list leaves out may be there all the same.
-                let known = self.bridge.heaters().next().map(|_| ());
+                let known = self.bridge.serves_over(link).then_some(());
                 Input::HeatersListed(g, known.ok_or_else(|| list.in_place_of_heaters(&product::names())))
             }
             TaskResult::Listed(Some(g), Err(error)) => Input::StepFailed(g, classify::rest(&error)),
-            TaskResult::Signed(g, signed) => return self.dial_cloud(g, signed),
+            TaskResult::Signed(g, signed) => return self.dial_cloud(link, g, signed),
             TaskResult::Probed(probe, reached) => Input::Probed(probe, reached),
             TaskResult::MayRestart(request, answer) => return self.on_may_restart(request, answer),
             TaskResult::Tou(mac, Ok(data)) => return self.bridge.tou_fetched(&mac, &data, self.moment()),
@@ -356,17 +370,17 @@ impl Daemon {
                 return;
             }
         };
-        self.tell(input);
+        self.tell(link, input);
     }
 
     /// Takes the account's device list.
     fn take_list(&mut self, list: &DeviceList) {
-        self.list_notices.log(list, &self.config.devices);
+        self.list_notices.log(list, &self.config.devices, &self.config.account.heaters);
         self.bridge.set_heaters(list, self.moment());
     }
 
-    fn dial_cloud(&mut self, g: Generation, signed: Result<SecretString, PresignError>) {
-        if !self.supervisor.is_dialling(g) {
+    fn dial_cloud(&mut self, link: usize, g: Generation, signed: Result<SecretString, PresignError>) {
+        if !self.supervisors.is_dialling(link, g) {
             return;
         }
         let url = match signed {
@@ -377,10 +391,12 @@ impl Daemon {
                     reason: Reason::new("presign", error.to_string()),
                     reach: supervisor::Reach::Host,
                 };
-                return self.tell(Input::LinkDown(g, failure));
+                return self.tell(link, Input::LinkDown(g, failure));
             }
         };
-        let session = (self.bridge.cloud_filters(), self.bridge.cloud_will());
-        self.cloud.dial(g, &self.config, url, session);
+        let session = (self.bridge.cloud_filters(link), self.bridge.cloud_will(link));
+        if let Some(cloud) = self.cloud.get_mut(link) {
+            cloud.dial(g, &self.config, url, session);
+        }
     }
 }

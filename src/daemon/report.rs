@@ -27,9 +27,10 @@ pub fn rfc3339_millis(at: SystemTime) -> String {
     humantime::format_rfc3339_millis(at.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
-/// Returns the payload of `<base>/bridge/connection`.
-pub fn connection(view: &View, moment: Moment) -> Value {
-    json!({
+/// Returns the payload of `<base>/bridge/connection`; when there are several sessions, with their number and how many of
+/// them are connected.
+pub fn connection(view: &View, (sessions, connected): (usize, usize), moment: Moment) -> Value {
+    let mut connection = json!({
         "state": view.state.as_str(),
         "since": rfc3339(wall_of(moment, view.since)),
         "attempt": view.attempt,
@@ -41,7 +42,12 @@ pub fn connection(view: &View, moment: Moment) -> Value {
         "strategy": view.strategy.as_str(),
         "outages": view.outages,
         "last_outage_seconds": view.last_outage.map(tenths),
-    })
+    });
+    if sessions > 1 {
+        connection["sessions"] = sessions.into();
+        connection["sessions_connected"] = connected.into();
+    }
+    connection
 }
 
 /// Returns the line that `systemctl status` shows: the connection to the cloud, and what is wrong with the local broker.
@@ -213,8 +219,9 @@ mod tests {
             outages: 3,
             last_outage: Some(Duration::from_millis(1234)),
         };
+        assert_eq!(connection(&view, (11, 10), moment)["sessions_connected"], 10);
         assert_eq!(
-            connection(&view, moment),
+            connection(&view, (1, 0), moment),
             json!({
                 "state": "recovering", "since": "2027-01-15T07:59:50Z", "attempt": 2, "max_attempts": 10,
                 "next_attempt_at": "2027-01-15T08:02:00Z", "reason": "http-500",

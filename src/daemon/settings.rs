@@ -88,6 +88,7 @@ pub fn bridge(config: &Config) -> bridge::BridgeSettings {
             },
         },
         names,
+        choice: config.account.heaters.clone(),
         home_assistant: HomeAssistant {
             enabled: config.home_assistant.enabled,
             prefix: config.home_assistant.discovery_prefix.clone(),

@@ -8,42 +8,60 @@ use serde_json::{Value, json};
 
 use super::report;
 use crate::model::Moment;
-use crate::supervisor::{Effect, Failure, Input, Supervisor, seconds};
+use crate::supervisor::{Effect, Failure, Generation, Input, Supervisors, seconds};
 
 /// So many steps are kept.
 const MOST: usize = 200;
 /// A longer detail is cut, in characters.
 const LONGEST: usize = 300;
 
-/// The supervisor, whose steps are noted.
+/// The supervisors of all links, whose steps are noted.
 #[derive(Debug)]
-pub struct TracedSupervisor {
-    supervisor: Supervisor,
+pub struct TracedSupervisors {
+    supervisors: Supervisors,
     steps: Steps,
 }
 
-impl TracedSupervisor {
+impl TracedSupervisors {
     /// Begins with no step.
-    pub fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor, steps: Steps::default() }
+    pub fn new(supervisors: Supervisors) -> Self {
+        Self { supervisors, steps: Steps::default() }
     }
 
-    /// Handles what happened.
-    pub fn handle_input(&mut self, input: Input, moment: Moment) {
-        self.steps.input(&input, moment.wall);
-        self.supervisor.handle_input(input, moment.now);
+    /// Handles what happened on a link.
+    pub fn handle_input(&mut self, link: usize, input: Input, moment: Moment) {
+        self.steps.input(link, &input, moment.wall);
+        self.supervisors.handle_input(link, input, moment.now);
+    }
+
+    /// Handles what all links are told.
+    pub fn handle_input_of_all(&mut self, input: &Input, moment: Moment) {
+        self.steps.input(0, input, moment.wall);
+        self.supervisors.handle_input_of_all(input, moment.now);
+    }
+
+    /// Starts another link.
+    pub fn open(&mut self, link: usize, moment: Moment) {
+        self.steps.input(link, &Input::Start, moment.wall);
+        self.supervisors.open(link, moment.now);
+    }
+
+    /// Ends a link; returns the session that is to be cut.
+    pub fn close(&mut self, link: usize, moment: Moment) -> Option<Generation> {
+        self.steps.input(link, &Input::Stop, moment.wall);
+        self.supervisors.close(link, moment.now)
     }
 
     /// Fires expired timers.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.supervisor.handle_timeout(now);
+        self.supervisors.handle_timeout(now);
     }
 
-    /// Returns the next effect to execute.
-    pub fn poll_effect(&mut self, at: SystemTime) -> Option<Effect> {
-        let effect = self.supervisor.poll_effect()?;
-        self.steps.effect(&effect, at);
-        Some(effect)
+    /// Returns the next effect to execute, and for which link.
+    pub fn poll_effect(&mut self, at: SystemTime) -> Option<(usize, Effect)> {
+        let (link, effect) = self.supervisors.poll_effect()?;
+        self.steps.effect(link, &effect, at);
+        Some((link, effect))
     }
 
     /// Returns the steps.
@@ -52,11 +70,11 @@ impl TracedSupervisor {
     }
 }
 
-impl Deref for TracedSupervisor {
-    type Target = Supervisor;
+impl Deref for TracedSupervisors {
+    type Target = Supervisors;
 
-    fn deref(&self) -> &Supervisor {
-        &self.supervisor
+    fn deref(&self) -> &Supervisors {
+        &self.supervisors
     }
 }
 
@@ -80,9 +98,10 @@ struct RecentStep {
 }
 
 impl Steps {
-    /// Takes note of what the supervisor is told.
-    pub fn input(&mut self, input: &Input, at: SystemTime) {
+    /// Takes note of what the supervisor of a link is told.
+    pub fn input(&mut self, link: usize, input: &Input, at: SystemTime) {
         let (name, detail) = input_in_words(input);
+        let detail = of_link(link, detail);
         let routine = matches!(
             input,
             Input::RequestSent(_)
@@ -94,12 +113,13 @@ impl Steps {
         self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "input", name, detail });
     }
 
-    /// Takes note of what the supervisor decided.
-    pub fn effect(&mut self, effect: &Effect, at: SystemTime) {
+    /// Takes note of what the supervisor of a link decided.
+    pub fn effect(&mut self, link: usize, effect: &Effect, at: SystemTime) {
         if *effect == Effect::ViewChanged {
             return;
         }
         let (name, detail) = effect_in_words(effect, at);
+        let detail = of_link(link, detail);
         let routine = matches!(effect, Effect::Probe(_));
         self.keep(RecentStep { at, last_at: at, times: 1, routine, side: "effect", name, detail });
     }
@@ -143,6 +163,14 @@ impl RecentStep {
             shown["last_at"] = report::rfc3339_millis(self.last_at).into();
         }
         shown
+    }
+}
+
+/// Names every link but the first, as the events count them.
+fn of_link(link: usize, detail: String) -> String {
+    match link {
+        0 => detail,
+        _ => format!("link {}: {detail}", link + 1).trim_end_matches(": ").to_owned(),
     }
 }
 
@@ -213,9 +241,9 @@ mod tests {
     #[test]
     fn steps_are_told_in_words_with_their_time_and_their_side() {
         let mut steps = Steps::default();
-        steps.input(&Input::LinkDown(G, Failure::transient("keep-alive", "nothing came")), at(0));
-        steps.effect(&Effect::ViewChanged, at(0));
-        steps.effect(&Effect::Announce(Event::ReconnectionFailed { attempts: 10 }), at(1));
+        steps.input(0, &Input::LinkDown(G, Failure::transient("keep-alive", "nothing came")), at(0));
+        steps.effect(0, &Effect::ViewChanged, at(0));
+        steps.effect(0, &Effect::Announce(Event::ReconnectionFailed { attempts: 10 }), at(1));
         assert_eq!(
             steps.show(),
             json!([
@@ -234,13 +262,13 @@ mod tests {
     #[test]
     fn everyday_traffic_does_not_push_out_what_matters() {
         let mut steps = Steps::default();
-        steps.input(&Input::LinkUp(G), at(0));
+        steps.input(0, &Input::LinkUp(G), at(0));
         for minute in 0..1000 {
-            steps.input(&Input::RequestSent(G), at(60 * minute));
-            steps.input(&Input::Answered(G), at(60 * minute + 1));
+            steps.input(0, &Input::RequestSent(G), at(60 * minute));
+            steps.input(0, &Input::Answered(G), at(60 * minute + 1));
         }
-        steps.input(&Input::Stop, at(60_000));
-        steps.input(&Input::Answered(G), at(60_001));
+        steps.input(0, &Input::Stop, at(60_000));
+        steps.input(0, &Input::Answered(G), at(60_001));
         let shown = steps.show();
         assert_eq!(shown.as_array().unwrap().len(), 5, "{shown}");
         assert_eq!((&shown[2]["times"], &shown[2]["last_at"]), (&json!(1000), &json!("2027-01-16T00:39:01.000Z")));
@@ -252,7 +280,7 @@ mod tests {
         let mut steps = Steps::default();
         for number in 0..1000 {
             let reason = Reason::new("requested", format!("{number} {}", "x".repeat(10_000)));
-            steps.input(&Input::ReconnectRequested(reason), at(number));
+            steps.input(0, &Input::ReconnectRequested(reason), at(number));
         }
         let shown = steps.show();
         assert_eq!(shown.as_array().unwrap().len(), MOST);

@@ -40,23 +40,20 @@ impl Keeping {
         self.due.take_if(|due| *due <= now).is_some()
     }
 
-    /// Plans to keep what differs from what was kept last.
-    pub fn plan(&mut self, memories: &Memories, now: Instant) {
+    /// Plans to keep what differs of one of `heaters` from what was kept last.
+    pub fn plan(&mut self, mac: &Mac, memory: &Memory, heaters: usize, now: Instant) {
         let soon = now + KEEP_AFTER;
-        let other =
-            |(mac, memory): (&Mac, &Memory)| self.kept.get(mac).is_none_or(|kept| memory.has_other_commands(kept));
-        if memories.iter().any(other) {
+        let kept = self.kept.get(mac);
+        let has_not = |has: fn(&Memory, &Memory) -> bool| kept.is_some_and(|kept| !has(memory, kept));
+        let is_same_many = heaters == self.kept.len();
+        let (adds, differs) = (!is_same_many || !has_not(Memory::adds_to), !has_not(Memory::differs));
+        if kept.is_none_or(|kept| memory.has_other_commands(kept)) {
             let at = self.kept_at.map_or(now, |at| now.max(at + COMMANDS_AFTER));
             self.due = Some(self.due.map_or(at, |due| due.min(at)));
         }
-        let every = |has: fn(&Memory, &Memory) -> bool| {
-            let kept = &self.kept;
-            let has_not = |(mac, memory): (&Mac, &Memory)| kept.get(mac).is_some_and(|kept| !has(memory, kept));
-            memories.len() == kept.len() && memories.iter().all(has_not)
-        };
-        if !every(Memory::adds_to) {
+        if adds {
             self.due = Some(self.due.map_or(soon, |due| due.min(soon)));
-        } else if self.due.is_none() && !every(Memory::differs) {
+        } else if self.due.is_none() && differs {
             let allowed = self.kept_at.map_or(now, |at| at + KEEP_INTERVAL);
             self.due = Some(allowed.max(soon));
         }

@@ -23,7 +23,7 @@ impl Home {
     ///
     /// When there is no session, or within five seconds of another request.
     pub fn refresh(&mut self, now: Instant) -> Result<(), String> {
-        if self.session.is_none() {
+        if !self.links.have_session() {
             return Err("there is no session with the cloud; everything is asked for when there is one".to_owned());
         }
         if let Some(at) = self.refreshed_at.map(|at| at + REFRESHES_APART).filter(|at| *at > now) {
@@ -40,7 +40,7 @@ impl Home {
         self.listing.wish(now);
     }
 
-    /// Takes the account's device list. New heaters appear as unavailable. One that the list leaves out stays, and is
+    /// Takes the account's device list, as far as its heaters are chosen. New heaters appear as unavailable. One that the list leaves out stays, and is
     /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.listing.taken(moment.now, self.settings.heater.intervals.information);
@@ -50,7 +50,8 @@ impl Home {
             self.miss(mac, moment);
         }
         let kept = self.heaters().filter(|held| !listed(&held.mac)).cloned();
-        let all: Vec<Device> = kept.chain(list.heaters.iter().cloned()).collect();
+        let chosen = list.heaters.iter().filter(|device| self.settings.choice.includes(&device.mac));
+        let all: Vec<Device> = kept.chain(chosen.cloned()).collect();
         let served = self.served(all);
         let gone = self.heaters.keys().filter(|mac| served.iter().all(|device| device.mac != **mac)).cloned();
         for mac in gone.collect::<Vec<_>>() {
@@ -64,23 +65,29 @@ impl Home {
             }
         }
         self.effects.push_back(Effect::Listed);
+        self.effects.extend(self.links.close().into_iter().map(Effect::CloseLink));
+        self.effects.extend(self.links.open().into_iter().map(Effect::OpenLink));
         self.keep(moment.now);
-        self.renew_session_for_new_heaters();
+        self.renew_sessions_for_new_heaters();
     }
 
-    /// Returns what a session with the cloud's broker subscribes to; it then serves the heaters that are held now.
-    pub fn cloud_filters(&mut self) -> Vec<String> {
-        self.subscribed = self.heaters.keys().cloned().collect();
-        let heaters: Vec<Device> = self.heaters().cloned().collect();
-        cloud_topics::filters(&heaters, &self.identity.client)
+    /// Returns what a session of a link subscribes to; it then serves the heaters that the link has now.
+    pub fn cloud_filters(&mut self, link: usize) -> Vec<String> {
+        let heaters: Vec<Device> = self.devices_of(link).cloned().collect();
+        let link = self.links.get_mut(link);
+        link.subscribed = link.heaters().iter().cloned().collect();
+        cloud_topics::filters(&heaters, &link.identity.client)
     }
 
-    /// Asks for another session if this one has no subscriptions for some heater.
-    pub(super) fn renew_session_for_new_heaters(&mut self) {
-        if self.session.is_some() && self.heaters.keys().any(|mac| !self.subscribed.contains(mac)) {
-            // Asked for once, whatever becomes of it.
-            self.subscribed = self.heaters.keys().cloned().collect();
-            self.effects.push_back(Effect::RenewSession);
+    /// Asks for other sessions in place of those that have no subscriptions for some heater.
+    pub(super) fn renew_sessions_for_new_heaters(&mut self) {
+        for number in 0..self.links.iter().count() {
+            let link = self.links.get_mut(number);
+            if link.lacks_subscriptions() {
+                // Asked for once, whatever becomes of it.
+                link.subscribed = link.heaters().iter().cloned().collect();
+                self.effects.push_back(Effect::RenewSession(number));
+            }
         }
     }
 
@@ -108,23 +115,22 @@ impl Home {
         let mac = device.mac.clone();
         self.heaters.insert(mac.clone(), Heater::new(device, &self.settings.heater));
         self.drain(&mac);
-        if let Some(moment) = moment.filter(|_| self.session.is_some()) {
+        let has_session = self.links.of(&mac).is_some_and(|(link, _)| self.links.get(link).session.is_some());
+        if let Some(moment) = moment.filter(|_| has_session) {
             self.tell(&mac, Input::SessionBegun, moment);
         }
     }
 
-    /// Returns the heaters that one connection to the cloud can serve, the same ones in whatever order they are listed.
+    /// Gives the heaters links to the cloud, the same ones in whatever order they are listed; returns those that have one.
     pub(super) fn served(&mut self, mut listed: Vec<Device>) -> Vec<Device> {
         listed.sort_by(|one, other| one.mac.cmp(&other.mac));
-        let left_out = listed.split_off(cloud_topics::served(&listed, &self.identity.client));
-        for Device { mac, .. } in &left_out {
+        let left_out = self.links.assign(&listed);
+        for mac in &left_out {
             self.warn(Some(mac), "left out", || {
-                let most = cloud_topics::MOST_FILTERS;
-                format!(
-                    "Heater {mac} is left out: a connection to the cloud holds {most} subscriptions, too few for all"
-                )
+                format!("Heater {mac} is left out: the account has more than this program connects for")
             });
         }
+        listed.retain(|device| !left_out.contains(&device.mac));
         listed
     }
 
@@ -132,6 +138,8 @@ impl Home {
     pub(super) fn forget(&mut self, mac: &Mac, reason: &str, moment: Moment) {
         self.tell(mac, Input::Ended(reason), moment);
         self.heaters.remove(mac);
+        self.links.remove(mac);
+        self.effects.extend(self.links.close().into_iter().map(Effect::CloseLink));
         self.effects.extend([Effect::Removed(mac.clone()), Effect::Listed]);
         self.keep(moment.now);
     }
@@ -156,7 +164,7 @@ impl Home {
 
     /// Asks for the device list when that is due.
     pub(super) fn handle_list_timeout(&mut self, now: Instant) {
-        if self.session.is_some() && self.listing.take_due(now) {
+        if self.links.have_session() && self.listing.take_due(now) {
             // The next turn comes even if this list cannot be read.
             self.listing.taken(now, self.settings.heater.intervals.information);
             self.effects.push_back(Effect::ListHeaters);

@@ -4,103 +4,42 @@
 
 mod bucket;
 mod keeping;
+mod links;
 mod listing;
+mod types;
 mod warn_once;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::heater::bounded_counter::BoundedCounter;
-use crate::heater::polling::Place;
-use crate::heater::{self, Change, Context, Fetches, Heater, Input};
+use crate::heater::{self, Context, Fetches, Heater, Input};
 use crate::model::{Mac, Message, Moment};
 use crate::navilink::devices::Device;
 use crate::navilink::message::{self, Body};
 use crate::navilink::request::{Query, presence};
-use crate::navilink::session::Identity;
+use crate::navilink::session::{ClientId, Identity};
 
-use bucket::Bucket;
 use keeping::Keeping;
 pub use keeping::Memories;
+use links::Links;
 pub use listing::not_yet;
+pub use types::{Effect, HomeSettings, Verdict};
 pub use warn_once::WarnOnce;
-
-/// How the heaters are set up.
-#[derive(Debug, Clone)]
-pub struct HomeSettings {
-    /// How each of them is treated.
-    pub heater: heater::HeaterSettings,
-    /// Names that the configuration gives.
-    pub names: BTreeMap<Mac, String>,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Send to the cloud's broker.
-    Request {
-        /// What.
-        message: Message,
-        /// Whether an answer is due.
-        answered: bool,
-    },
-    /// Ask the REST API for a heater's time-of-use schedule and hand it to [`Home::tou_fetched`].
-    FetchTou {
-        /// Whose.
-        mac: Mac,
-        /// Its `controllerSerialNumber`.
-        controller_serial: String,
-    },
-    /// Replace the session with the cloud by one that has subscriptions for new heaters.
-    RenewSession,
-    /// Ask the REST API for the account's device list and hand it to [`Home::set_heaters`].
-    ListHeaters,
-    /// Keep [`Home::heaters`] and [`Home::memories`] for the next run.
-    Keep,
-    /// Show what has changed of a heater.
-    Changed(Mac, Change),
-    /// Show which heaters there are, and by which names.
-    Listed,
-    /// Take back everything that was shown of a heater.
-    Removed(Mac),
-    /// Tell a human, once.
-    Warn {
-        /// About which heater.
-        heater: Option<Mac>,
-        /// What.
-        text: String,
-    },
-}
-
-/// What a message from the cloud proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// A heater of ours spoke.
-    Answered,
-    /// The session carries messages.
-    Heard,
-}
 
 /// The heaters of an account.
 #[derive(Debug)]
 pub struct Home {
     settings: HomeSettings,
-    identity: Identity,
     heaters: BTreeMap<Mac, Heater>,
+    /// How they are reached.
+    links: Links,
     effects: VecDeque<Effect>,
     warnings: WarnOnce,
     /// The cloud's messages by what they say.
     messages: BoundedCounter,
-    /// When the session began that carries requests now.
-    session: Option<Instant>,
-    /// The heaters that it has subscriptions for.
-    subscribed: BTreeSet<Mac>,
-    /// Whether requests repeat.
-    periodic: bool,
-    /// What waits to be sent to the cloud's broker, and whether an answer is due.
-    to_cloud: Bucket<(Message, bool)>,
     /// When every heater was asked for everything on request.
     refreshed_at: Option<Instant>,
     keeping: Keeping,
@@ -109,25 +48,25 @@ pub struct Home {
 }
 
 impl Home {
-    /// Begins with the heaters that an earlier run knew; all of them are unavailable.
+    /// Begins with the heaters that an earlier run knew; all of them are unavailable, and those that are not chosen any
+    /// more are taken back.
     pub fn new(settings: HomeSettings, identity: Identity, known: &[Device]) -> Self {
+        let (known, unchosen): (Vec<_>, Vec<_>) =
+            known.iter().cloned().partition(|device| settings.choice.includes(&device.mac));
         let mut home = Self {
             settings,
-            identity,
             heaters: BTreeMap::new(),
+            links: Links::new(identity),
             effects: VecDeque::new(),
             warnings: WarnOnce::default(),
             messages: BoundedCounter::default(),
-            session: None,
-            subscribed: BTreeSet::new(),
-            periodic: false,
-            to_cloud: Bucket::default(),
             refreshed_at: None,
             keeping: Keeping::default(),
             listing: Fetches::default(),
         };
-        let served = home.served(known.to_vec());
+        let served = home.served(known);
         served.into_iter().for_each(|device| home.add(device, None));
+        home.effects.extend(unchosen.into_iter().map(|device| Effect::Removed(device.mac)));
         home.effects.push_back(Effect::Listed);
         // The account's own list comes later, and only what is wrong with that is said.
         home.warnings = WarnOnce::default();
@@ -155,11 +94,12 @@ impl Home {
         self.heaters.keys().cloned().collect()
     }
 
-    /// Takes a message of the cloud's broker.
+    /// Takes a message that came over a link.
     ///
-    /// A `retained` one was said some time before, by whoever, and is no word of the heater: it is shown where nothing
+    /// A retained one was said some time before, by whoever, and is no word of the heater: it is shown where nothing
     /// is known yet, and makes nothing available, live or confirmed.
-    pub fn cloud_message(&mut self, topic: &str, payload: &[u8], retained: bool, moment: Moment) -> Verdict {
+    pub fn cloud_message(&mut self, link: usize, published: &Message, moment: Moment) -> Verdict {
+        let Message { topic, payload, retained } = published;
         let message = match message::read(topic, payload) {
             Ok(message) => message,
             Err(error) => {
@@ -177,17 +117,17 @@ impl Home {
         if matches!(message.body, Body::Request | Body::Presence) {
             return Verdict::Heard;
         }
-        let Some(mac) = self.sender(message.mac.clone()) else {
+        let Some(mac) = self.sender(link, message.mac.as_ref()) else {
             self.warn(None, "foreign", || format!("A message on {topic} is of no heater of this account"));
             return Verdict::Heard;
         };
-        if retained {
+        if *retained {
             self.messages.count("retained");
             self.tell(&mac, Input::Retained(&message.body), moment);
             return Verdict::Heard;
         }
         self.tell(&mac, Input::Message { topic, message }, moment);
-        self.keeping.plan(&self.memories(), moment.now);
+        self.plan_to_keep(&mac, moment.now);
         Verdict::Answered
     }
 
@@ -217,7 +157,7 @@ impl Home {
     /// Takes a `set` for a heater; returns whether there is one.
     pub fn set(&mut self, mac: &Mac, name: &str, payload: &[u8], moment: Moment) -> bool {
         self.tell(mac, Input::Set { name, payload }, moment);
-        self.keeping.plan(&self.memories(), moment.now);
+        self.plan_to_keep(mac, moment.now);
         self.heaters.contains_key(mac)
     }
 
@@ -231,63 +171,75 @@ impl Home {
         outcome.ok_or("names no heater of this account")?
     }
 
-    /// Lets requests repeat from now on.
-    pub fn start_periodic(&mut self) {
-        self.periodic = true;
+    /// Lets requests repeat on a link from now on.
+    pub fn start_periodic(&mut self, link: usize) {
+        self.links.get_mut(link).periodic = true;
     }
 
-    /// Ends the repetition of requests.
-    pub fn stop_periodic(&mut self) {
-        self.periodic = false;
+    /// Ends the repetition of requests on a link.
+    pub fn stop_periodic(&mut self, link: usize) {
+        self.links.get_mut(link).periodic = false;
     }
 
-    /// A session is up: announces our presence and asks every heater for everything.
-    pub fn session_begun(&mut self, moment: Moment) {
-        self.session = Some(moment.now);
-        self.tell_all(|| Input::SessionBegun, moment);
-        let messages: Vec<Message> = self.heaters().map(|device| presence(device, &self.identity, true)).collect();
-        messages.into_iter().for_each(|message| self.to_cloud.push_urgent((message, false)));
-        self.send(moment.now);
-        self.renew_session_for_new_heaters();
+    /// A link has a session: announces our presence and asks its heaters for everything.
+    pub fn session_begun(&mut self, link: usize, moment: Moment) {
+        self.links.get_mut(link).session = Some(moment.now);
+        self.tell_all_of(link, || Input::SessionBegun, moment);
+        let identity = &self.links.get(link).identity;
+        let messages: Vec<Message> = self.devices_of(link).map(|device| presence(device, identity, true)).collect();
+        messages.into_iter().for_each(|message| self.links.get_mut(link).to_cloud.push_urgent((message, false)));
+        self.send(link, moment.now);
+        self.renew_sessions_for_new_heaters();
     }
 
-    /// The session is gone: nothing is asked any more, and freshness runs out by itself.
-    pub fn session_ended(&mut self, moment: Moment) {
-        self.session = None;
-        self.tell_all(|| Input::SessionOver, moment);
-        self.to_cloud.clear();
+    /// The session of a link is gone: nothing is asked any more, and freshness runs out by itself.
+    pub fn session_ended(&mut self, link: usize, moment: Moment) {
+        self.links.get_mut(link).session = None;
+        self.tell_all_of(link, || Input::SessionOver, moment);
+        self.links.get_mut(link).to_cloud.clear();
     }
 
-    /// Makes every heater unavailable at once: nothing will come any more.
-    pub fn give_up(&mut self, moment: Moment) {
-        self.tell_all(|| Input::Lost, moment);
+    /// Makes every heater of a link unavailable at once: nothing will come any more.
+    pub fn give_up(&mut self, link: usize, moment: Moment) {
+        self.tell_all_of(link, || Input::Lost, moment);
     }
 
     /// Ends all commands for this reason, and makes every heater unavailable.
     pub fn stop(&mut self, reason: &str, moment: Moment) {
-        self.tell_all(|| Input::Ended(reason), moment);
-        self.give_up(moment);
+        for mac in self.macs() {
+            self.tell(&mac, Input::Ended(reason), moment);
+            self.tell(&mac, Input::Lost, moment);
+        }
     }
 
-    /// Returns what says goodbye to the cloud, before the session is closed.
-    pub fn closing_messages_to_cloud(&self) -> Vec<Message> {
-        let goodbye =
-            |device| [Query::EndOfSession.message(device, &self.identity), presence(device, &self.identity, false)];
-        self.heaters().flat_map(goodbye).collect()
+    /// Returns what says goodbye to the cloud, before the session of a link is closed.
+    pub fn closing_messages_to_cloud(&self, link: usize) -> Vec<Message> {
+        let identity = &self.links.get(link).identity;
+        let goodbye = |device| [Query::EndOfSession.message(device, identity), presence(device, identity, false)];
+        self.devices_of(link).flat_map(goodbye).collect()
     }
 
-    /// Returns the last will of the session with the cloud: a connection has one, so it is the first heater's.
-    pub fn cloud_will(&self) -> Option<Message> {
-        Some(presence(self.heaters().next()?, &self.identity, false))
+    /// Returns the last will of a link's session with the cloud: a connection has one, so it is that of its first heater.
+    pub fn cloud_will(&self, link: usize) -> Option<Message> {
+        Some(presence(self.devices_of(link).next()?, &self.links.get(link).identity, false))
+    }
+
+    /// Returns whether a link has heaters.
+    pub fn serves_over(&self, link: usize) -> bool {
+        !self.links.get(link).heaters().is_empty()
+    }
+
+    /// Returns who we are on a link.
+    pub fn cloud_client(&self, link: usize) -> &ClientId {
+        &self.links.get(link).identity.client
     }
 
     /// Returns when [`Home::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let settings = &self.settings.heater;
         let heaters =
-            self.heaters.iter().filter_map(|(mac, heater)| heater.poll_timeout(settings, self.session_of(mac)));
-        let listing = self.listing.due().filter(|_| self.session.is_some());
-        heaters.chain(listing).chain(self.keeping.due()).chain(self.to_cloud.due()).min()
+            self.timeouts().map(|(_, due)| due).chain(self.links.iter().filter_map(|link| link.to_cloud.due()));
+        let listing = self.listing.due().filter(|_| self.links.have_session());
+        heaters.chain(listing).chain(self.keeping.due()).min()
     }
 
     /// Fires the timers that are due.
@@ -295,10 +247,13 @@ impl Home {
         if self.keeping.take_due(moment.now) {
             self.keep(moment.now);
         }
-        for mac in self.macs() {
+        for mac in self.due(moment.now) {
             self.with(&mac, moment, Heater::handle_timeout);
+            self.plan_to_keep(&mac, moment.now);
         }
-        self.send(moment.now);
+        for link in 0..self.links.iter().count() {
+            self.send(link, moment.now);
+        }
         self.handle_list_timeout(moment.now);
     }
 
@@ -313,19 +268,45 @@ impl Home {
         })
     }
 
+    /// Returns when each heater wants to be called.
+    fn timeouts(&self) -> impl Iterator<Item = (&Mac, Instant)> {
+        let settings = &self.settings.heater;
+        self.links.iter().flat_map(move |link| {
+            let due = move |(index, mac)| {
+                let heater = self.heaters.get(mac)?;
+                Some((mac, heater.poll_timeout(settings, link.session_of(index))?))
+            };
+            link.heaters().iter().enumerate().filter_map(due)
+        })
+    }
+
+    fn due(&self, now: Instant) -> Vec<Mac> {
+        self.timeouts().filter(|(_, due)| *due <= now).map(|(mac, _)| mac.clone()).collect()
+    }
+
+    fn plan_to_keep(&mut self, mac: &Mac, now: Instant) {
+        if let Some(heater) = self.heaters.get(mac) {
+            self.keeping.plan(mac, &heater.memory(), self.heaters.len(), now);
+        }
+    }
+
     /// Lets everything be kept now.
     fn keep(&mut self, now: Instant) {
         self.keeping.note(self.memories(), now);
         self.effects.push_back(Effect::Keep);
     }
 
-    /// Returns whose message it is; one that does not say so is that of the only heater.
-    fn sender(&self, named: Option<Mac>) -> Option<Mac> {
-        match named {
-            Some(mac) => self.heaters.contains_key(&mac).then_some(mac),
-            None if self.heaters.len() == 1 => self.heaters.keys().next().cloned(),
-            None => None,
+    /// Returns whose message it is, of the heaters of a link; one that does not say so is that of the only heater.
+    fn sender(&self, link: usize, named: Option<&Mac>) -> Option<Mac> {
+        match (named, self.links.get(link).heaters()) {
+            (Some(mac), heaters) => heaters.binary_search(mac).is_ok().then(|| mac.clone()),
+            (None, [only]) => Some(only.clone()),
+            (None, _) => None,
         }
+    }
+
+    fn devices_of(&self, link: usize) -> impl Iterator<Item = &Device> {
+        self.links.get(link).heaters().iter().filter_map(|mac| self.heaters.get(mac)).map(Heater::device)
     }
 
     /// Tells a heater what happened, and carries out what it decides.
@@ -333,9 +314,9 @@ impl Home {
         self.with(mac, moment, |heater, context| heater.handle(input, context));
     }
 
-    /// Tells every heater what happened.
-    fn tell_all<'i>(&mut self, input: impl Fn() -> Input<'i>, moment: Moment) {
-        for mac in self.macs() {
+    /// Tells every heater of a link what happened.
+    fn tell_all_of<'i>(&mut self, link: usize, input: impl Fn() -> Input<'i>, moment: Moment) {
+        for mac in self.links.get(link).heaters().to_vec() {
             self.tell(&mac, input(), moment);
         }
     }
@@ -344,29 +325,27 @@ impl Home {
     /// heater.
     fn with<T>(&mut self, mac: &Mac, moment: Moment, call: impl FnOnce(&mut Heater, &Context<'_>) -> T) -> Option<T> {
         let queued = self.heaters.values().map(Heater::queued).sum();
-        let session = self.session_of(mac);
+        let place = self.links.of(mac);
+        let number = place.map_or(0, |(number, _)| number);
+        let link = self.links.get(number);
+        let session = place.and_then(|(_, index)| link.session_of(index));
         let heater = self.heaters.get_mut(mac)?;
-        let (settings, identity) = (&self.settings.heater, &self.identity);
+        let (settings, identity) = (&self.settings.heater, &link.identity);
         let outcome = call(heater, &Context { settings, identity, moment, session, queued });
         self.drain(mac);
-        self.send(moment.now);
+        self.send(number, moment.now);
         Some(outcome)
     }
 
     /// Lets leave what may; without a session nothing can, and nothing is kept for the next one.
-    fn send(&mut self, now: Instant) {
-        if self.session.is_none() {
-            self.to_cloud.clear();
+    fn send(&mut self, number: usize, now: Instant) {
+        let link = self.links.get_mut(number);
+        if link.session.is_none() {
+            link.to_cloud.clear();
         }
-        while let Some((message, answered)) = self.to_cloud.take(now) {
-            self.effects.push_back(Effect::Request { message, answered });
+        while let Some((message, answered)) = link.to_cloud.take(now) {
+            self.effects.push_back(Effect::Request { link: number, message, answered });
         }
-    }
-
-    fn session_of(&self, mac: &Mac) -> Option<heater::Session> {
-        let epoch = self.session?;
-        let place = Place { index: self.heaters.range(..mac).count(), count: self.heaters.len(), epoch };
-        Some(heater::Session { place, periodic: self.periodic })
     }
 
     /// Carries out what one heater has decided.
@@ -374,9 +353,11 @@ impl Home {
         while let Some(effect) = self.heaters.get_mut(mac).and_then(Heater::poll_effect) {
             let effect = match effect {
                 heater::Effect::Send { message, answered, urgent } => {
-                    match urgent {
-                        true => self.to_cloud.push_urgent((message, answered)),
-                        false => self.to_cloud.push((message, answered)),
+                    let to_cloud = self.links.of(mac).map(|(link, _)| &mut self.links.get_mut(link).to_cloud);
+                    match (to_cloud, urgent) {
+                        (Some(to_cloud), true) => to_cloud.push_urgent((message, answered)),
+                        (Some(to_cloud), false) => to_cloud.push((message, answered)),
+                        (None, _) => {}
                     }
                     continue;
                 }

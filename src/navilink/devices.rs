@@ -144,9 +144,13 @@ impl DeviceList {
         Ok(())
     }
 
-    /// Says what an account without heaters, which are called `heaters`, has instead.
+    /// Says what an account that has none of the heaters that are wanted, which are called `heaters`, has instead.
     pub fn in_place_of_heaters(&self, heaters: &str) -> String {
         let (others, unreadable) = (&self.others, self.problems.len());
+        if !self.heaters.is_empty() {
+            let all = self.heaters.len();
+            return format!("account.heaters or account.exclude leaves out every heater of the account, {all} in all");
+        }
         match (others.is_empty(), unreadable) {
             (true, 0) => "the account has no heater".to_owned(),
             (true, _) => format!("the account has no heater, but {unreadable} devices that cannot be read"),
@@ -297,9 +301,11 @@ mod tests {
         let list = list(&json!([tankless, entry("04786332FCA0"), tankless]));
         assert_eq!((list.heaters.len(), list.is_complete()), (1, true));
         assert_eq!(
-            list.in_place_of_heaters("NWP500"),
+            DeviceList { heaters: vec![], ..list.clone() }.in_place_of_heaters("NWP500"),
             "the account has no NWP500; it has: NPE 04786332aa01 (device type 1)"
         );
+        let unchosen = "account.heaters or account.exclude leaves out every heater of the account, 1 in all";
+        assert_eq!(list.in_place_of_heaters("NWP500"), unchosen);
         assert_eq!(list.others, [OtherProduct { mac: "04786332aa01".into(), device_type: 1, name: "NPE".into() }]);
     }
 

@@ -1,5 +1,7 @@
 //! The topics of the cloud's broker (protocol reference, section 3).
 
+use std::collections::BTreeSet;
+
 use super::devices::Device;
 use super::session::ClientId;
 use crate::model::Mac;
@@ -48,13 +50,27 @@ pub fn presence(heater: &Device) -> String {
 pub fn filters(heaters: &[Device], client: &ClientId) -> Vec<String> {
     let mut filters = Vec::new();
     for heater in heaters {
-        for filter in [everything_of(heater), client_answer(heater, client, "#"), home_answer(heater, client, "#")] {
+        for filter in filters_of(heater, client) {
             if !filters.contains(&filter) {
                 filters.push(filter);
             }
         }
     }
     filters
+}
+
+fn filters_of(heater: &Device, client: &ClientId) -> [String; 3] {
+    [everything_of(heater), client_answer(heater, client, "#"), home_answer(heater, client, "#")]
+}
+
+/// Adds the subscriptions for `heater`, unless they would be more than a connection holds; returns whether it did.
+pub fn add_filters(filters: &mut BTreeSet<String>, heater: &Device, client: &ClientId) -> bool {
+    let of_heater = filters_of(heater, client);
+    let fits = filters.len() + of_heater.iter().filter(|filter| !filters.contains(*filter)).count() <= MOST_FILTERS;
+    if fits {
+        filters.extend(of_heater);
+    }
+    fits
 }
 
 /// How many subscriptions a connection may hold (protocol reference, section 2).

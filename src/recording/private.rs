@@ -1,5 +1,6 @@
 //! What is private in messages of the cloud: by the name of its member, by its place in a topic, or by its form.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -151,20 +152,43 @@ pub fn is_struck(text: &str) -> bool {
     text.strip_prefix(STRUCK).is_some_and(|told| told.is_empty() || (told.starts_with(" (") && told.ends_with(')')))
 }
 
-/// Strikes passwords, tokens and keys out of a message.
-pub fn strike(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (key, value) in members {
-                match class_of(key) {
-                    Some(Class::Secret) if !value.is_null() => *value = STRUCK.into(),
-                    _ => strike(value),
+/// Strikes passwords, tokens and keys out of messages, and remembers which names are those of secrets: messages are full of
+/// the same ones.
+#[derive(Default)]
+pub struct Striker {
+    names: HashMap<String, bool>,
+}
+
+impl Striker {
+    const MOST_NAMES: usize = 512;
+    const LONGEST_NAME: usize = 64;
+
+    /// Strikes passwords, tokens and keys out of a message.
+    pub fn strike(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (key, value) in members {
+                    match self.is_secret(key) {
+                        true if !value.is_null() => *value = STRUCK.into(),
+                        _ => self.strike(value),
+                    }
                 }
             }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.strike(item)),
+            Value::String(text) => *text = strike_text(text),
+            _ => {}
         }
-        Value::Array(items) => items.iter_mut().for_each(strike),
-        Value::String(text) => *text = strike_text(text),
-        _ => {}
+    }
+
+    fn is_secret(&mut self, key: &str) -> bool {
+        if let Some(known) = self.names.get(key) {
+            return *known;
+        }
+        let secret = class_of(key) == Some(Class::Secret);
+        if key.len() <= Self::LONGEST_NAME && self.names.len() < Self::MOST_NAMES {
+            self.names.insert(key.to_owned(), secret);
+        }
+        secret
     }
 }
 
@@ -238,7 +262,8 @@ mod tests {
             "password": "geheim", "token": { "idToken": "geheim" }, "secretKey": 7, "expires": 3600, "none": null,
             "text": "of eyJhbGciOiJI.geheim.x and ASIAGEHEIMGEHEIM", "inner": "{\"refreshToken\":\"geheim\",\"a\":1}",
         });
-        strike(&mut message);
+        let mut striker = Striker::default();
+        striker.strike(&mut message);
         let text = message.to_string();
         assert!(!text.to_lowercase().contains("geheim") && text.contains("3600"), "{text}");
         let broken = strike_text(r#"{"accessToken": "geheim", "deviceName": "x", "sessionToken": "gehei"#);

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::private::{Class, in_topic, strike, strike_text, struck};
+use super::private::{Class, Striker, in_topic, strike_text, struck};
 use super::pseudonyms::each_private;
 use crate::navilink::encoding::Object;
 use crate::navilink::topics;
@@ -37,6 +37,16 @@ pub struct Recorder {
     recorded: u64,
     /// Names, ids and places that were said where they are not recorded, to know them elsewhere; the newest last.
     private: VecDeque<(Class, String)>,
+    striker: Striker,
+}
+
+/// What is recorded of a payload.
+struct RecordedContent {
+    value: Value,
+    /// The same in JSON.
+    text: String,
+    /// Whether something of it was cut.
+    cut: bool,
 }
 
 struct RecordedMessage {
@@ -65,27 +75,27 @@ impl fmt::Debug for Recorder {
 impl Recorder {
     /// Records a message of the cloud.
     pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool, at: SystemTime) {
-        let (content, cut) = content(payload);
-        if cut {
+        let content = self.content(payload);
+        if content.cut {
             self.learn(payload);
         }
         let topic = prefix(topic, MAX_TOPIC).to_owned();
-        let kind = kind(&topic, &content);
-        self.add(kind, Origin::Topic { topic, retained }, (content, cut, payload.len()), at);
+        let kind = kind(&topic, &content.value);
+        self.add(kind, Origin::Topic { topic, retained }, (content, payload.len()), at);
     }
 
     /// Records an answer of the REST API to a call of `path`. What is not about devices is recorded without its values:
     /// tokens are among them.
     pub fn answer(&mut self, path: &'static str, status: u16, body: &[u8], at: SystemTime) {
-        let (content, cut) = match serde_json::from_slice(body) {
-            _ if path.starts_with("/device/") => content(body),
+        let content = match serde_json::from_slice(body) {
+            _ if path.starts_with("/device/") => self.content(body),
             Ok(Value::Object(envelope)) => fitting(shape(envelope)),
-            _ => (format!("{} bytes that are not JSON", body.len()).into(), false),
+            _ => fitting(format!("{} bytes that are not JSON", body.len()).into()),
         };
-        if cut || !path.starts_with("/device/") {
+        if content.cut || !path.starts_with("/device/") {
             self.learn(body);
         }
-        self.add(path.to_owned(), Origin::Call { path, status }, (content, cut, body.len()), at);
+        self.add(path.to_owned(), Origin::Call { path, status }, (content, body.len()), at);
     }
 
     /// Keeps what is private in a message, except passwords, tokens and keys.
@@ -108,10 +118,26 @@ impl Recorder {
         self.private.iter().map(|(class, value)| (*class, value.as_str()))
     }
 
-    fn add(&mut self, kind: String, origin: Origin, (payload, cut, bytes): (Value, bool, usize), at: SystemTime) {
+    /// Returns what is recorded of a payload: JSON where it is such, text where it is not.
+    fn content(&mut self, payload: &[u8]) -> RecordedContent {
+        match serde_json::from_slice::<Value>(payload) {
+            Ok(mut value) => {
+                self.striker.strike(&mut value);
+                fitting(value)
+            }
+            Err(_) => {
+                // The rest is not read, and a character can be made of three bytes by the replacement of one.
+                let start = &payload[..payload.len().min(MAX_MESSAGE)];
+                let fitting = fitting(strike_text(&String::from_utf8_lossy(start)).into());
+                RecordedContent { cut: fitting.cut || start.len() < payload.len(), ..fitting }
+            }
+        }
+    }
+
+    fn add(&mut self, kind: String, origin: Origin, (content, bytes): (RecordedContent, usize), at: SystemTime) {
         self.recorded += 1;
         let topic = if let Origin::Topic { topic, .. } = &origin { topic.len() } else { 0 };
-        let payload = payload.to_string();
+        let RecordedContent { text: payload, cut, .. } = content;
         let weight = payload.len() + topic + kind.len() + OVERHEAD;
         let records = self.kinds.entry(kind).or_default();
         records.push_front(RecordedMessage { number: self.recorded, at, origin, bytes, cut, payload, weight });
@@ -186,29 +212,15 @@ fn kind(topic: &str, payload: &Value) -> String {
     prefix(&kind, 80).to_owned()
 }
 
-/// Returns what is recorded of a payload, and whether something was cut: JSON where it is such, text where it is not.
-fn content(payload: &[u8]) -> (Value, bool) {
-    match serde_json::from_slice::<Value>(payload) {
-        Ok(mut value) => {
-            strike(&mut value);
-            fitting(value)
-        }
-        Err(_) => {
-            // The rest is not read, and a character can be made of three bytes by the replacement of one.
-            let start = &payload[..payload.len().min(MAX_MESSAGE)];
-            let (text, cut) = fitting(strike_text(&String::from_utf8_lossy(start)).into());
-            (text, cut || start.len() < payload.len())
-        }
-    }
-}
-
 /// Cuts JSON down to [`MAX_MESSAGE`]: what does not fit is left out, and the rest stays JSON.
-fn fitting(value: Value) -> (Value, bool) {
-    if value.to_string().len() <= MAX_MESSAGE {
-        return (value, false);
+fn fitting(value: Value) -> RecordedContent {
+    let text = value.to_string();
+    if text.len() <= MAX_MESSAGE {
+        return RecordedContent { value, text, cut: false };
     }
     let mut left = MAX_MESSAGE;
-    (cut(value, &mut left).unwrap_or_default(), true)
+    let value = cut(value, &mut left).unwrap_or_default();
+    RecordedContent { text: value.to_string(), value, cut: true }
 }
 
 fn cut(value: Value, left: &mut usize) -> Option<Value> {

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod credentials;
+mod links;
 mod machine;
 mod outages;
 mod pauses;
@@ -21,6 +22,7 @@ mod types;
 mod view;
 
 pub use backoff::Backoff;
+pub use links::Supervisors;
 pub use machine::Supervisor;
 pub use policy::{Line, OnFailure, Policy, Strategy};
 pub use random::Random;

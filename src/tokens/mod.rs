@@ -3,10 +3,12 @@
 //!
 //! - [`Tokens`] are what an account holds, each with its [`Age`].
 //! - [`Renewing`] walks from one renewal call to the next, the cheapest that works.
+//! - [`SharedRenewals`] spare the cloud what one link to it has renewed for the others.
 //! - [`SignInBudget`], [`may_sign_in`] and [`after_failed_sign_in`] guard the password.
 
 mod budget;
 mod renewing;
+mod shared;
 mod sign_in;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -16,6 +18,7 @@ use serde_json::Value;
 
 pub use budget::SignInBudget;
 pub use renewing::{Call, CallFailure, NoCredentials, Renewing};
+pub use shared::{Obtained, SharedRenewals};
 pub use sign_in::{AfterFailure, after_failed_sign_in, may_sign_in};
 
 use crate::model::Moment;

@@ -7,7 +7,7 @@ use navien2mqtt::bridge::{Bridge, BridgeSettings};
 use navien2mqtt::heater;
 use navien2mqtt::heater::commands::CommandSettings;
 use navien2mqtt::heater::polling::Intervals;
-use navien2mqtt::model::{Mac, Moment};
+use navien2mqtt::model::{Mac, Message, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
@@ -106,6 +106,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
             commands: COMMANDS,
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),
@@ -118,8 +119,8 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
     let about = json!({ "version": "", "started_at": "", "log_level": "" });
     let mut bridge = Bridge::new(settings, identity, &[known], about);
     let moment = Moment { now: Instant::now(), wall: SystemTime::now() };
-    bridge.start_periodic();
-    bridge.session_begun(moment);
+    bridge.start_periodic(0);
+    bridge.session_begun(0, moment);
     bridge.handle_timeout(moment);
     for (suffix, answer) in [
         ("", json!({ "status": { "temperatureType": 1 } })),
@@ -130,7 +131,8 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         ("/dl-sw-info", json!({ "downloadSwInfo": [] })),
     ] {
         let topic = format!("cmd/52/navilink-{MAC}/res{suffix}");
-        bridge.cloud_message(&topic, json!({ "response": answer }).to_string().as_bytes(), false, moment);
+        let payload = json!({ "response": answer }).to_string().into();
+        bridge.cloud_message(0, &Message { topic, payload, retained: false }, moment);
     }
     bridge.tou_fetched(&mac, &json!({}), moment);
     bridge.set_connection(&documented_connection());

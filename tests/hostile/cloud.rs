@@ -271,6 +271,7 @@ fn bridge() -> Bridge {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         allow: navien2mqtt::model::REQUESTS.into(),
         home_assistant: HomeAssistant { enabled: true, prefix: "h".into(), birth_topic: "h/status".into() },
     };

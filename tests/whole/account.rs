@@ -6,7 +6,8 @@ use navien2mqtt::model::Moment;
 use navien2mqtt::navilink::account::ApiError;
 use navien2mqtt::supervisor::{Failure, Generation, Input, Reach, Reason};
 use navien2mqtt::tokens::{
-    AfterFailure, CallFailure, NoCredentials, Renewal, Renewing, SignInBudget, Tokens, after_failed_sign_in,
+    AfterFailure, CallFailure, NoCredentials, Obtained, Renewal, Renewing, SharedRenewals, SignInBudget, Tokens,
+    after_failed_sign_in,
 };
 use serde_json::{Value, json};
 
@@ -46,16 +47,30 @@ pub struct Account {
     tokens: Option<Tokens>,
     budget: SignInBudget,
     sign_ins: Vec<Duration>,
+    /// How many there were.
+    pub signed_in: usize,
+    /// What one link renewed does for the others.
+    shared: SharedRenewals,
     calls: u64,
 }
 
 impl Account {
     pub fn new() -> Self {
-        Self { api: Api::Good, tokens: None, budget: SignInBudget::default(), sign_ins: Vec::new(), calls: 0 }
+        Self {
+            api: Api::Good,
+            tokens: None,
+            budget: SignInBudget::default(),
+            sign_ins: Vec::new(),
+            signed_in: 0,
+            shared: SharedRenewals::default(),
+            calls: 0,
+        }
     }
 
     /// Answers [`Effect::EnsureCredentials`](navien2mqtt::supervisor::Effect::EnsureCredentials).
-    pub fn ensure(&mut self, g: Generation, renewal: Renewal, up: bool, moment: Moment) -> Input {
+    pub fn ensure(&mut self, (link, g): (usize, Generation), renewal: Renewal, up: bool, moment: Moment) -> Input {
+        let wanted = Obtained::Renewed(renewal);
+        let renewal = if self.shared.cover(link, wanted, moment.now) { Renewal::IfExpiring } else { renewal };
         let Some(mut tokens) = self.tokens.take() else { return Input::SignInNeeded(g, None) };
         let mut renewing = Renewing::begin(renewal, &tokens, moment);
         let outcome = loop {
@@ -68,14 +83,20 @@ impl Account {
         let life = tokens.renew_in(moment);
         self.tokens = Some(tokens);
         match outcome {
-            Ok(()) => Input::CredentialsReady(g, life),
+            Ok(()) => {
+                self.shared.record(link, Obtained::Renewed(renewal), moment.now);
+                Input::CredentialsReady(g, life)
+            }
             Err(NoCredentials::SignInNeeded(why)) => Input::SignInNeeded(g, why.map(|why| Reason::new("sign-in", why))),
             Err(NoCredentials::Failed(error)) => Input::StepFailed(g, failure(&error)),
         }
     }
 
     /// Answers [`Effect::SignIn`](navien2mqtt::supervisor::Effect::SignIn).
-    pub fn sign_in(&mut self, g: Generation, up: bool, now: Duration, moment: Moment) -> Input {
+    pub fn sign_in(&mut self, (link, g): (usize, Generation), up: bool, now: Duration, moment: Moment) -> Input {
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| self.shared.cover(link, Obtained::SignedIn, moment.now)) {
+            return Input::CredentialsReady(g, tokens.renew_in(moment));
+        }
         if let Err(wait) = self.budget.claim(now) {
             return Input::SignInPostponed(g, wait);
         }
@@ -88,6 +109,7 @@ impl Account {
             Ok(tokens) => {
                 let life = tokens.renew_in(moment);
                 self.tokens = Some(tokens);
+                self.shared.record(link, Obtained::SignedIn, moment.now);
                 Input::CredentialsReady(g, life)
             }
             Err(error) => Input::StepFailed(g, failure(&error)),
@@ -96,6 +118,7 @@ impl Account {
 
     /// At most one sign-in a minute and twelve an hour reach the cloud, whatever happens and however often we restart.
     fn count(&mut self, now: Duration) {
+        self.signed_in += 1;
         assert!(self.sign_ins.last().is_none_or(|last| now >= *last + Duration::from_secs(60)));
         let hour_ago = now.saturating_sub(Duration::from_secs(3600));
         self.sign_ins.retain(|at| *at > hour_ago);

@@ -10,6 +10,7 @@ use navien2mqtt::heater::polling::Intervals;
 use navien2mqtt::model::{Message, Moment};
 use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
+use navien2mqtt::navilink::topics::{MOST_FILTERS, heater_of};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
 use navien2mqtt::simulator::heater::{HeaterFault, SimulatedHeater, feature};
@@ -36,21 +37,30 @@ pub enum List {
 }
 
 enum Coming {
-    Input(Input),
-    FromHeater(Generation, Message),
+    Input(usize, Input),
+    FromHeater(usize, Generation, Message),
     List,
     Tou(usize),
     Tick,
 }
 
+/// A session that is being opened or up.
+struct Session {
+    generation: Generation,
+    filters: Vec<String>,
+}
+
 pub struct World {
-    supervisor: Supervisor,
+    supervisors: Supervisors,
     bridge: Bridge,
     account: Account,
     house: Vec<SimulatedHeater>,
+    indices: BTreeMap<String, usize>,
     pub cloud_is_up: bool,
+    /// The links whose sessions the cloud does not take.
+    pub refused: BTreeSet<usize>,
     pub list: List,
-    link: Option<Generation>,
+    sessions: BTreeMap<usize, Session>,
     now: Instant,
     begin: Instant,
     coming: BTreeMap<(Instant, u64), Coming>,
@@ -106,6 +116,7 @@ fn bridge_settings() -> bridge::BridgeSettings {
             },
         },
         names: BTreeMap::new(),
+        choice: Default::default(),
         home_assistant: HomeAssistant {
             enabled: true,
             prefix: "homeassistant".into(),
@@ -120,29 +131,37 @@ fn identity() -> Identity {
 }
 
 impl World {
+    /// A house with two heaters.
     pub fn new(seed: u64) -> Self {
+        Self::with(2, seed)
+    }
+
+    pub fn with(heaters: usize, seed: u64) -> Self {
         let begin = Instant::now();
+        let house: Vec<_> = (0..heaters).map(|index| SimulatedHeater::new(index, seed)).collect();
         let mut world = Self {
-            supervisor: Supervisor::new(supervisor_settings(), Carried::default(), seed, begin),
+            supervisors: Supervisors::new(supervisor_settings(), Carried::default(), seed, begin),
             bridge: Bridge::new(bridge_settings(), identity(), &[], json!({ "version": "0" })),
             account: Account::new(),
-            house: (0..2).map(|index| SimulatedHeater::new(index, seed)).collect(),
+            indices: house.iter().enumerate().map(|(index, heater)| (heater.mac().to_owned(), index)).collect(),
+            house,
             cloud_is_up: true,
+            refused: BTreeSet::new(),
             list: List::Whole,
-            link: None,
+            sessions: BTreeMap::new(),
             now: begin,
             begin,
             coming: BTreeMap::new(),
             sequence: 0,
             broker: BTreeMap::new(),
-            heard: vec![None; 2],
+            heard: vec![None; heaters],
             commands: 0,
             ended: BTreeMap::new(),
             leaving: false,
         };
         world.later(TICK, Coming::Tick);
         world.bridge.replay().into_iter().for_each(|message| world.keep(message));
-        world.input(Input::Start);
+        world.input(0, Input::Start);
         world
     }
 
@@ -156,7 +175,31 @@ impl World {
     }
 
     pub fn state(&self) -> State {
-        self.supervisor.view().state
+        self.supervisors.view().state
+    }
+
+    /// How many links there are, and how many of them are connected.
+    pub fn links(&self) -> (usize, usize) {
+        self.supervisors.count()
+    }
+
+    /// How often the password was used.
+    pub fn sign_ins(&self) -> usize {
+        self.account.signed_in
+    }
+
+    /// How many outages were counted.
+    pub fn outages(&self) -> u64 {
+        self.supervisors.carried().outages
+    }
+
+    /// The heaters of which a status stands on the local broker, and those that are available.
+    pub fn shown(&self) -> (usize, usize) {
+        let count = |rest: &str, payload: Option<&str>| {
+            let topics = self.indices.keys().map(|mac| self.broker.get(&format!("navien2mqtt/{mac}/{rest}")));
+            topics.flatten().filter(|held| payload.is_none_or(|payload| *held == payload)).count()
+        };
+        (count("status", None), count("availability", Some("online")))
     }
 
     /// How many heaters the bridge has.
@@ -174,16 +217,23 @@ impl World {
         self.coming.insert((self.now + delay, self.sequence), coming);
     }
 
-    fn input(&mut self, input: Input) {
-        self.supervisor.handle_input(input, self.now);
+    fn input(&mut self, link: usize, input: Input) {
+        self.supervisors.handle_input(link, input, self.now);
         self.carry_out();
     }
 
-    /// The connection breaks.
+    /// The connections break.
     pub fn reset(&mut self) {
-        if let Some(g) = self.link.take() {
-            self.bridge.session_ended(self.moment());
-            self.input(Input::LinkDown(g, Failure::transient("connection-lost", "reset")));
+        for link in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.reset_link(link);
+        }
+    }
+
+    /// The connection of one link breaks.
+    pub fn reset_link(&mut self, link: usize) {
+        if let Some(Session { generation, .. }) = self.sessions.remove(&link) {
+            self.bridge.session_ended(link, self.moment());
+            self.input(link, Input::LinkDown(generation, Failure::transient("connection-lost", "reset")));
         }
     }
 
@@ -220,21 +270,22 @@ impl World {
         let known: Vec<_> = self.bridge.heaters().cloned().collect();
         let memories = self.bridge.memories();
         let memories = serde_json::from_str(&serde_json::to_string(&memories).unwrap()).unwrap();
-        self.supervisor = Supervisor::new(supervisor_settings(), self.supervisor.carried(), seed, self.now);
+        self.supervisors = Supervisors::new(supervisor_settings(), self.supervisors.carried(), seed, self.now);
         self.bridge = Bridge::new(bridge_settings(), identity(), &known, json!({ "version": "0" }));
         self.bridge.restore(memories);
         while self.bridge.poll_effect().is_some() {}
-        self.link = None;
+        self.sessions.clear();
         self.leaving = false;
         self.heard.fill(None);
         self.coming.retain(|_, coming| matches!(coming, Coming::Tick));
         self.bridge.replay().into_iter().for_each(|message| self.keep(message));
-        self.input(Input::Start);
+        self.input(0, Input::Start);
     }
 
     /// Everything becomes good, and has time to show it.
     pub fn heal(&mut self) {
         self.cloud_is_up = true;
+        self.refused.clear();
         self.list = List::Whole;
         self.api(Api::Good);
         for index in 0..self.house.len() {
@@ -246,7 +297,7 @@ impl World {
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
-            let due = self.supervisor.poll_timeout(self.now).at;
+            let due = self.supervisors.poll_timeout(self.now).at;
             let due = self.bridge.due().map_or(due, |other| due.min(other));
             let next = self.coming.keys().next().map(|(at, _)| *at);
             let at = next.map_or(due, |next| next.min(due)).max(self.now);
@@ -259,7 +310,7 @@ impl World {
             match self.coming.first_entry().filter(|entry| entry.key().0 <= at).map(|entry| entry.remove()) {
                 Some(coming) => self.comes(coming),
                 None => {
-                    self.supervisor.handle_timeout(self.now);
+                    self.supervisors.handle_timeout(self.now);
                     self.bridge.handle_timeout(self.moment());
                     self.carry_out();
                 }
@@ -269,19 +320,20 @@ impl World {
 
     fn comes(&mut self, coming: Coming) {
         match coming {
-            Coming::Input(Input::LinkUp(g)) if self.link != Some(g) => {}
-            Coming::Input(input) => self.input(input),
-            Coming::FromHeater(g, message) if self.link == Some(g) => {
-                let verdict = self.bridge.cloud_message(&message.topic, &message.payload, false, self.moment());
+            Coming::Input(link, Input::LinkUp(g)) if !self.has_session(link, g) => {}
+            Coming::Input(link, input) => self.input(link, input),
+            Coming::FromHeater(link, g, message) if self.has_session(link, g) => {
+                let verdict = self.bridge.cloud_message(link, &message, self.moment());
                 if verdict == Verdict::Answered
-                    && let Some(index) = self.house.iter().position(|heater| names(&message, heater))
+                    && let Some(index) = self.named(&message)
                 {
                     self.heard[index] = Some(self.now);
                 }
-                self.input(match verdict {
+                let input = match verdict {
                     Verdict::Answered => Input::Answered(g),
                     Verdict::Heard => Input::Heard(g),
-                });
+                };
+                self.input(link, input);
             }
             Coming::FromHeater(..) => {}
             Coming::List => {
@@ -304,11 +356,28 @@ impl World {
         }
     }
 
+    fn has_session(&self, link: usize, g: Generation) -> bool {
+        self.sessions.get(&link).is_some_and(|session| session.generation == g)
+    }
+
+    /// A message on the cloud's broker goes to the sessions that have subscribed to it.
     fn say(&mut self, topic: String, payload: Vec<u8>) {
-        if let Some(g) = self.link.filter(|_| self.cloud_is_up) {
-            let message = Message { topic, payload: payload.into(), retained: false };
-            self.later(QUICK, Coming::FromHeater(g, message));
+        if !self.cloud_is_up {
+            return;
         }
+        let message = Message { topic, payload: payload.into(), retained: false };
+        let matches = |filter: &String| message.topic.starts_with(filter.trim_end_matches('#'));
+        let to = self.sessions.iter().filter(|(_, session)| session.filters.iter().any(matches));
+        let to: Vec<_> = to.map(|(link, session)| (*link, session.generation)).collect();
+        for (link, g) in to {
+            self.later(QUICK, Coming::FromHeater(link, g, message.clone()));
+        }
+    }
+
+    /// Returns which heater a message names.
+    fn named(&self, message: &Message) -> Option<usize> {
+        let named = serde_json::from_slice::<Value>(&message.payload).ok()?;
+        self.indices.get(named["response"]["macAddress"].as_str()?).copied()
     }
 
     fn device_list(&self) -> DeviceList {
@@ -326,8 +395,8 @@ impl World {
 
     fn carry_out(&mut self) {
         loop {
-            if let Some(effect) = self.supervisor.poll_effect() {
-                self.obey_supervisor(effect);
+            if let Some((link, effect)) = self.supervisors.poll_effect() {
+                self.obey_supervisor(link, effect);
             } else if let Some(effect) = self.bridge.poll_effect() {
                 self.obey_bridge(effect);
             } else {
@@ -339,23 +408,25 @@ impl World {
         }
     }
 
-    fn obey_supervisor(&mut self, effect: Effect) {
+    fn obey_supervisor(&mut self, link: usize, effect: Effect) {
         let unreachable = || Failure { reach: Reach::Nothing, ..Failure::transient("unreachable", "") };
         let up = self.cloud_is_up;
         match effect {
             Effect::EnsureCredentials(g, renewal) => {
-                let input = self.account.ensure(g, renewal, up, self.moment());
-                self.later(QUICK, Coming::Input(input));
+                let input = self.account.ensure((link, g), renewal, up, self.moment());
+                self.later(QUICK, Coming::Input(link, input));
             }
             Effect::SignIn(g) => {
-                let input = self.account.sign_in(g, up, self.now - self.begin, self.moment());
-                self.later(QUICK, Coming::Input(input));
+                let input = self.account.sign_in((link, g), up, self.now - self.begin, self.moment());
+                self.later(QUICK, Coming::Input(link, input));
             }
             Effect::ListHeaters(g) => {
-                let input = if up {
+                let input = if link > 0 {
+                    Input::HeatersListed(g, self.bridge.serves_over(link).then_some(()).ok_or_else(String::new))
+                } else if up {
                     let list = self.device_list();
                     self.bridge.set_heaters(&list, self.moment());
-                    let known = self.bridge.heaters().next().map(|_| ());
+                    let known = self.bridge.serves_over(link).then_some(());
                     Input::HeatersListed(
                         g,
                         known.ok_or_else(|| list.in_place_of_heaters(&navien2mqtt::product::names())),
@@ -363,69 +434,75 @@ impl World {
                 } else {
                     Input::StepFailed(g, unreachable())
                 };
-                self.later(QUICK, Coming::Input(input));
+                self.later(QUICK, Coming::Input(link, input));
             }
             Effect::Dial(g) => {
-                assert_eq!(self.link, None, "the old session is gone before the next is built");
-                if up {
-                    self.bridge.cloud_filters();
-                    self.link = Some(g);
-                    self.later(QUICK, Coming::Input(Input::LinkUp(g)));
+                assert!(!self.sessions.contains_key(&link), "the old session is gone before the next is built");
+                let input = if up && !self.refused.contains(&link) {
+                    let filters = self.bridge.cloud_filters(link);
+                    assert!(filters.len() <= MOST_FILTERS, "{}", filters.len());
+                    self.sessions.insert(link, Session { generation: g, filters });
+                    Input::LinkUp(g)
                 } else {
-                    self.later(QUICK, Coming::Input(Input::LinkDown(g, unreachable())));
-                }
+                    Input::LinkDown(g, unreachable())
+                };
+                self.later(QUICK, Coming::Input(link, input));
             }
             Effect::BeginSession(_) => {
-                self.bridge.session_begun(self.moment());
+                self.bridge.session_begun(link, self.moment());
                 self.bridge.handle_timeout(self.moment());
             }
-            Effect::StartPeriodicRequests => self.bridge.start_periodic(),
-            Effect::StopPeriodicRequests => self.bridge.stop_periodic(),
-            Effect::ForgetSession => self.bridge.session_ended(self.moment()),
-            Effect::CloseLink(_) => {
-                self.link = None;
-                self.bridge.session_ended(self.moment());
+            Effect::StartPeriodicRequests => self.bridge.start_periodic(link),
+            Effect::StopPeriodicRequests => self.bridge.stop_periodic(link),
+            Effect::ForgetSession => self.bridge.session_ended(link, self.moment()),
+            Effect::CloseLink(_) => self.cut(link),
+            Effect::Probe(probe) => self.later(QUICK, Coming::Input(link, Input::Probed(probe, up))),
+            Effect::ViewChanged if self.supervisors.view_of(link).state == State::Failed => {
+                self.bridge.give_up(link, self.moment());
             }
-            Effect::Probe(probe) => self.later(QUICK, Coming::Input(Input::Probed(probe, up))),
-            Effect::ViewChanged if self.state() == State::Failed => self.bridge.give_up(self.moment()),
             Effect::Announce(_) | Effect::ViewChanged => {}
             Effect::Exit(_) => self.leaving = true,
         }
     }
 
+    fn cut(&mut self, link: usize) {
+        self.sessions.remove(&link);
+        self.bridge.session_ended(link, self.moment());
+    }
+
     fn obey_bridge(&mut self, effect: bridge::Effect) {
         match effect {
             bridge::Effect::Publish(message) => self.keep(message),
-            bridge::Effect::Request { message, answered } => {
+            bridge::Effect::Request { link, message, answered } => {
                 if answered {
-                    let g = self.supervisor.generation();
-                    self.supervisor.handle_input(Input::RequestSent(g), self.now);
+                    let g = self.supervisors.generation(link);
+                    self.supervisors.handle_input(link, Input::RequestSent(g), self.now);
                 }
-                if !(self.link.is_some() && self.cloud_is_up) {
+                let index = heater_of(&message.topic).and_then(|mac| self.indices.get(mac.as_str()).copied());
+                let Some(index) = index.filter(|_| self.sessions.contains_key(&link) && self.cloud_is_up) else {
                     return;
-                }
+                };
                 let wall = self.wall();
-                let said: Vec<_> = self
-                    .house
-                    .iter_mut()
-                    .flat_map(|heater| heater.handle(&message.topic, &message.payload, wall))
-                    .collect();
-                for publish in said {
+                for publish in self.house[index].handle(&message.topic, &message.payload, wall) {
                     self.say(publish.topic, publish.payload);
                 }
             }
             bridge::Effect::FetchTou { mac, .. } if self.cloud_is_up => {
-                let index = self.house.iter().position(|heater| heater.mac() == mac.as_str()).unwrap();
-                self.later(QUICK, Coming::Tou(index));
+                self.later(QUICK, Coming::Tou(self.indices[mac.as_str()]));
             }
             bridge::Effect::ListHeaters if self.cloud_is_up => self.later(QUICK, Coming::List),
-            bridge::Effect::RenewSession => {
+            bridge::Effect::RenewSession(link) => {
                 let reason = Reason::new("new-heater", "");
-                self.supervisor.handle_input(Input::RenewSession(reason), self.now);
+                self.supervisors.handle_input(link, Input::RenewSession(reason), self.now);
+            }
+            bridge::Effect::OpenLink(link) => self.supervisors.open(link, self.now),
+            bridge::Effect::CloseLink(link) => {
+                self.supervisors.close(link, self.now);
+                self.cut(link);
             }
             bridge::Effect::Administer { .. } => {
                 let reason = Reason::new("requested", "");
-                self.supervisor.handle_input(Input::ReconnectRequested(reason), self.now);
+                self.supervisors.handle_input_of_all(&Input::ReconnectRequested(reason), self.now);
             }
             bridge::Effect::FetchTou { .. }
             | bridge::Effect::ListHeaters
@@ -486,7 +563,7 @@ impl World {
     pub fn assert_all_is_well(&mut self) {
         self.run_for(MAX_AGE + 2 * MINUTE);
         assert_eq!(self.ended.len() as u64, self.commands, "every command ends");
-        assert_eq!(self.heaters(), 2);
+        assert_eq!(self.heaters(), self.house.len());
         self.asks("bridge/request/refresh", "");
         self.run_for(Duration::from_secs(2));
         for index in 0..self.house.len() {
@@ -506,10 +583,4 @@ impl World {
             assert_eq!(status["dhw_operation_setting"].as_str(), mode);
         }
     }
-}
-
-fn names(message: &Message, heater: &SimulatedHeater) -> bool {
-    let named = serde_json::from_slice::<Value>(&message.payload).ok();
-    let named = named.as_ref().and_then(|answer| answer["response"]["macAddress"].as_str());
-    named == Some(heater.mac())
 }

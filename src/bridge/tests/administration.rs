@@ -9,7 +9,7 @@ fn an_event_of_a_heater_follows_its_status_and_is_not_retained() {
     world.status(1, json!({ "dhwOperationSetting": 3 }));
     world.status(2, json!({ "dhwOperationSetting": 1 }));
     assert!(world.others.is_empty(), "nothing was known before");
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.pass(10 * MINUTE);
     world.begin_session();
     world.status(1, json!({ "dhwOperationSetting": 1 }));

@@ -173,7 +173,7 @@ fn an_acknowledged_control_ends_with_a_newer_one_of_its_name_and_with_the_sessio
     world.acknowledges(1, json!({ "dhwOperationSetting": 6 }));
     let ended = full_results(&std::mem::take(&mut world.others));
     assert_eq!((ended.len(), &ended[0]["in_force"]), (1, &json!(false)));
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.drain();
     let ended = full_results(&std::mem::take(&mut world.others));
     assert_eq!((&ended[0]["status"], &ended[0]["in_force"]), (&json!("confirmed"), &json!(false)));
@@ -244,7 +244,7 @@ fn what_is_not_confirmed_in_time_has_failed_and_the_next_one_follows() {
 #[test]
 fn commands_wait_for_the_cloud_in_order_and_the_newest_wins() {
     let mut world = ready();
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     assert_eq!(set(&mut world, "temperature", "50"), ["temperature queued"]);
     assert_eq!(set(&mut world, "power", "OFF"), ["power queued"]);
     assert_eq!(set(&mut world, "temperature", "55"), ["temperature expired", "temperature queued"]);
@@ -263,7 +263,7 @@ fn commands_wait_for_the_cloud_in_order_and_the_newest_wins() {
 #[test]
 fn what_waited_too_long_expires_instead_of_heating_water_at_midnight() {
     let mut world = ready();
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     assert_eq!(set(&mut world, "power", "ON"), ["power queued"]);
     world.pass(299 * SECOND);
     assert!(later(&mut world).is_empty());
@@ -277,7 +277,7 @@ fn what_waited_too_long_expires_instead_of_heating_water_at_midnight() {
 fn a_command_under_way_when_the_session_ends_has_failed_and_is_not_sent_again() {
     let mut world = ready();
     assert_eq!(set(&mut world, "power", "OFF"), ["power sent"]);
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.drain();
     assert_eq!(later(&mut world), ["power failed"]);
     world.asked();
@@ -615,7 +615,7 @@ proptest! {
                 Move::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
                 Move::Begin => world.begin_session(),
                 Move::End => {
-                    world.bridge.session_ended(world.moment());
+                    world.bridge.session_ended(0, world.moment());
                     world.drain();
                 }
             }

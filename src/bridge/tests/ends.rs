@@ -47,7 +47,7 @@ fn a_rejected_command_is_an_event_with_name_and_reason_and_is_kept_as_the_last_e
 fn a_failed_and_an_expired_command_are_events_as_well() {
     let mut world = ready();
     set(&mut world, "power", "OFF");
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.drain();
     let events = told(&std::mem::take(&mut world.others));
     assert_eq!((&*events[0].0, &*events[0].1), ("command_failed", "power"));
@@ -63,7 +63,7 @@ fn a_failed_and_an_expired_command_are_events_as_well() {
 #[test]
 fn a_command_that_is_confirmed_or_replaced_by_a_newer_one_is_no_event() {
     let mut world = ready();
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     for temperature in ["50", "52", "55"] {
         assert_eq!(told(&set(&mut world, "temperature", temperature)), []);
     }

@@ -41,7 +41,7 @@ proptest! {
         for happening in happenings {
             match happening {
                 Happening::Begin => world.begin_session(),
-                Happening::End => world.bridge.session_ended(world.moment()),
+                Happening::End => world.bridge.session_ended(0, world.moment()),
                 Happening::Status(last) => {
                     let verdict = world.status(last, json!({}));
                     prop_assert_eq!(verdict == Verdict::Answered, listed.contains(&last));
@@ -50,7 +50,7 @@ proptest! {
                     }
                 }
                 Happening::Noise(bytes) => {
-                    world.bridge.cloud_message("cmd/52/navilink-04786332fc01/x/res", &bytes, false, world.moment());
+                    world.hears("cmd/52/navilink-04786332fc01/x/res", &bytes, false);
                 }
                 Happening::List(lasts) => {
                     let heaters: Vec<Device> = lasts.iter().map(|last| heater(*last)).collect();
@@ -74,7 +74,7 @@ proptest! {
                     listed.remove(&last);
                 }
                 Happening::GiveUp => {
-                    world.bridge.give_up(world.moment());
+                    world.bridge.give_up(0, world.moment());
                     heard.clear();
                 }
             }

@@ -23,7 +23,7 @@ fn a_heater_that_a_list_leaves_out_stays_and_only_its_own_answer_keeps_it_availa
         world.asked();
         for listed in [&[heater(2)][..], &[]] {
             world.lists(listed);
-            assert!(!world.rest.contains(&Effect::RenewSession));
+            assert!(!world.rest.contains(&Effect::RenewSession(0)));
             assert_eq!(topics_of(&world, 1), before);
             assert!(world.asked().contains(&"st".to_owned()), "it is asked at once");
             if answers {
@@ -91,6 +91,39 @@ fn lists_that_cannot_be_read_whole_remove_nothing_and_two_lists_a_day_apart_do_n
 }
 
 #[test]
+fn a_heater_that_is_not_chosen_is_neither_asked_nor_shown_and_what_stood_of_it_is_taken_back() {
+    let macs = |last: &[u8]| last.iter().map(|last| heater(*last).mac).collect();
+    for choice in [HeaterChoice::Only(macs(&[1, 3])), HeaterChoice::AllBut(macs(&[2]))] {
+        let mut before = World::new(&[heater(1), heater(2)]);
+        before.begin_session();
+        before.status(2, json!({}));
+        before.feature(2, json!({ "powerUse": 2 }));
+        let memories = before.bridge.memories();
+        assert_ne!(topics_of(&before, 2), 0);
+
+        let mut world = World::with(BridgeSettings { choice, ..settings() }, &[heater(1), heater(2)]);
+        world.broker = before.broker;
+        world.bridge.restore(memories);
+        world.connect_broker();
+        assert_eq!((topics_of(&world, 2), world.bridge.heaters().count()), (0, 1));
+        world.begin_session();
+        for _ in 0..30 {
+            world.lists(&[heater(1), heater(2)]);
+            world.pass(HOUR);
+        }
+        assert!(!world.rest.contains(&Effect::RenewSession(0)), "no subscription is missing");
+        assert!(world.bridge.cloud_filters(0).iter().all(|filter| !filter.contains("04786332fc02")));
+        assert!(world.requests.iter().all(|request| !request.topic.contains("04786332fc02")));
+        assert_eq!(topics_of(&world, 2), 0);
+        assert_eq!(world.held_json("bridge/info")["devices"].as_array().unwrap().len(), 1);
+        assert!(world.bridge.memories().keys().eq([&heater(1).mac]));
+        assert!(world.warnings.is_empty(), "it is not missing: {:?}", world.warnings);
+        world.lists(&[heater(1), heater(3)]);
+        assert_eq!(world.bridge.heaters().count(), 2, "another one that is chosen appears by itself");
+    }
+}
+
+#[test]
 fn a_user_can_let_a_heater_be_forgotten_and_it_comes_back_when_the_account_has_it() {
     let mut world = World::new(&[heater(1), heater(2), heater(3)]);
     world.begin_session();
@@ -109,7 +142,7 @@ fn a_user_can_let_a_heater_be_forgotten_and_it_comes_back_when_the_account_has_i
     assert_eq!((&response["ok"], &response["error"]), (&json!(false), &json!("there is no heater")));
     let error = answered(&mut world, "the old one")["error"].to_string();
     assert!(error.contains("`the old one` is not a MAC address"), "{error}");
-    assert!(!world.rest.contains(&Effect::RenewSession));
+    assert!(!world.rest.contains(&Effect::RenewSession(0)));
     world.asked();
     world.lists(&[heater(1)]);
     world.pass(Duration::from_secs(1));
@@ -136,7 +169,7 @@ fn the_list_is_asked_for_again_regularly_and_on_request_but_not_more_often_than_
     assert_eq!(asked(&mut world), 1, "once a minute");
     world.pass(30 * MINUTE);
     assert_eq!(asked(&mut world), 1, "also when the list could not be read");
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.asks("navien2mqtt/bridge/request/reconnect", "", false);
     world.pass(10 * MINUTE);
     assert_eq!(asked(&mut world), 0, "not without a session");
@@ -204,7 +237,7 @@ fn heaters_without_names_are_told_apart() {
 #[test]
 fn a_session_without_subscriptions_for_a_heater_is_renewed_once_whenever_the_heater_came() {
     let renewals = |world: &mut World| {
-        std::mem::take(&mut world.rest).into_iter().filter(|effect| *effect == Effect::RenewSession).count()
+        std::mem::take(&mut world.rest).into_iter().filter(|effect| *effect == Effect::RenewSession(0)).count()
     };
     let mut world = World::new(&[heater(1)]);
     world.begin_session();
@@ -212,14 +245,14 @@ fn a_session_without_subscriptions_for_a_heater_is_renewed_once_whenever_the_hea
         world.lists(listed);
     }
     assert_eq!(renewals(&mut world), 1);
-    world.bridge.session_ended(world.moment());
+    world.bridge.session_ended(0, world.moment());
     world.begin_session();
     assert_eq!(renewals(&mut world), 0);
-    world.bridge.session_ended(world.moment());
-    world.bridge.cloud_filters();
+    world.bridge.session_ended(0, world.moment());
+    world.bridge.cloud_filters(0);
     world.lists(&[heater(1), heater(2), heater(3)]);
     assert_eq!(renewals(&mut world), 0, "there is no session");
-    world.bridge.session_begun(world.moment());
+    world.bridge.session_begun(0, world.moment());
     world.drain();
     assert_eq!(renewals(&mut world), 1, "the heater came while the session was being opened");
 }

@@ -18,6 +18,8 @@ use crate::io::rest::{RestClient, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::wire::{Target, Transport, Wire, WireError};
 use crate::io::{clock, tls};
+use crate::model::HeaterChoice;
+use crate::navilink::devices::DeviceList;
 use crate::product;
 
 const CLOUD: Grade = Grade::Bad(Exit::CloudUnavailable);
@@ -189,14 +191,7 @@ pub async fn sign_in(config: &Config, allowed: bool) -> Finding {
         client.devices().await
     };
     match meanwhile("Signing in", listed).await {
-        Ok(list) if list.heaters.is_empty() => {
-            let to_do = "look into the NaviLink app: is the heater in this account?";
-            Finding::new("sign-in", Grade::Warning, list.in_place_of_heaters(&product::names()), to_do)
-        }
-        Ok(list) => {
-            let names: Vec<&str> = list.heaters.iter().map(|heater| heater.name.as_str()).collect();
-            Finding::good("sign-in", format!("accepted; heaters: {}", names.join(", ")))
-        }
+        Ok(list) => heaters(&list, &config.account.heaters),
         Err(error @ OneShotError::SignIn(SignInError::TooSoon(_))) => {
             Finding::new("sign-in", Grade::Warning, error.to_string(), "wait so long, then try again")
         }
@@ -206,6 +201,29 @@ pub async fn sign_in(config: &Config, allowed: bool) -> Finding {
             Finding::new("sign-in", Grade::Bad(exit), error.to_string(), to_do)
         }
     }
+}
+
+/// Compares the account's heaters with those that are chosen.
+fn heaters(list: &DeviceList, choice: &HeaterChoice) -> Finding {
+    let warn = |found, to_do| Finding::new("sign-in", Grade::Warning, found, to_do);
+    if list.heaters.is_empty() {
+        let to_do = "look into the NaviLink app: is the heater in this account?";
+        return warn(list.in_place_of_heaters(&product::names()), to_do);
+    }
+    let to_do = "correct it; navien2mqtt devices lists the heaters of the account";
+    if let Some((key, mac)) = choice.named().find(|(_, mac)| list.heaters.iter().all(|heater| heater.mac != **mac)) {
+        return warn(format!("{key} names {mac}, which the account does not have"), to_do);
+    }
+    let (chosen, others): (Vec<_>, Vec<_>) = list.heaters.iter().partition(|heater| choice.includes(&heater.mac));
+    if chosen.is_empty() {
+        return warn(list.in_place_of_heaters(&product::names()), to_do);
+    }
+    let names: Vec<&str> = chosen.iter().map(|heater| heater.name.as_str()).collect();
+    let left_out = match others.len() {
+        0 => String::new(),
+        count => format!("; {count} left out by the configuration"),
+    };
+    Finding::good("sign-in", format!("accepted; heaters: {}{left_out}", names.join(", ")))
 }
 
 #[cfg(test)]
@@ -230,6 +248,24 @@ mod tests {
         assert_eq!(line(&off(-60)), ("warning", found, SET_THE_CLOCK));
         let found = "this machine's clock is 1h ahead of the cloud's";
         assert_eq!(line(&off(3600)), ("bad", found, SET_THE_CLOCK));
+    }
+
+    #[test]
+    fn a_choice_that_does_not_fit_the_account_is_a_warning() {
+        let entry =
+            |mac: &str| serde_json::json!({ "deviceInfo": { "macAddress": mac, "deviceType": 52, "deviceName": mac } });
+        let mut list = DeviceList::default();
+        list.take_page(&serde_json::json!([entry("04786332fca0"), entry("04786332fca1")]), product::is_known);
+        let all_but = |macs: &[&str]| HeaterChoice::AllBut(macs.iter().map(|mac| mac.parse().unwrap()).collect());
+        let compared = |choice| heaters(&list, &choice);
+        assert_eq!(line(&compared(HeaterChoice::All)).1, "accepted; heaters: 04786332fca0, 04786332fca1");
+        let one = "accepted; heaters: 04786332fca1; 1 left out by the configuration";
+        assert_eq!(line(&compared(all_but(&["04786332fca0"]))), ("ok", one, ""));
+        let unknown = compared(all_but(&["04786332fcaf"]));
+        let found = "account.exclude names 04786332fcaf, which the account does not have";
+        assert_eq!((unknown.grade.word(), unknown.found.as_str()), ("warning", found));
+        let none = compared(all_but(&["04786332fca0", "04786332fca1"]));
+        assert!(none.grade == Grade::Warning && none.found.contains("every heater"), "{}", none.found);
     }
 
     #[test]

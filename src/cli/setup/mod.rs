@@ -181,7 +181,7 @@ async fn sign_in(draft: &mut Draft, asks: bool) -> Result<(), Stopped> {
     for again in 1.. {
         match try_account(&draft.config()?).await {
             Ok(list) => {
-                print_devices(&list, false);
+                print_devices(&list, &draft.config()?.account.heaters, false);
                 break;
             }
             Err(error) if asks && again < TRIES && exit(&error) == Exit::CredentialsRejected => {

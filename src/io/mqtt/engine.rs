@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use paho_mqtt as paho;
@@ -10,24 +10,10 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Dial, Health, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal};
+use crate::io::wire::Backlog;
 use crate::model::Message;
 
-/// How many bytes of received messages may wait for the daemon.
-const MAX_HELD: usize = 8 << 20;
 const QOS: i32 = 1;
-
-/// A message's share of what may wait; frees it when dropped.
-#[derive(Debug)]
-pub struct Weight {
-    held: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// What the callbacks, which run under paho's lock, and the actor both see.
 #[derive(Debug, Default)]
@@ -66,6 +52,8 @@ pub struct Engine {
     client: paho::AsyncClient,
     pub shared: Arc<Shared>,
     pub health: Arc<Health>,
+    /// What arrived and waits for the daemon.
+    pub backlog: Arc<Backlog>,
 }
 
 impl Engine {
@@ -86,15 +74,16 @@ impl Engine {
             lost.changed.notify_one();
         });
         let arrived = Arc::clone(&shared);
-        let held = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(Backlog::default());
+        let waiting = Arc::clone(&backlog);
         client.set_message_callback(move |_, message| {
             let Some(message) = message else { return };
-            if !hand_on(&message, &arrived, &held, &events) {
+            if !hand_on(&message, &arrived, &waiting, &events) {
                 arrived.overflow.store(true, Ordering::Release);
                 arrived.changed.notify_one();
             }
         });
-        Ok(Self { client, shared, health })
+        Ok(Self { client, shared, health, backlog })
     }
 
     /// Calls paho on the blocking pool: its lock may be held by somebody else.
@@ -155,10 +144,11 @@ impl Engine {
         Ok(())
     }
 
-    pub async fn publish(&self, batch: Vec<Message>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
-        self.call(move |client| batch.iter().map(|one| client.try_publish(message(one))).collect::<Result<_, _>>())
-            .await?
-            .map_err(failed)
+    /// Hands messages to paho. Not on the blocking pool, for two switches between threads would cost more than all else:
+    /// paho holds its lock for microseconds, and a lock that is never released ends the process here as well.
+    pub fn publish(&self, batch: impl Iterator<Item = Message>) -> Result<Vec<paho::DeliveryToken>, LinkError> {
+        let publish = || batch.map(|one| self.client.try_publish(message(&one))).collect::<Result<_, _>>();
+        self.health.during(publish).map_err(failed)
     }
 
     pub async fn disconnect(&self) -> Result<(), LinkError> {
@@ -196,18 +186,8 @@ fn connect_options(uri: String, dial: &Dial) -> paho::ConnectOptions {
     options.finalize()
 }
 
-fn hand_on(
-    message: &paho::Message,
-    shared: &Shared,
-    held: &Arc<AtomicUsize>,
-    events: &mpsc::Sender<LinkEvent>,
-) -> bool {
-    let bytes = message.topic().len() + message.payload().len();
-    let before = held.fetch_add(bytes, Ordering::Relaxed);
-    let weight = Weight { held: Arc::clone(held), bytes };
-    if before + bytes > MAX_HELD {
-        return false;
-    }
+fn hand_on(message: &paho::Message, shared: &Shared, backlog: &Arc<Backlog>, events: &mpsc::Sender<LinkEvent>) -> bool {
+    let Some(weight) = backlog.add(message.topic().len() + message.payload().len()) else { return false };
     let event = LinkEvent::Message {
         session: shared.session.load(Ordering::Acquire),
         topic: message.topic().to_owned(),

@@ -19,9 +19,8 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::task;
-use super::wire::{Loss, Target, WireError};
+use super::wire::{Loss, Target, Weight, WireError};
 
-pub use engine::Weight;
 pub use health::Health;
 
 use crate::model::Message;

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::FuturesUnordered;
@@ -13,13 +14,15 @@ use tracing::{debug, error, info};
 use super::engine::{Connecting, Engine};
 use super::{Dial, LinkControl, LinkError, LinkEvent, MAX_UNACKNOWLEDGED, Refusal, SessionStage};
 use crate::io::clock::{self, TimedOut};
-use crate::io::wire::{End, EngineStream, EngineTransport, Loss, OneShot, Pump, StalePacketFilter, Wire};
+use crate::io::wire::{
+    End, EngineStream, EngineTransport, InboundLimits, Loss, OneShot, Pump, StalePacketFilter, Wire,
+};
 use crate::model::Message;
 
 /// AWS IoT takes at most so many filters in one SUBSCRIBE (protocol reference, section 2).
 const FILTERS_AT_ONCE: usize = 8;
 /// How often an actor with nothing to do shows that it turns.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 /// paho notices a closed local socket within milliseconds.
 const NOTICE_LIMIT: Duration = Duration::from_secs(10);
 /// Each of the three parts of a disconnection.
@@ -186,8 +189,11 @@ impl Actor {
     /// Joins the wire to paho and waits for CONNACK.
     async fn connect(&mut self, session: u64, dial: &Dial, wire: Wire, deadline: Instant) -> Result<Pump, LinkError> {
         let (stream, mut connecting) = self.reach_engine(dial).await?;
-        let silence_limit = dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2);
-        let mut pump = Pump::start(wire, stream, silence_limit, StalePacketFilter::new(marker(session)));
+        let limits = InboundLimits {
+            silence: dial.keep_alive + PING_SLACK.max(dial.keep_alive / 2),
+            backlog: Arc::clone(&self.engine.backlog),
+        };
+        let mut pump = Pump::start(wire, stream, limits, StalePacketFilter::new(marker(session)));
         let given_up = tokio::select! {
             answer = &mut connecting => match answer {
                 Ok(()) => return Ok(pump),
@@ -276,7 +282,7 @@ impl Actor {
                     if count == 0 {
                         return Ok(());
                     }
-                    if let Err(error) = self.send(session, &mut batch, &mut on_the_way, dial.operation_timeout).await {
+                    if let Err(error) = self.send(session, &mut batch, &mut on_the_way, dial.operation_timeout) {
                         return Err(cause(pump, error).await);
                     }
                 }
@@ -299,7 +305,7 @@ impl Actor {
         Ok(())
     }
 
-    async fn send(
+    fn send(
         &self,
         session: u64,
         batch: &mut Vec<(u64, Message)>,
@@ -307,7 +313,7 @@ impl Actor {
         limit: Duration,
     ) -> Result<(), LinkError> {
         let ours = batch.drain(..).filter(|(owner, _)| *owner == session).map(|(_, publication)| publication);
-        for token in self.engine.publish(ours.collect()).await? {
+        for token in self.engine.publish(ours)? {
             on_the_way.push(Box::pin(clock::within(limit, token)));
         }
         Ok(())
@@ -327,7 +333,7 @@ impl Actor {
         let deliver = async {
             while on_the_way.next().await.is_some() {}
             for some in waiting.chunks(MAX_UNACKNOWLEDGED) {
-                self.send(session, &mut some.to_vec(), on_the_way, FAREWELL_LIMIT).await?;
+                self.send(session, &mut some.to_vec(), on_the_way, FAREWELL_LIMIT)?;
                 while on_the_way.next().await.is_some() {}
             }
             Ok::<_, LinkError>(())

@@ -4,6 +4,7 @@
 //! the engine's own code for them freezes the process and tells nothing apart. [`Pump`] then carries the bytes between
 //! the open [`Wire`] and the engine's local socket; cutting the pump is the abort that the engine lacks.
 
+mod backlog;
 mod one_shot;
 mod pump;
 mod reach;
@@ -34,8 +35,9 @@ use super::retry_after::retry_after;
 
 use crate::foreign_text::Secrets;
 
+pub use backlog::{Backlog, Weight};
 pub use one_shot::{EngineStream, EngineTransport, OneShot};
-pub use pump::{End, Pump};
+pub use pump::{End, InboundLimits, Pump};
 pub use reach::reach;
 pub use sanitizer::{InboundSanitizer, Malformed, UNREADABLE};
 pub use stale_packets::StalePacketFilter;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Drain, EngineStream, InboundSanitizer, Loss, READ_SIZE, Source, StalePacketFilter, Wire};
+use super::{Backlog, Drain, EngineStream, InboundSanitizer, Loss, READ_SIZE, Source, StalePacketFilter, Wire};
 use crate::io::{clock, task};
 
 /// How long one piece may take to leave; then the far side is not there any more.
@@ -33,6 +33,15 @@ pub enum End {
     Cut,
 }
 
+/// What bounds the way in.
+#[derive(Debug)]
+pub struct InboundLimits {
+    /// Nothing received for so long is a loss.
+    pub silence: Duration,
+    /// Where what was received waits; nothing is read while that is full.
+    pub backlog: Arc<Backlog>,
+}
+
 /// The running transport of one connection; dropping it cuts the connection.
 #[derive(Debug)]
 pub struct Pump {
@@ -41,10 +50,10 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts to carry bytes; nothing received for `silence_limit` is a loss.
-    pub fn start(wire: Wire, engine: EngineStream, silence_limit: Duration, filter: StalePacketFilter) -> Self {
+    /// Starts to carry bytes.
+    pub fn start(wire: Wire, engine: EngineStream, limits: InboundLimits, filter: StalePacketFilter) -> Self {
         let cut = Arc::new(Notify::new());
-        Self { task: task::spawn(carry(wire, engine, silence_limit, filter, Arc::clone(&cut))), cut }
+        Self { task: task::spawn(carry(wire, engine, limits, filter, Arc::clone(&cut))), cut }
     }
 
     /// Waits for the end; may be called again and again until it returned.
@@ -67,7 +76,7 @@ impl Drop for Pump {
 async fn carry(
     wire: Wire,
     engine: EngineStream,
-    silence_limit: Duration,
+    limits: InboundLimits,
     filter: StalePacketFilter,
     cut: Arc<Notify>,
 ) -> End {
@@ -75,7 +84,7 @@ async fn carry(
     let (answer, answers) = mpsc::channel(WAITING);
     let sanitizer = InboundSanitizer::new(filter.asked());
     let end = {
-        let mut inbound = pin!(inbound(wire.source, &mut to_engine, silence_limit, sanitizer, answers));
+        let mut inbound = pin!(inbound(wire.source, &mut to_engine, limits, sanitizer, answers));
         tokio::select! {
             () = cut.notified() => End::Cut,
             loss = &mut inbound => End::Lost(loss),
@@ -103,7 +112,7 @@ async fn half_close_and_drain(mut from_engine: impl AsyncRead + Unpin, mut to_en
 async fn inbound(
     mut source: Source,
     engine: &mut (impl AsyncWrite + Unpin),
-    silence_limit: Duration,
+    InboundLimits { silence, backlog }: InboundLimits,
     mut sanitizer: InboundSanitizer,
     mut answers: mpsc::Receiver<Vec<u8>>,
 ) -> Loss {
@@ -111,12 +120,13 @@ async fn inbound(
     loop {
         let mut outcome = Ok(());
         passed.clear();
+        backlog.has_room().await;
         tokio::select! {
             Some(answer) = answers.recv(), if sanitizer.is_between_packets() => passed = answer,
-            received = clock::within(silence_limit, source.next()) => match received {
+            received = clock::within(silence, source.next()) => match received {
                 Ok(Ok(bytes)) => outcome = sanitizer.pass(&bytes, &mut passed),
                 Ok(Err(loss)) => return loss,
-                Err(_) => return Loss::KeepAliveTimeout(silence_limit),
+                Err(_) => return Loss::KeepAliveTimeout(silence),
             },
         }
         match clock::within(SEND_LIMIT, engine.write_all(&passed)).await {

@@ -68,6 +68,8 @@ pub struct Outbox {
     suspects: Suspects,
     /// What is left out and to be retained, for the next attempt.
     held: BTreeMap<String, Message>,
+    /// How many messages a newer one of the same topic took the place of.
+    superseded: u64,
     up: bool,
     one_at_a_time: bool,
 }
@@ -82,6 +84,7 @@ impl Outbox {
             under_way: VecDeque::new(),
             suspects: Suspects::default(),
             held: BTreeMap::new(),
+            superseded: 0,
             up: false,
             one_at_a_time: false,
         }
@@ -104,6 +107,7 @@ impl Outbox {
         let same = |one: &&mut WaitingMessage| one.message.retained && one.message.topic == message.topic;
         if let Some(same) = message.retained.then(|| self.waiting.iter_mut().find(same)).flatten() {
             self.bytes_waiting -= bytes(&same.message);
+            self.superseded += 1;
             same.message = message;
         } else {
             self.waiting.push_back(WaitingMessage { at: now, rank, message });
@@ -198,6 +202,11 @@ impl Outbox {
     /// Returns when [`Outbox::next`] has something that was left out.
     pub fn due(&self) -> Option<Instant> {
         self.held.keys().filter_map(|topic| self.suspects.retry_at(topic)).min().filter(|_| self.up)
+    }
+
+    /// Returns how many messages were never sent because a newer one took their place while they waited.
+    pub fn superseded(&self) -> u64 {
+        self.superseded
     }
 
     /// Returns the topics that are left out.
@@ -361,7 +370,7 @@ mod tests {
         assert!(waits <= MAX_BYTES_WAITING && waits == outbox.bytes_waiting, "{waits}");
         // Only the newest of what is retained waits.
         assert_eq!(outbox.push(message("n/a/19", 1, true), now), None);
-        assert!(outbox.bytes_waiting < waits);
+        assert!(outbox.bytes_waiting < waits && outbox.superseded() == 1);
         let results = (0..MAX_WAITING + 1000).filter_map(|_| outbox.push(message("n/a/result", 1, false), now));
         assert!(results.count() > 900 && outbox.waiting.len() == MAX_WAITING);
         assert!(outbox.next(now).is_some_and(|first| first.payload.len() == 1));
