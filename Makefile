@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak bench lint doc check-samples reference deb deb-arm64 deb-armhf image msrv deny mutants fuzz keep-corpus clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client soak bench lint doc check-samples reference deb deb-arm64 deb-armhf image rpm msrv deny mutants fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
@@ -18,6 +18,7 @@ help:
 	@echo 'make check-samples        every sample configuration through `navien2mqtt check`'
 	@echo 'make deb                  a Debian package of this machine'"'"'s architecture, in target/debian/'
 	@echo 'make deb-arm64 deb-armhf  the same for these, from a Debian 12 below target/ (root; 1.5 GB)'
+	@echo 'make rpm                  an RPM package of this machine'"'"'s architecture, in target/rpm/ (rpmbuild)'
 	@echo 'make image                a container image of this machine'"'"'s architecture, in target/image/ (buildah)'
 	@echo 'make reference            man pages and shell completions anew, after a change of the command line or its documentation'
 	@echo 'make mutants              which seeded faults the quick tests miss (cargo-mutants); PLACES="heater home" for others'
@@ -110,6 +111,9 @@ deb: prepare
 
 deb-arm64 deb-armhf: deb-%:
 	scripts/deb-foreign $*
+
+rpm: prepare
+	scripts/rpm
 
 image: prepare
 	scripts/image
