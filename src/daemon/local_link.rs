@@ -275,7 +275,8 @@ impl LocalLink {
             if filters.is_empty() {
                 self.suspects.try_one_soon(now);
             }
-            let again = |filter: &String| self.suspects.retry_at(filter).map_or(ASK_AGAIN, |at| at - now).min(ASK_AGAIN);
+            let again =
+                |filter: &String| self.suspects.retry_at(filter).map_or(ASK_AGAIN, |at| at - now).min(ASK_AGAIN);
             self.not_granted = left_out.into_iter().map(|filter| (filter.clone(), now + again(&filter))).collect();
             filters.sort_by_key(|filter| self.suspects.has(filter));
             trace!(session = generation.0, "Dialling the local broker");
