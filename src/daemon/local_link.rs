@@ -144,7 +144,12 @@ impl LocalLink {
         }
         if granted {
             self.not_granted.remove(&filter);
-            self.suspects.clear(&filter);
+            if self.suspects.clear(&filter) {
+                // The broker has changed, and perhaps for the others, too.
+                self.suspects.try_all();
+                let others = self.not_granted.iter_mut().filter(|(other, _)| self.suspects.has(other));
+                others.for_each(|(_, at)| *at = now);
+            }
             if self.named.remove(&filter) {
                 info!(filter, "The local broker grants this subscription now");
             }
@@ -266,8 +271,13 @@ impl LocalLink {
         if let Some(generation) = self.redial.handle_timeout(now) {
             let (will, mut filters) = session();
             let will = Message { retained: will.retained && self.retains(), ..will };
-            let left_out = filters.extract_if(.., |filter| self.suspects.leaves_out(filter, now));
-            self.not_granted = left_out.map(|filter| (filter, now + ASK_AGAIN)).collect();
+            let left_out: Vec<_> = filters.extract_if(.., |filter| self.suspects.leaves_out(filter, now)).collect();
+            if filters.is_empty() {
+                self.suspects.try_one_soon(now);
+            }
+            let again =
+                |filter: &String| self.suspects.retry_at(filter).map_or(ASK_AGAIN, |at| at - now).min(ASK_AGAIN);
+            self.not_granted = left_out.into_iter().map(|filter| (filter.clone(), now + again(&filter))).collect();
             filters.sort_by_key(|filter| self.suspects.has(filter));
             trace!(session = generation.0, "Dialling the local broker");
             let dial = settings::local_dial(config, self.tls.as_ref(), Some(will));

@@ -8,6 +8,8 @@ const LEFT_OUT_AFTER: u32 = 2;
 /// Every attempt costs a session if nothing has changed, so they are rare, and become rarer.
 const FIRST_WAIT: Duration = Duration::from_secs(3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// Where the broker takes none at all, one of them is tried again after so long at first.
+const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Suspect {
@@ -18,9 +20,17 @@ struct Suspect {
 }
 
 /// The topics, or the filters, at which sessions ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Suspects {
     by_name: BTreeMap<String, Suspect>,
+    /// How long one of them waits where all there is is left out.
+    soon: Duration,
+}
+
+impl Default for Suspects {
+    fn default() -> Self {
+        Self { by_name: BTreeMap::new(), soon: SOON }
+    }
 }
 
 impl Suspects {
@@ -29,7 +39,10 @@ impl Suspects {
         let new = || Suspect { times: 0, since: now, wait: FIRST_WAIT };
         let suspect = self.by_name.entry(name.to_owned()).or_insert_with(new);
         if suspect.times >= LEFT_OUT_AFTER {
-            suspect.wait = (suspect.wait * 2).min(LONGEST_WAIT);
+            if suspect.wait < FIRST_WAIT {
+                self.soon = (self.soon * 2).min(FIRST_WAIT);
+            }
+            suspect.wait = (suspect.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
         }
         suspect.times += 1;
         suspect.since = now;
@@ -38,7 +51,26 @@ impl Suspects {
 
     /// Takes note that the broker took it; returns whether it had been left out.
     pub fn clear(&mut self, name: &str) -> bool {
+        self.soon = SOON;
         self.by_name.remove(name).is_some_and(|suspect| suspect.times >= LEFT_OUT_AFTER)
+    }
+
+    /// Takes note that all there is is left out. That is a trouble of the broker, such as a node of a cluster that is
+    /// down, and not of each: one may be tried again after a minute, the next after two, four … up to an hour.
+    pub fn try_one_soon(&mut self, now: Instant) {
+        let latest = now + self.soon;
+        if self.by_name.values().all(|suspect| suspect.since + suspect.wait > latest)
+            && let Some(suspect) = self.by_name.values_mut().min_by_key(|suspect| suspect.since)
+        {
+            (suspect.since, suspect.wait) = (now, self.soon);
+        }
+    }
+
+    /// Lets everything that is left out be tried at once.
+    pub fn try_all(&mut self) {
+        for suspect in self.by_name.values_mut() {
+            suspect.wait = Duration::ZERO;
+        }
     }
 
     /// Returns whether a session has ended at it.
@@ -60,5 +92,38 @@ impl Suspects {
     /// Returns what is left out.
     pub fn left_out(&self) -> impl Iterator<Item = &str> {
         self.by_name.iter().filter(|(_, suspect)| suspect.times >= LEFT_OUT_AFTER).map(|(name, _)| name.as_str())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_all_are_left_out_one_is_tried_after_a_minute_then_two_and_all_once_one_is_taken() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut suspects = Suspects::default();
+        let due = |suspects: &Suspects, now| ["a", "b", "c"].map(|name| !suspects.leaves_out(name, now));
+        for name in ["a", "b", "c", "a", "b", "c"] {
+            suspects.blame(name, begun);
+        }
+        assert_eq!(due(&suspects, at(3599)), [false; 3], "without a word each waits its hour");
+        // However often it is dialled in the meantime, it is one.
+        for second in 0..50 {
+            suspects.try_one_soon(at(second));
+        }
+        assert_eq!(due(&suspects, at(59)), [false; 3]);
+        assert_eq!(due(&suspects, at(60)), [true, false, false]);
+        suspects.blame("a", at(60));
+        suspects.try_one_soon(at(60));
+        assert_eq!(due(&suspects, at(179)), [false; 3]);
+        assert_eq!(due(&suspects, at(180)), [false, true, false]);
+        assert!(suspects.clear("b"));
+        suspects.try_all();
+        assert_eq!(due(&suspects, at(180)), [true; 3]);
+        suspects.blame("c", at(181));
+        assert_eq!(due(&suspects, at(3780)), [true, true, false], "one that is closed at again waits for an hour");
     }
 }
