@@ -28,7 +28,7 @@ pub enum Effect {
         /// Whether an answer is due.
         answered: bool,
     },
-    /// Ask the REST API for a heater's time-of-use schedule and hand it to [`Home::tou_fetched`].
+    /// Ask the REST API for a heater's time-of-use schedule and hand it to [`Home::tou_fetched`](super::Home::tou_fetched).
     FetchTou {
         /// Whose.
         mac: Mac,
@@ -41,9 +41,9 @@ pub enum Effect {
     OpenLink(usize),
     /// Have no more sessions on this link.
     CloseLink(usize),
-    /// Ask the REST API for the account's device list and hand it to [`Home::set_heaters`].
+    /// Ask the REST API for the account's device list and hand it to [`Home::set_heaters`](super::Home::set_heaters).
     ListHeaters,
-    /// Keep [`Home::heaters`] and [`Home::memories`] for the next run.
+    /// Keep [`Home::heaters`](super::Home::heaters) and [`Home::memories`](super::Home::memories) for the next run.
     Keep,
     /// Show what has changed of a heater.
     Changed(Mac, Change),
