@@ -101,6 +101,29 @@ async fn messages_pass_in_order_and_the_link_comes_back_on_the_same_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_may_wait_stays_with_the_broker_until_there_is_room_and_ends_no_session() {
+    const MESSAGES: usize = 24;
+    let broker = Mosquitto::start();
+    let (mut subject, mut other) = (Subject::new("slow"), Subject::new("other"));
+    subject.up(1, dial(broker.port)).await;
+    other.up(1, dial(broker.port)).await;
+    let large = "x".repeat(512 << 10);
+    for _ in 0..MESSAGES {
+        other.link.publish(1, publication("test/large", &large));
+    }
+    // Whoever takes them at once shows that the broker has them all; the other looks at nothing meanwhile.
+    for _ in 0..MESSAGES {
+        assert_eq!(other.message().await.1.len(), large.len());
+    }
+    tokio::time::sleep(SECOND).await;
+    for _ in 0..MESSAGES {
+        assert_eq!(subject.message().await.1.len(), large.len());
+    }
+    other.link.publish(1, publication("test/small", "after"));
+    assert_eq!(subject.message().await, ("test/small".into(), Bytes::from("after")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_is_not_there_is_told_apart_from_one_that_refuses() {
     let mut subject = Subject::new("refused");
     subject.link.dial(1, dial(support::free_port()));

@@ -329,8 +329,8 @@ fn level(configured: LogLevel, global: &Global) -> LogLevel {
     LEVELS[(place + usize::from(global.verbose)).saturating_sub(usize::from(global.quiet)).min(4)]
 }
 
-/// Runs `work` on this thread, beside which only blocking calls have threads of their own: switching between threads costs more than
-/// all else that a message takes.
+/// Runs `work` on this thread, beside which only blocking calls have threads of their own: switching between threads
+/// costs more than all else that a message takes.
 fn on_runtime(work: impl Future<Output = Exit>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

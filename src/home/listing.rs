@@ -40,8 +40,9 @@ impl Home {
         self.listing.wish(now);
     }
 
-    /// Takes the account's device list, as far as its heaters are chosen. New heaters appear as unavailable. One that the list leaves out stays, and is
-    /// unavailable unless it answers; it is removed when complete lists have left it out for a day.
+    /// Takes the account's device list, as far as its heaters are chosen. New heaters appear as unavailable. One that the
+    /// list leaves out stays, and is unavailable unless it answers; it is removed when complete lists have left it out for
+    /// a day.
     pub fn set_heaters(&mut self, list: &DeviceList, moment: Moment) {
         self.listing.taken(moment.now, self.settings.heater.intervals.information);
         let listed = |mac: &Mac| list.heaters.iter().any(|device| device.mac == *mac);
