@@ -1,10 +1,10 @@
 //! One MQTT session at a time over a wire of our own, with paho as the protocol engine.
 //!
 //! A [`Link`] owns one paho client for the life of the process: it is never dropped, because dropping one can lock up
-//! every other. An actor owns the client and carries out one [`Dial`] after the other; every call into paho is
-//! watched ([`Health`]), and all but publishing run on the blocking pool. paho queues nothing that could be replayed after a loss: at most
-//! fifty messages are handed to it without an acknowledgement, the rest waits here and is discarded
-//! with its session. Nothing here retries.
+//! every other. An actor owns the client and carries out one [`Dial`] after the other; every call into paho is watched
+//! ([`Health`]), and all but publishing run on the blocking pool. paho queues nothing that could be replayed after a loss:
+//! at most fifty messages are handed to it without an acknowledgement, the rest waits here and is discarded with its
+//! session. Nothing here retries.
 
 mod engine;
 mod health;
