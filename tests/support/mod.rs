@@ -13,6 +13,9 @@ pub mod picky;
 #[cfg(feature = "simulator")]
 pub mod rig;
 
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -65,15 +68,22 @@ pub fn eventually<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Optio
 }
 
 /// A port that is free, and that the system gives to nobody by itself: it lies below the range that it takes the ports of
-/// outgoing connections from. No two calls give the same one.
+/// outgoing connections from. It is this process's for as long as the process lives: no call, here or in another test
+/// process, gives the same one.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         // Test processes that run at once have neighbouring numbers, and are to have ports far apart.
         let first = 20_000 + (std::process::id().wrapping_mul(131) % 6_000) as u16;
         let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 6_000;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && reserve(port) {
             return port;
         }
     }
+}
+
+/// Takes a port's name, an abstract socket that ends with the process; false if another test process has it.
+fn reserve(port: u16) -> bool {
+    let name = SocketAddr::from_abstract_name(format!("navien2mqtt-test-port-{port}")).unwrap();
+    UnixListener::bind_addr(&name).map(std::mem::forget).is_ok()
 }

@@ -1,6 +1,7 @@
 //! A mosquitto of the test's own.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,19 +87,24 @@ impl Mosquitto {
         std::fs::write(self.folder.path().join("mosquitto.conf"), text).unwrap();
     }
 
-    /// Starts the process and waits until it listens.
+    /// Starts the process and waits until it says that it runs, with all its listeners.
     pub fn launch(&mut self) {
         let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+        let log = self.folder.path().join("mosquitto.log");
         let process = Command::new(program)
             .arg("-c")
             .arg(self.folder.path().join("mosquitto.conf"))
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .expect("mosquitto is installed (scripts/prepare test)");
-        self.process = Some(process);
-        let port = self.port;
-        eventually("mosquitto listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).ok());
+        let process = self.process.insert(process);
+        // That somebody listens at the port does not say that it is this one.
+        eventually("mosquitto runs", Duration::from_secs(10), || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            assert!(process.try_wait().unwrap().is_none(), "mosquitto has ended: {said}");
+            said.contains(" running").then_some(())
+        });
     }
 
     /// Kills the process, with SIGKILL.
