@@ -211,7 +211,7 @@ impl Daemon {
                 Some(event) = self.local.recv() => self.on_local(event),
                 Some((link, result)) = self.tasks.recv() => self.on_task(link, result),
                 Some(()) = self.network_changes.recv() => self.tell_all(&Input::NetworkChanged),
-                Some(question) = next_question(&mut self.http) => self.answer(question),
+                Some(question) = HttpServer::recv(&mut self.http) => self.answer(question),
                 () = clock::sleep_until(due) => {}
             }
             self.handle_timeouts();
@@ -441,13 +441,5 @@ impl Daemon {
         if let Some(cloud) = self.cloud.get_mut(link) {
             cloud.dial(g, &self.config, url, session);
         }
-    }
-}
-
-/// Returns the next question of the HTTP server; without one there is none.
-async fn next_question(http: &mut Option<HttpServer>) -> Option<Question> {
-    match http {
-        Some(http) => http.recv().await,
-        None => std::future::pending().await,
     }
 }

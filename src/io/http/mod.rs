@@ -98,9 +98,12 @@ impl HttpServer {
         Ok(Self { questions, version })
     }
 
-    /// Returns the next question.
-    pub async fn recv(&mut self) -> Option<Question> {
-        self.questions.recv().await
+    /// Returns the next question; without a server there is none.
+    pub async fn recv(server: &mut Option<Self>) -> Option<Question> {
+        match server {
+            Some(server) => server.questions.recv().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Tells the streams that there is something new when `version` is another one than before.
