@@ -118,6 +118,8 @@ struct ShownHeater {
     is_available: bool,
     status: Option<Object>,
     energy: Option<Object>,
+    /// Whether it has the recirculation pump.
+    recirculates: bool,
 }
 
 /// The output of the HTTP server.
@@ -182,6 +184,9 @@ impl Web {
                 heater.status = Some(status.clone());
             }
             Change::Answer("energy", energy) => heater.energy = Some(energy.clone()),
+            Change::Answer("info", info) => {
+                heater.recirculates = info.get("recirculation_use").and_then(Value::as_bool) == Some(true);
+            }
             Change::Answer(..) | Change::Abilities => return,
             Change::Event(event) => self.history.event(Some(mac), event),
             Change::Command(report) => {
