@@ -14,8 +14,8 @@ use super::history::celsius;
 use super::{ShownHeater, Traffic, Vitals, Web, time};
 use crate::model::Mac;
 
-/// The states of the connection, the steps of a command, and the modes of a heater. Each has a sample from the beginning:
-/// `increase` and an average over a time do not see the first value of a series.
+/// The states of the connection, the steps of a command, and the modes of a heater. All of them have a sample, be it 0:
+/// `increase` does not see the first value of a series, and an average over time does not count what is absent.
 const STATES: [&str; 6] = ["starting", "connected", "reconnecting", "recovering", "failed", "stopping"];
 const OUTCOMES: [&str; 6] = ["queued", "sent", "confirmed", "rejected", "expired", "failed"];
 const MODES: [&str; 7] = ["standby", "heat_pump", "electric", "energy_saver", "high_demand", "vacation", "power_off"];
@@ -137,7 +137,7 @@ impl Metrics {
         };
         let help = "Lost connections to the cloud since the process started, by reason.";
         self.add(MetricType::Counter, ("connection_interruptions", help, None), by_reason("connection_interrupted"));
-        let help = "Attempts to reconnect since the process started, by the reason why the connection was lost or the one before failed.";
+        let help = "Attempts to reconnect since the process started, by the reason that made them necessary.";
         self.add(MetricType::Counter, ("connection_reconnect_attempts", help, None), by_reason("reconnect_attempt"));
         let total = |event: &str| by_reason(event).iter().fold(0.0, |sum, (_, count)| sum + count);
         let help = "Attempts to recover, with tokens and a client made anew, after reconnecting had failed.";
