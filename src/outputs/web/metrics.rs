@@ -145,6 +145,9 @@ impl Metrics {
         self.counter("connection_recoveries", "Recoveries that brought the connection back.", None, total("recovered"));
         let help = "How often the bridge gave up: every attempt failed, or the password was rejected.";
         self.counter("connection_failures", help, None, total("failed"));
+    }
+
+    fn sessions(&mut self, web: &Web, vitals: &Vitals) {
         let help = "MQTT sessions with the cloud that there should be; one serves several heaters.";
         self.gauge("sessions", help, None, Some(vitals.sessions.0 as f64));
         let help = "MQTT sessions with the cloud on which heaters answer.";
@@ -153,7 +156,7 @@ impl Metrics {
             "When the first MQTT session with the cloud came up, as seconds since 1970; absent while it is down.";
         self.gauge("session_start_time", help, Some(Unit::Seconds), vitals.session_since.map(since_1970));
         let help = "Sign-ins with the password that the cloud accepted since the process started.";
-        self.counter("sign_ins", help, None, counts.sign_ins as f64);
+        self.counter("sign_ins", help, None, web.counts.sign_ins as f64);
         let help = "Sign-ins that the bridge still allows itself within this hour, of 12.";
         self.gauge("sign_ins_left", help, None, Some(vitals.sign_ins_left as f64));
     }
@@ -324,6 +327,7 @@ pub fn render(web: &Web, vitals: &Vitals, format: Format, wall: SystemTime) -> S
     let help = "When the process started, as seconds since 1970.";
     metrics.gauge("start_time", help, Some(Unit::Seconds), Some(since_1970(vitals.started_at)));
     metrics.connection(web, vitals, wall);
+    metrics.sessions(web, vitals);
     metrics.traffic(vitals);
     metrics.heaters(web);
     metrics.conditions(web);
