@@ -5,6 +5,7 @@ pub mod clock;
 pub mod descriptors;
 pub mod files;
 pub mod journal;
+pub mod memory;
 pub mod mqtt;
 pub mod network;
 pub mod notify;
