@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{SHOWN, time};
 use crate::model::Mac;
-use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 
 /// One sample for so many seconds.
 const STEP: u64 = 300;
@@ -35,6 +35,8 @@ const SAMPLED: [&str; 5] = [
     "dhw_charge_per",
     "current_inst_power",
 ];
+/// Which of them is shown as it was told last, since a mean of it was never set.
+const SET_POINT: usize = 2;
 /// The first so many of them are temperatures.
 const TEMPERATURES: usize = 3;
 
@@ -115,7 +117,7 @@ impl History {
     }
 
     /// Takes a decoded status.
-    pub fn sample(&mut self, mac: &Mac, status: &Object) {
+    pub fn sample(&mut self, mac: &Mac, status: &Members) {
         let Some(at) = status.get("received_at").and_then(time).map(seconds) else { return };
         let is_us = status.get("units").and_then(Value::as_str) == Some("us");
         let mut values = SAMPLED.map(|name| status.get(name).and_then(Value::as_f64));
@@ -256,9 +258,11 @@ impl History {
 
 impl Sample {
     fn add(&mut self, values: [Option<f64>; SAMPLED.len()]) {
-        for ((mean, answers), value) in self.means.iter_mut().zip(&mut self.answers).zip(values) {
-            let Some(value) = value else { continue };
-            *answers += 1;
+        for (place, value) in values.into_iter().enumerate() {
+            let (Some(value), mean, answers) = (value, &mut self.means[place], &mut self.answers[place]) else {
+                continue;
+            };
+            *answers = if place == SET_POINT { 1 } else { *answers + 1 };
             let earlier = mean.unwrap_or(value);
             *mean = Some(rounded(earlier + (value - earlier) / f64::from(*answers)));
         }

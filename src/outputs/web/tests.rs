@@ -15,7 +15,7 @@ fn status(moment: Moment, members: Value) -> Change {
     let mut status =
         json!({ "units": "metric", "received_at": humantime::format_rfc3339_millis(moment.wall).to_string() });
     status.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    Change::Answer("status", status.as_object().unwrap().clone())
+    Change::Answer("status", status.as_object().unwrap().clone().into())
 }
 
 fn interrupted(moment: Moment) -> Value {
@@ -57,18 +57,22 @@ fn restarted(web: &mut Web, ends: bool, moment: Moment, later: Duration) -> Web 
 }
 
 #[test]
-fn a_step_of_five_minutes_is_one_sample_with_the_means() {
+fn a_step_of_five_minutes_is_one_sample_with_the_means_and_the_last_set_point() {
     let start = Moment::start();
     let mut web = web(start);
     for (seconds, upper, power) in
         [(0, 50.0, json!(400)), (60, 51.0, json!(null)), (120, 52.0, json!(500)), (300, 60.0, json!(0))]
     {
         let moment = at(start, Duration::from_secs(seconds));
-        web.show(&mac(), &status(moment, json!({ "tank_upper_temperature": upper, "current_inst_power": power })));
+        let set = 48.0 + seconds as f64 / 60.0;
+        let members = json!({
+            "tank_upper_temperature": upper, "dhw_temperature_setting": set, "current_inst_power": power,
+        });
+        web.show(&mac(), &status(moment, members));
     }
     let samples = &web.history(at(start, HOUR))["heaters"]["04786332fca0"]["samples"];
     let begin = 1_800_000_000;
-    assert_eq!(*samples, json!([[begin, 51.0, null, null, null, 450.0], [begin + 300, 60.0, null, null, null, 0.0]]));
+    assert_eq!(*samples, json!([[begin, 51.0, null, 50.0, null, 450.0], [begin + 300, 60.0, null, 53.0, null, 0.0]]));
 }
 
 #[test]
@@ -208,7 +212,7 @@ fn both_formats_have_the_same_samples_and_names_are_escaped() {
             json!({ "units": "us", "tank_upper_temperature": 122.0, "dhw_charge_per": 80, "error_code": 0 }),
         ),
     );
-    web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone()));
+    web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone().into()));
     web.show_connection(&json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }));
     web.publish_event(&interrupted(at(start, MINUTE)));
     web.show_connection(
@@ -270,6 +274,6 @@ fn what_can_be_counted_begins_at_zero_and_what_is_not_known_is_not_told() {
     assert!(second.contains(&format!("navien2mqtt_heater_mode{{{device},mode=\"electric\"}} 0.0\n")), "{second}");
     assert!(!second.contains("recirculation"), "a heater without the pump tells 0 °C: {second}");
     let info = json!({ "recirculation_use": true }).as_object().unwrap().clone();
-    web.show(&mac(), &Change::Answer("info", info));
+    web.show(&mac(), &Change::Answer("info", info.into()));
     assert!(metrics(&web).contains(&format!("{device},sensor=\"recirculation\"}} 0.0\n")));
 }
