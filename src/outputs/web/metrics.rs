@@ -2,7 +2,7 @@
 //! time as seconds since 1970, what only grows ends in `_total`.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
@@ -96,9 +96,8 @@ impl Metrics {
         self.add(MetricType::Counter, (name, help, unit), [(Labels::new(), value)]);
     }
 
-    fn connection(&mut self, web: &Web, vitals: &Vitals, wall: SystemTime) {
-        let (connection, counts) = (&web.connection, &web.counts);
-        let state = connection["state"].as_str().unwrap_or("starting");
+    fn connection(&mut self, web: &Web, vitals: &Vitals, now: Instant) {
+        let (connection, counts, state) = (&web.connection, &web.counts, web.connection_state());
         let one_of = STATES.map(|name| (vec![("state", name.to_owned())], truth(name == state)));
         self.add(
             MetricType::Gauge,
@@ -108,12 +107,13 @@ impl Metrics {
         let since = time(&connection["since"]);
         let help = "When the connection came into that state, as seconds since 1970.";
         self.gauge("connection_state_since_timestamp", help, Some(Unit::Seconds), since.map(since_1970));
-        // Whole seconds, as `since` is: with a fraction, the sum would be less after the change than before it, and
-        // Prometheus takes a counter that falls for one that began anew.
-        let lasted = since.and_then(|since| wall.duration_since(since).ok()).unwrap_or_default().as_secs() as f64;
+        // By the monotonic clock: `since` is in whole seconds of a clock that can be set, and Prometheus takes a counter
+        // that falls for one that began anew.
+        let lasts = now.saturating_duration_since(web.state_since);
         let in_states = STATES.map(|name| {
             let left = counts.states.get(name).copied().unwrap_or_default();
-            (vec![("state", name.to_owned())], left + if name == state { lasted } else { 0.0 })
+            let lasted = if name == state { left + lasts } else { left };
+            (vec![("state", name.to_owned())], lasted.as_secs_f64())
         });
         let help = "Seconds that the connection was in each state since the process started.";
         self.add(MetricType::Counter, ("connection_state", help, Some(Unit::Seconds)), in_states);
@@ -320,13 +320,13 @@ impl Collector for Metrics {
 }
 
 /// Writes the metrics of this moment.
-pub fn render(web: &Web, vitals: &Vitals, format: Format, wall: SystemTime) -> String {
+pub fn render(web: &Web, vitals: &Vitals, format: Format, now: Instant) -> String {
     let mut metrics = Metrics::default();
     let version = (vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
     metrics.add(MetricType::Info, ("build", "The version of navien2mqtt that runs; always 1.", None), [version]);
     let help = "When the process started, as seconds since 1970.";
     metrics.gauge("start_time", help, Some(Unit::Seconds), Some(since_1970(vitals.started_at)));
-    metrics.connection(web, vitals, wall);
+    metrics.connection(web, vitals, now);
     metrics.sessions(web, vitals);
     metrics.traffic(vitals);
     metrics.heaters(web);
