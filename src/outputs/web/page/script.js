@@ -7,7 +7,6 @@ const DAY = 86400;
 const LOCALE = navigator.language.startsWith("en") ? navigator.language : "en-GB";
 const HOURS_TO_12 = new Intl.DateTimeFormat(LOCALE, { hour: "numeric" }).resolvedOptions().hour12;
 const $ = (id) => document.getElementById(id);
-
 let state = null; // the last object of /events
 let past = { heaters: {}, outages: [], known_since: null }; // the last one of /history
 let skew = 0; // how far the bridge's clock is ahead of this machine's, ms
@@ -41,7 +40,6 @@ const degrees = (units) => ({ metric: " °C", us: " °F" })[units] ?? "°";
 const plain = (word) => (typeof word === "string" ? word.replaceAll("_", " ") : "–");
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const count = (many, word) => `${many === 0 ? "no" : many} ${word}${many === 1 ? "" : "s"}`;
-
 function lasting(s) {
   const whole = Math.max(0, Math.round(s));
   if (s < 9.95) return `${number(Math.max(0, s))} s`;
@@ -58,21 +56,19 @@ function ago(s) {
   if (s < 3600) return `${Math.floor(s / 60)} min ago`;
   return s < 2 * DAY ? `${Math.floor(s / 3600)} h ago` : `${Math.floor(s / DAY)} days ago`;
 }
-function clock(s, more = {}) {
+function clock(s) {
   const hour = HOURS_TO_12 ? "numeric" : "2-digit";
-  return new Date(s * 1000).toLocaleTimeString(LOCALE, { hour, minute: "2-digit", ...more });
+  return new Date(s * 1000).toLocaleTimeString(LOCALE, { hour, minute: "2-digit" });
 }
-const day = (s) =>
-  new Date(s * 1000).toLocaleDateString(LOCALE, { weekday: "short", day: "numeric", month: "short" });
+const day = (s) => new Date(s * 1000).toLocaleDateString(LOCALE, { weekday: "short", day: "numeric", month: "short" });
 // The time of day; with the day unless that is today.
 const when = (s) => (day(s) === day(now()) ? clock(s) : `${day(s)}, ${clock(s)}`);
 // Words that `tick` keeps up to date.
 const live = (name, attributes, words) => Object.assign(el(name, { class: "live", ...attributes }, words()), { words });
-const relative = (s) =>
-  live("time", { datetime: new Date(s * 1000).toISOString(), title: when(s) }, () => ago(now() - s));
+const relative = (s) => live("span", { title: when(s) }, () => ago(now() - s));
 
 // Words.
-const MODES = { energy_saver: "Energy saver", heat_pump: "Heat pump only", electric: "Electric only", power_off: "Off" };
+const MODES = { energy_saver: "Energy saver", heat_pump: "Heat pump only", electric: "Electric", power_off: "Off" };
 const SOURCES = {
   none: "not heating", heat_pump: "heating with the heat pump", heat_element: "heating with an electric element",
   heat_pump_and_element: "heating with heat pump and element",
@@ -85,13 +81,13 @@ const OUTCOMES = {
 };
 const mode = (value) => MODES[value] ?? capital(plain(value));
 const source = (value) => SOURCES[value] ?? plain(value);
-const command = (name) => capital(plain(name).replace(/^tou\b/, "time of use"));
 const of = ({ attempt, max_attempts: most }) => (most ? `${attempt} of ${most}` : `${attempt}`);
 const because = (event) => event.reason_text ?? event.detail ?? event.reason ?? "the reason is not known";
 const errorWords = (code, text) => `Error ${code}${text ? `: ${text}` : ""}`;
-const commandWords = (status, { name, reason }) =>
-  `${command(name)}: ${OUTCOMES[status]?.[1] ?? plain(status)}${reason ? ` (${reason})` : ""}`;
-
+function commandWords(status, { name, reason }) {
+  const what = capital(plain(name).replace(/^tou\b/, "time of use"));
+  return `${what}: ${OUTCOMES[status]?.[1] ?? plain(status)}${reason ? ` (${reason})` : ""}`;
+}
 // Of the connection and of a heater, by name.
 const EVENTS = {
   connected: ({ outage_seconds: outage }) =>
@@ -134,7 +130,6 @@ const STATES = {
   failed: ["bad stop", "No connection to the cloud, and the bridge has given up", "Nothing more is tried by itself."],
   stopping: ["wait", "The bridge is being stopped"],
 };
-
 function drawConnection() {
   const { connection, local_broker: broker } = state;
   const [sign, headline, more] = STATES[connection.state] ?? ["wait", capital(plain(connection.state))];
@@ -143,15 +138,14 @@ function drawConnection() {
   say($("headline"), headline);
   say($("spoken"), `${headline}. ${why ?? ""} ${broker.connected ? "" : "The local broker is not connected."}`);
   document.title = `${sign === "good" ? "✓" : "⚠"} ${headline} – navien2mqtt`;
-  fill($("facts"), [connection, broker, lastDay()], () => connectionFacts(connection, broker, why, more));
+  fill($("facts"), [connection, broker], () => connectionFacts(connection, broker, why, more));
 }
-
 function connectionFacts(connection, broker, why, more) {
   const line = (...parts) => el("p", {}, ...parts);
   const isConnected = connection.state === "connected";
   const since = seconds(connection.outage_since ?? connection.since);
-  const facts = [line(...(isConnected ? [`Since ${when(since)}, `, relative(since), "."]
-    : [live("span", {}, () => `For ${lasting(Math.round(now() - since))}`), `, since ${when(since)}.`]))];
+  const howLong = () => (isConnected ? ago(now() - since) : `for ${lasting(Math.round(now() - since))}`);
+  const facts = [live("p", {}, () => `Since ${when(since)}, ${howLong()}.`)];
   if (why) facts.push(line(el("strong", {}, `${why}.`)));
   if (more) facts.push(line(more));
   if (connection.next_attempt_at) {
@@ -160,7 +154,7 @@ function connectionFacts(connection, broker, why, more) {
     facts.push(live("p", {}, () => `Attempt ${of(connection)} begins ${begins()}.`));
   } else if (connection.attempt > 0) facts.push(line(`Attempt ${of(connection)} is under way.`));
   if (connection.detail && !isConnected) facts.push(el("p", { class: "detail" }, `In detail: ${connection.detail}`));
-  facts.push(line(lastDay()));
+  facts.push(live("p", {}, lastDay));
   const mqtt = "The home's own message broker (MQTT) is";
   facts.push(broker.connected ? line(`${mqtt} connected.`)
     : line(el("strong", {}, `${mqtt} not connected${broker.trouble ? `: ${broker.trouble}` : ""}.`)));
@@ -188,12 +182,9 @@ function within(from, to) {
 
 // The heaters.
 const cards = new Map(); // by MAC address
-
 function drawHeaters({ heaters }) {
-  for (const [mac, card] of cards) if (!heaters.some((heater) => heater.mac === mac)) {
-    cards.delete(mac);
-    card.remove();
-  }
+  const gone = [...cards.keys()].filter((mac) => !heaters.some((heater) => heater.mac === mac));
+  gone.forEach((mac) => cards.get(mac).remove() ?? cards.delete(mac));
   $("no-heater").hidden = heaters.length > 0;
   for (const heater of heaters) {
     if (!cards.has(heater.mac)) {
@@ -204,7 +195,6 @@ function drawHeaters({ heaters }) {
     drawHeater(cards.get(heater.mac), heater);
   }
 }
-
 function drawHeater(card, heater) {
   const status = heater.status ?? {};
   const unit = degrees(status.units);
@@ -225,11 +215,11 @@ function drawHeater(card, heater) {
     status.error_code && errorWords(status.error_code, status.error_text),
   ].filter(Boolean);
   fill(card.querySelector(".alarms"), alarms, () => alarms.map((alarm) => el("li", {}, alarm)));
-  const heard = heater.last_answer_at && seconds(heater.last_answer_at);
-  fill(card.querySelector(".heard"), [heater.available, heard, day(now())], () => {
-    if (!heard) return ["The heater has not answered yet."];
-    if (heater.available) return ["The heater answers: last heard ", relative(heard), "."];
-    return ["⚠ The heater does not answer. What you see is of ", `${when(heard)}, `, relative(heard), "."];
+  const last = heater.last_answer_at && seconds(heater.last_answer_at);
+  fill(card.querySelector(".heard"), [heater.available, last, day(now())], () => {
+    if (!last) return ["The heater has not answered yet."];
+    if (heater.available) return ["The heater answers: last heard ", relative(last), "."];
+    return [`⚠ The heater does not answer. What you see is of ${when(last)}, `, relative(last), "."];
   });
 }
 
@@ -254,14 +244,13 @@ const PLOTS = [
   { title: "Power", unit: () => " W", range: [0, 100], lines: [["power", "power", 5]] },
 ];
 const GAP = 12 * 60; // between samples, s; they come every five minutes
-
 function drawPlots(mac) {
   const { units, samples = [] } = past.heaters[mac] ?? {};
   const node = cards.get(mac).querySelector(".plots");
   const end = now();
   const recent = samples.filter(([at]) => at > end - DAY);
   node.querySelector(".quiet").hidden = recent.length > 0;
-  if (recent.length === 0) return;
+  if (recent.length === 0) return node.querySelectorAll("figure").forEach((figure) => figure.remove());
   PLOTS.forEach((plot, index) => {
     const figure = node.querySelectorAll("figure")[index] ?? node.appendChild(copy("plot"));
     say(figure.querySelector("summary"), `${plot.title} as a table`);
@@ -355,22 +344,18 @@ function dataTable(plot, unit, samples) {
 
 // The last 30 days.
 let chosen = 29; // the day that is told in words; 29 is today
-
 function outageWords({ from, to, kind, reason_text: text, reason }) {
   const length = to === null ? `${lasting(now() - from)} until now` : lasting(to - from);
-  const why = kind === "outage" ? text ?? reason ?? "The reason is not known" : "The bridge did not run";
-  return [day(from) === day(now()) ? `Today, ${clock(from)}` : when(from), `${length}. ${why}.`];
+  const why = text ?? reason ?? "The reason is not known";
+  const what = kind === "outage" ? `outage of ${length}. ${why}` : `the bridge did not run for ${length}`;
+  return [day(from) === day(now()) ? `Today, ${clock(from)}` : when(from), `${what}.`];
 }
 function bounds(index) {
-  const start = new Date(now() * 1000);
-  start.setHours(0, 0, 0, 0);
-  start.setDate(start.getDate() - 29 + index);
-  const from = start / 1000;
-  start.setDate(start.getDate() + 1);
-  return [from, start / 1000];
+  const today = new Date(now() * 1000);
+  const midnight = (ahead) => new Date(today.getFullYear(), today.getMonth(), today.getDate() + ahead) / 1000;
+  return [midnight(index - 29), midnight(index - 28)];
 }
 const firstKnown = (from) => Math.max(from, past.known_since ?? Infinity);
-
 function drawDays() {
   const [from, end] = [bounds(0)[0], now()];
   while ($("days").children.length < 30) $("days").append(newDay($("days").children.length));
@@ -378,9 +363,9 @@ function drawDays() {
   choose(chosen);
   say($("days-summary"), `${capital(dayWords(from, end, when))}.`);
   const list = within(firstKnown(from), end).flat().sort((a, b) => b.from - a.from);
-  longList($("outages"), [list, day(end)], list, 3, "", (outage) => {
+  longList($("outages"), list, 3, "", (outage) => {
     const [at, words] = outageWords(outage);
-    return el("li", {}, el("span", { class: "quiet" }, at), el("span", {}, words));
+    return el("li", {}, el("span", { class: "quiet" }, at), el("span", {}, capital(words)));
   });
 }
 function newDay(index) {
@@ -419,10 +404,9 @@ function choose(index) {
 }
 
 // What has happened, and the commands.
-
 // Shows the first ones; the others on demand. Whether they are shown survives a redraw.
-function longList(node, from, items, first, none, make) {
-  fill(node, from, () => {
+function longList(node, items, first, none, make) {
+  fill(node, [items, day(now())], () => {
     const list = (part) => el("ul", { class: "list", role: "list" }, ...part.map(make));
     const rest = items.slice(first);
     const open = node.querySelector("details")?.open ? { open: "" } : {};
@@ -431,7 +415,6 @@ function longList(node, from, items, first, none, make) {
     return rest.length > 0 ? [list(items.slice(0, first)), more] : [list(items)];
   });
 }
-
 function drawLists({ heaters, events }) {
   const named = (list) => heaters.flatMap((heater) =>
     heater[list].map((item) => ({ ...item, who: heater.name || heater.mac })));
@@ -439,10 +422,10 @@ function drawLists({ heaters, events }) {
   const line = (colour, words, { who, at }) => el("li", {}, el("span", { class: "quiet" }, relative(seconds(at))),
     el("span", {}, el("span", { class: colour }, words), el("span", { class: "quiet" }, who ? ` – ${who}` : "")));
   const happened = newest([...named("events"), ...events]);
-  longList($("events"), happened, happened, 6, "Nothing since the bridge began.", (event) =>
+  longList($("events"), happened, 6, "Nothing since the bridge began.", (event) =>
     line(BAD.test(event.event) ? "bad" : "", eventWords(event), event));
   const commands = newest(named("commands"));
-  longList($("commands"), commands, commands, 6, "None since the bridge began.", (item) =>
+  longList($("commands"), commands, 6, "None since the bridge began.", (item) =>
     line(OUTCOMES[item.status]?.[0] ?? "", commandWords(item.status, item), item));
 }
 
@@ -450,7 +433,6 @@ function drawLists({ heaters, events }) {
 let stream = null;
 let heard = null; // when the bridge was last heard, by this machine's clock
 let broken = Date.now(); // since when it has not been heard, or null
-
 function show(text) {
   const before = state?.connection;
   state = JSON.parse(text);
@@ -473,7 +455,6 @@ async function readPast() {
   past = JSON.parse(text);
   [...cards.keys()].forEach(drawPlots);
   drawDays();
-  if (state) drawConnection();
   tick();
 }
 function listen() {
@@ -488,7 +469,7 @@ function listen() {
     tick();
   });
 }
-// Asks, where there is no stream or one that has been quiet for so long that it may be dead.
+// Asks once, and listens afresh.
 const lookAgain = () => read("state").then(show).catch(() => (broken ??= Date.now())).then(listen);
 
 // The one timer: times in words, and whether the bridge is still heard. It rests while nobody looks.
@@ -498,16 +479,18 @@ function tick() {
   if (document.hidden) return;
   document.querySelectorAll(".live").forEach((node) => say(node, node.words()));
   const lost = broken !== null && Date.now() - broken > 6000;
-  if (lost) say($("lost"), `${heard ? `This page has lost the bridge; what you see is of ${clock(heard / 1000)}.`
-    : "The bridge does not answer."} The page tries again by itself.`);
+  const since = heard ? `has lost the bridge; what you see is of ${clock(heard / 1000)}` : "does not reach the bridge";
   $("lost").hidden = !lost;
+  say($("lost"), lost ? `This page ${since}. It tries again by itself.` : "");
+  if (broken === null && Date.now() - heard > 150000) { // so quiet that it may be dead
+    broken = Date.now();
+    lookAgain();
+  }
   timer = setTimeout(tick, broken !== null || state.connection.state !== "connected" ? 1000 : 5000);
 }
 function look() {
   tick();
-  if (document.hidden) return;
-  if (stream.readyState === EventSource.OPEN && Date.now() - heard > 150000) lookAgain();
-  readPast();
+  if (!document.hidden) readPast();
 }
 
 listen();
