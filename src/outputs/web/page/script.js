@@ -325,7 +325,7 @@ function path(samples, index, x, y) {
 function spread(samples, index, unit) {
   const values = numbers(samples, index);
   const [low, high] = [known(Math.min(...values)), known(Math.max(...values), unit)];
-  return values.length === 0 ? "–" : low + unit === high ? high : `${low} to ${high}`;
+  return values.length === 0 ? "–" : low + unit === high ? high : `${low}–${high}`;
 }
 function caption(figure, plot, title, value) {
   const dash = (look) => svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true" },
