@@ -20,9 +20,10 @@ use crate::navilink::session::Identity;
 use crate::outputs::home_assistant::{Again, Discovery, HomeAssistant, Output};
 use crate::outputs::mqtt::Mqtt;
 use crate::outputs::mqtt::topics::Topics;
+use crate::outputs::web::Web;
 
 use administration::Order;
-pub use home::Verdict;
+pub use home::{HomeCounts, Verdict};
 use repeats::Repeats;
 
 /// How the bridge is set up.
@@ -106,6 +107,8 @@ pub struct Bridge {
     home: Home,
     mqtt: Mqtt,
     home_assistant: Output,
+    /// The output of the HTTP server, if there is one.
+    pub web: Option<Web>,
     effects: VecDeque<Effect>,
     /// What was wrong with what arrived on the local broker.
     warnings: WarnOnce,
@@ -130,6 +133,7 @@ impl Bridge {
             home: Home::new(home::HomeSettings { heater, names, choice }, identity, known),
             mqtt: Mqtt::new(settings.topics, about),
             home_assistant,
+            web: None,
             effects: VecDeque::new(),
             warnings: WarnOnce::default(),
             repeats: Repeats::default(),
@@ -138,6 +142,17 @@ impl Bridge {
         bridge.drain();
         bridge.effects.clear();
         bridge
+    }
+
+    /// Adds the output of the HTTP server.
+    pub fn add_web(&mut self, web: Web) {
+        self.web = Some(web);
+        self.show_heaters();
+    }
+
+    /// Returns how often something was odd, and how much waits.
+    pub fn counts(&self) -> HomeCounts {
+        self.home.counts()
     }
 
     /// Returns what is to be done next.
@@ -249,12 +264,14 @@ impl Bridge {
     /// Takes the payload of `bridge/connection`.
     pub fn set_connection(&mut self, payload: &Value) {
         self.mqtt.show_connection(payload);
+        self.web.iter_mut().for_each(|web| web.show_connection(payload));
         self.flush();
     }
 
     /// Publishes an event of the connection.
     pub fn publish_event(&mut self, payload: &Value) {
         self.mqtt.publish_event(payload);
+        self.web.iter_mut().for_each(|web| web.publish_event(payload));
         self.flush();
     }
 
@@ -351,6 +368,7 @@ impl Bridge {
                 home::Effect::Removed(mac) => {
                     self.mqtt.clear(&mac);
                     self.home_assistant.clear(&mac, &mut self.mqtt);
+                    self.web.iter_mut().for_each(|web| web.remove(&mac));
                 }
                 home::Effect::Request { link, message, answered } => {
                     self.effects.push_back(Effect::Request { link, message, answered });
@@ -373,6 +391,7 @@ impl Bridge {
 
     fn show(&mut self, mac: &Mac, change: &Change) {
         self.mqtt.show(mac, change);
+        self.web.iter_mut().for_each(|web| web.show(mac, change));
         self.flush();
         match change {
             Change::Abilities => self.discover(mac),
@@ -399,6 +418,9 @@ impl Bridge {
         };
         let devices = self.home.heaters().map(device).collect();
         self.mqtt.show_devices(devices);
+        self.web.iter_mut().for_each(|web| {
+            web.set_heaters(self.home.heaters().map(|of| (of.mac.clone(), self.home.shown_name(of))).collect())
+        });
         self.home_assistant.show_bridge(&mut self.mqtt);
         for mac in self.home.macs() {
             self.discover(&mac);

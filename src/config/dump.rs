@@ -57,6 +57,7 @@ impl Config {
                 "base_topic": broker.base_topic,
             },
             "home_assistant": home_assistant(&self.home_assistant),
+            "http": self.http.as_ref().map(|http| json!({ "listen": http.listen.to_string(), "hosts": http.hosts })),
             "commands": {
                 "max_queued": self.commands.max_queued,
                 "max_age": show(self.commands.max_age),

@@ -4,6 +4,7 @@ mod dump;
 pub mod edit;
 mod heater_choice;
 mod home_assistant;
+mod http;
 mod reader;
 mod sections;
 mod values;
@@ -21,6 +22,7 @@ use crate::supervisor::{OnFailure, Strategy};
 use crate::units::UnitsChoice;
 
 pub use home_assistant::HomeAssistantConfig;
+pub use http::HttpConfig;
 pub use reader::ConfigProblem;
 pub use sections::{LEVELS as LOG_LEVELS, SAMPLE_EMAIL};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// `[home_assistant]`
     pub home_assistant: HomeAssistantConfig,
+    /// `[http]`, if it is to listen
+    pub http: Option<HttpConfig>,
     /// `[commands]`
     pub commands: CommandsConfig,
     /// `[administration] allow`: the requests to the bridge that are obeyed

@@ -18,8 +18,8 @@ use super::values::{
 };
 use super::{
     AccountConfig, AlertsConfig, AttemptsConfig, BrokerConfig, CloudConfig, CommandsConfig, Config, DeviceConfig,
-    Environment, HomeAssistantConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig, RecoveryConfig,
-    heater_choice,
+    Environment, HomeAssistantConfig, HttpConfig, LogConfig, LogLevel, LogTarget, Pem, ReachabilityConfig,
+    RecoveryConfig, heater_choice,
 };
 use crate::model::{Mac, REQUESTS};
 use crate::supervisor::{OnFailure, Strategy};
@@ -63,6 +63,7 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
     let alerts = alerts(r, &mut root);
     let broker = broker(r, &mut root, environment);
     let home_assistant = HomeAssistantConfig::read(r, &mut root);
+    let http = HttpConfig::read(r, &mut root);
     let commands = commands(r, &mut root);
     let administration = administration(r, &mut root);
     let state_directory = state_directory(r, &mut root, environment);
@@ -81,6 +82,7 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
             alerts,
             broker,
             home_assistant,
+            http,
             commands,
             administration,
             state_directory,

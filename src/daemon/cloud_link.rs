@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use secrecy::SecretString;
@@ -15,6 +15,7 @@ use super::{MAX_EVENTS, settings};
 use crate::config::Config;
 use crate::io::mqtt::{Link, LinkError, LinkEvent};
 use crate::model::Message;
+use crate::outputs::web::Traffic;
 use crate::supervisor::Generation;
 
 /// All links, by their numbers. A link stays once it was there: dropping an MQTT client can lock up the others.
@@ -64,6 +65,9 @@ impl CloudLinks {
             links.rotate_left(self.turn);
             for (number, link) in links {
                 if let Poll::Ready(Some(event)) = link.events.poll_recv(context) {
+                    if let LinkEvent::Message { payload, .. } = &event {
+                        link.traffic.received.count(payload.len());
+                    }
                     return Poll::Ready(Some((*number, event)));
                 }
             }
@@ -83,19 +87,30 @@ pub struct CloudLink {
     link: Link,
     events: mpsc::Receiver<LinkEvent>,
     tls: Arc<ClientConfig>,
-    /// Whether the session is up.
-    is_up: bool,
+    /// Since when the session is up, if it is.
+    up_since: Option<Instant>,
+    traffic: Traffic,
 }
 
 impl CloudLink {
     fn new(client_id: &str, tls: Arc<ClientConfig>) -> Result<Self, LinkError> {
         let (sender, events) = mpsc::channel(MAX_EVENTS);
-        Ok(Self { link: Link::new(client_id, sender)?, events, tls, is_up: false })
+        Ok(Self { link: Link::new(client_id, sender)?, events, tls, up_since: None, traffic: Traffic::default() })
     }
 
-    /// Sets whether the session is up.
-    pub fn set_up(&mut self, is_up: bool) {
-        self.is_up = is_up;
+    /// Sets since when the session is up, if it is.
+    pub fn set_up(&mut self, since: Option<Instant>) {
+        self.up_since = since;
+    }
+
+    /// Returns since when the session is up, if it is.
+    pub fn up_since(&self) -> Option<Instant> {
+        self.up_since
+    }
+
+    /// Returns what went over the link.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Opens a session at a presigned URL.
@@ -113,13 +128,14 @@ impl CloudLink {
     }
 
     /// Publishes a message on the session of this generation.
-    pub fn publish(&self, generation: Generation, message: Message) {
+    pub fn publish(&mut self, generation: Generation, message: Message) {
+        self.traffic.sent.count(message.payload.len());
         self.link.publish(generation.0, message);
     }
 
     /// Cuts the session, whatever it is doing.
     pub fn cut(&mut self, generation: Generation) {
-        self.is_up = false;
+        self.up_since = None;
         self.link.cut(generation.0);
     }
 
@@ -130,15 +146,16 @@ impl CloudLink {
 
     /// Publishes the last messages, if the session is up, and closes it; returns when it is down.
     pub async fn disconnect(&mut self, generation: Generation, last: Vec<Message>) {
-        for message in last.into_iter().filter(|_| self.is_up) {
+        let is_up = self.up_since.is_some();
+        for message in last.into_iter().filter(|_| is_up) {
             self.publish(generation, message);
         }
         self.link.close(generation.0);
-        while self.is_up && !matches!(self.events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
+        while is_up && !matches!(self.events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
     }
 
     /// Describes the link, for the diagnostics.
     pub fn describe(&self, generation: Generation) -> Value {
-        json!({ "up": self.is_up, "session": generation.0, "actor_silent_seconds": self.silence().as_secs() })
+        json!({ "up": self.up_since.is_some(), "session": generation.0, "actor_silent_seconds": self.silence().as_secs() })
     }
 }

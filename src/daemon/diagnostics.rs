@@ -1,5 +1,7 @@
 //! The answer to `diagnostics`: everything that helps to find a fault, fit to be shown to anybody.
 
+use std::time::SystemTime;
+
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ pub struct Diagnostics<'d> {
     /// The time.
     pub moment: Moment,
     /// When the daemon started.
-    pub started_at: &'d str,
+    pub started_at: SystemTime,
     /// The configuration.
     pub config: &'d Config,
     /// The supervisors with their last steps.
@@ -47,7 +49,7 @@ impl Diagnostics<'_> {
         let mut diagnostics = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "at": report::rfc3339(moment.wall),
-            "started_at": self.started_at,
+            "started_at": report::rfc3339(self.started_at),
             "log_level": log_level(),
             "configuration": self.config.dump(),
             "connection": report::connection(&self.supervisors.view(), self.supervisors.count(), moment),

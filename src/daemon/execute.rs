@@ -238,7 +238,7 @@ impl Daemon {
     fn diagnostics(&self) -> Value {
         let sources = Diagnostics {
             moment: self.moment(),
-            started_at: &self.started_at,
+            started_at: self.started_at,
             config: &self.config,
             supervisors: &self.supervisors,
             bridge: &self.bridge,
@@ -287,6 +287,9 @@ impl Daemon {
         let to_local = self.bridge.closing_messages(self.moment());
         // With how the commands have ended.
         self.keep();
+        let moment = self.moment();
+        let history = self.bridge.web.as_mut().and_then(|web| web.keep(true, moment));
+        history.into_iter().for_each(|history| self.state.keep_history(history));
         let (bridge, supervisors) = (&self.bridge, &self.supervisors);
         let to_cloud = self.cloud.iter_mut().map(|(link, cloud)| {
             cloud.disconnect(supervisors.generation(link), bridge.closing_messages_to_cloud(link))

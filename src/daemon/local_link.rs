@@ -19,6 +19,7 @@ use crate::model::Message;
 use crate::outputs::mqtt::outbox::{Blamed, Outbox};
 use crate::outputs::mqtt::suspects::Suspects;
 use crate::outputs::mqtt::topics::Topics;
+use crate::outputs::web::Traffic;
 use crate::supervisor::{Generation, Redial};
 
 /// So many short sessions in a row are logged one by one.
@@ -53,6 +54,7 @@ pub struct LocalLink {
     dropped: bool,
     /// Messages that cannot be shown.
     unreadable: u64,
+    traffic: Traffic,
 }
 
 impl LocalLink {
@@ -74,12 +76,17 @@ impl LocalLink {
             settles_at: None,
             dropped: false,
             unreadable: 0,
+            traffic: Traffic::default(),
         })
     }
 
     /// Returns the next event of the link.
     pub async fn recv(&mut self) -> Option<LinkEvent> {
-        self.events.recv().await
+        let event = self.events.recv().await;
+        if let Some(LinkEvent::Message { payload, .. }) = &event {
+            self.traffic.received.count(payload.len());
+        }
+        event
     }
 
     /// Returns whether the link is up.
@@ -206,6 +213,7 @@ impl LocalLink {
     fn send(&mut self, now: Instant) {
         while let Some(mut message) = self.outbox.next(now) {
             message.retained &= self.retains();
+            self.traffic.sent.count(message.payload.len());
             if !self.link.publish(self.redial.generation().0, message) {
                 self.outbox.not_sent();
             }
@@ -322,6 +330,16 @@ impl LocalLink {
         while was_up && !matches!(self.events.recv().await, Some(LinkEvent::Down { .. }) | None) {}
     }
 
+    /// Returns what went over the link.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Returns how many retained messages were replaced before they were sent.
+    pub fn superseded(&self) -> u64 {
+        self.outbox.superseded()
+    }
+
     /// Describes the link, for the diagnostics.
     pub fn describe(&self, now: Instant) -> Value {
         json!({
@@ -329,7 +347,7 @@ impl LocalLink {
             "session": self.redial.generation().0,
             "failures": self.redial.failures(),
             "short_sessions": self.redial.short_sessions(),
-            "superseded": self.outbox.superseded(),
+            "superseded": self.superseded(),
             "left_out": self.outbox.left_out().collect::<Vec<_>>(),
             "not_granted": self.not_granted.keys().collect::<Vec<_>>(),
             "retains": self.retains(),

@@ -22,8 +22,9 @@ mod start;
 mod state_writer;
 mod tasks;
 mod trace;
+mod web;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use secrecy::SecretString;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,11 +41,13 @@ pub use start::{StartError, signals};
 use state_writer::StateWriter;
 use tasks::{TaskResult, Tasks};
 use trace::TracedSupervisors;
+use web::WebSources;
 
 use crate::bridge::{Bridge, Verdict};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::io::alert::Alerter;
+use crate::io::http::{HttpServer, Question};
 use crate::io::mqtt::LinkEvent;
 use crate::io::rest::{Account, EnsureError, RestClient, SignInError};
 use crate::io::state::StateDirectory;
@@ -54,6 +57,7 @@ use crate::model::{Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
+use crate::outputs::web::{self as web_output, Web};
 use crate::product;
 use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisors};
 
@@ -98,9 +102,10 @@ struct Daemon {
     /// Told when a link or a route of this machine changes.
     network_changes: mpsc::Receiver<()>,
     alerter: Option<Alerter>,
+    http: Option<HttpServer>,
     restarts: Restarts,
-    /// When the daemon started, as RFC 3339.
-    started_at: String,
+    /// When the daemon started.
+    started_at: SystemTime,
     ending: Option<Ending>,
     /// So long the local broker may still come up and learn why we end.
     last_event_by: Instant,
@@ -126,8 +131,7 @@ impl Daemon {
         };
         let rest = RestClient::new(&cloud.api_url, &cloud_tls, cloud.connect_timeout, cloud.operation_timeout)?;
         let account = Account::new(rest, &config.account.email, config.account.password.clone(), state.clone());
-        let started_at = report::rfc3339(wall);
-        let about = administration::about(&config, &started_at);
+        let about = administration::about(&config, &report::rfc3339(wall));
         let alerter = match config.alerts.clone() {
             Some(alerts) => Some(Alerter::start(alerts, &cloud_tls).map_err(std::io::Error::other)?),
             None => None,
@@ -145,6 +149,13 @@ impl Daemon {
         if let Some(earlier) = &discovery {
             bridge.take_back(earlier);
         }
+        let http = match &config.http {
+            Some(http) => {
+                bridge.add_web(Web::new(state.history(), Moment { now, wall }));
+                Some(HttpServer::start(http.listen, &http.hosts, &web_output::PAGE)?)
+            }
+            None => None,
+        };
         let supervisors = Supervisors::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
             supervisors: TracedSupervisors::new(supervisors),
@@ -158,8 +169,9 @@ impl Daemon {
             list_notices: ListNotices::default(),
             network_changes,
             alerter,
+            http,
             restarts: Restarts::new(may_restart, afresh.then_some(now)),
-            started_at,
+            started_at: wall,
             ending: None,
             last_event_by: now,
             leave_after: now,
@@ -199,6 +211,7 @@ impl Daemon {
                 Some(event) = self.local.recv() => self.on_local(event),
                 Some((link, result)) = self.tasks.recv() => self.on_task(link, result),
                 Some(()) = self.network_changes.recv() => self.tell_all(&Input::NetworkChanged),
+                Some(question) = next_question(&mut self.http) => self.answer(question),
                 () = clock::sleep_until(due) => {}
             }
             self.handle_timeouts();
@@ -239,22 +252,51 @@ impl Daemon {
         self.local.handle_timeout(&self.config, session, moment.now);
         if let Some(every) = self.watchdog_every.filter(|_| moment.now >= self.watchdog_due) {
             self.watchdog_due = moment.now + every;
-            if self.is_healthy(moment.now) {
-                notify::watchdog();
+            match self.unhealthy(moment.now) {
+                None => notify::watchdog(),
+                Some(trouble) => error!("Not healthy, the watchdog is not fed: {trouble}"),
             }
+        }
+        let kept = self.bridge.web.as_mut().and_then(|web| web.keep(false, moment));
+        kept.into_iter().for_each(|kept| self.state.keep_history(kept));
+        if let (Some(http), Some(web)) = (&self.http, &self.bridge.web) {
+            http.set_version(web.version());
         }
     }
 
-    /// Says whether the watchdog may be fed (contract, section 3).
-    fn is_healthy(&self, now: Instant) -> bool {
+    /// Answers a question of the HTTP server.
+    fn answer(&self, question: Question) {
+        let moment = self.moment();
+        let sources = WebSources {
+            moment,
+            started_at: self.started_at,
+            supervisors: &self.supervisors,
+            bridge: &self.bridge,
+            cloud: &self.cloud,
+            local: &self.local,
+            account: self.tasks.account(),
+            unhealthy: self.unhealthy(moment.now),
+        };
+        if let Some(answer) = sources.answer(question.document) {
+            // Who asked may have gone.
+            let _ = question.answer.send(answer);
+        }
+    }
+
+    /// Says why the watchdog may not be fed (contract, section 3).
+    fn unhealthy(&self, now: Instant) -> Option<String> {
         let limit = LINK_SILENCE + self.config.cloud.connect_timeout;
         let supervisor = self.supervisors.poll_timeout(now).at + OVERDUE >= now;
         let links = self.cloud.silence().max(self.local.silence()) <= limit;
         let descriptors = !descriptors::exhausted();
-        if !(supervisor && links && descriptors) {
-            error!(supervisor, links, descriptors, "Not healthy: the watchdog is not fed");
-        }
-        supervisor && links && descriptors && (self.ending.is_none() || now < self.leave_after)
+        let troubles = [
+            (!supervisor).then_some("the supervisor is overdue"),
+            (!links).then_some("a link does not report in"),
+            (!descriptors).then_some("no descriptor is left"),
+            (self.ending.is_some() && now >= self.leave_after).then_some("every attempt failed, the process ends"),
+        ];
+        let troubles: Vec<&str> = troubles.into_iter().flatten().collect();
+        (!troubles.is_empty()).then(|| troubles.join(", "))
     }
 
     /// Tells the supervisor of a link what happened.
@@ -271,7 +313,7 @@ impl Daemon {
     fn set_up(&mut self, link: usize, session: u64, is_up: bool) -> bool {
         let counts = session == self.supervisors.generation(link).0;
         if let Some(cloud) = self.cloud.get_mut(link).filter(|_| counts || is_up) {
-            cloud.set_up(is_up && counts);
+            cloud.set_up((is_up && counts).then(clock::now));
         }
         counts
     }
@@ -344,6 +386,7 @@ impl Daemon {
             TaskResult::Credentials(g, Err(EnsureError::Failed(error))) => Input::StepFailed(g, classify::rest(&error)),
             TaskResult::SignedIn(g, Ok(life)) => {
                 info!("Signed in to the cloud");
+                self.bridge.web.iter_mut().for_each(Web::count_sign_in);
                 Input::CredentialsReady(g, life)
             }
             TaskResult::SignedIn(g, Err(SignInError::TooSoon(too_soon))) => Input::SignInPostponed(g, too_soon.wait()),
@@ -398,5 +441,13 @@ impl Daemon {
         if let Some(cloud) = self.cloud.get_mut(link) {
             cloud.dial(g, &self.config, url, session);
         }
+    }
+}
+
+/// Returns the next question of the HTTP server; without one there is none.
+async fn next_question(http: &mut Option<HttpServer>) -> Option<Question> {
+    match http {
+        Some(http) => http.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -10,7 +10,7 @@ use crate::model::Moment;
 use crate::supervisor::{Event, View, seconds};
 
 /// Returns the wall-clock time of `at`.
-fn wall_of(moment: Moment, at: Instant) -> SystemTime {
+pub fn wall_of(moment: Moment, at: Instant) -> SystemTime {
     match at.checked_duration_since(moment.now) {
         Some(ahead) => moment.wall + ahead,
         None => moment.wall.checked_sub(moment.now.duration_since(at)).unwrap_or(moment.wall),
@@ -62,9 +62,12 @@ pub fn status_line(cloud: String, local: Option<String>) -> String {
 pub fn event(event: &Event, wall: SystemTime) -> Value {
     let (name, more) = match event {
         Event::Connected { outage } => ("connected", json!({ "outage_seconds": outage.map(tenths) })),
-        Event::ConnectionInterrupted(reason) => {
-            ("connection_interrupted", json!({ "reason": reason.code, "detail": reason.detail }))
-        }
+        Event::ConnectionInterrupted(reason) => (
+            "connection_interrupted",
+            json!({
+                "reason": reason.code, "reason_text": reasons::text(reason.code), "detail": reason.detail,
+            }),
+        ),
         Event::ReconnectScheduled { attempt, max_attempts, delay, reason } => (
             "reconnect_attempt",
             json!({

@@ -8,6 +8,7 @@ use crate::io::state::StateDirectory;
 use crate::io::task;
 use crate::navilink::devices::Device;
 use crate::outputs::home_assistant::Discovery;
+use crate::outputs::web::Kept;
 
 /// Writes one thing after the other in a task of its own, so that the newest is what stays.
 pub struct StateWriter {
@@ -37,6 +38,12 @@ impl StateWriter {
     pub fn keep_outage(&mut self, outage: KeptOutage) {
         let state = self.state.clone();
         self.write(async move { state.keep_outage(outage).await });
+    }
+
+    /// Keeps what is known of the time until now.
+    pub fn keep_history(&mut self, history: Kept) {
+        let state = self.state.clone();
+        self.write(async move { state.keep_history(history).await });
     }
 
     /// Keeps where discovery is published, unless it was so before.

@@ -27,6 +27,11 @@ impl BoundedCounter {
         *self.counts.entry(name).or_default() += 1;
     }
 
+    /// Returns how many different things were counted.
+    pub fn kinds(&self) -> usize {
+        self.counts.len()
+    }
+
     /// Returns the counts by name, and with a `…` those that found no room.
     pub fn show(&self) -> Value {
         let mut shown = json!(self.counts);

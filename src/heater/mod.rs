@@ -256,6 +256,11 @@ impl Heater {
         self.commands.queued()
     }
 
+    /// Returns how many fields came that the protocol reference does not know.
+    pub fn unknown_fields(&self) -> usize {
+        self.state.unknown_fields()
+    }
+
     /// Returns what is to be kept over a restart of the process.
     pub fn memory(&self) -> Memory {
         Memory {

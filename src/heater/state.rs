@@ -369,6 +369,11 @@ impl HeaterState {
         ["recirculationUse", "recircReservationUse"].iter().any(|flag| self.capabilities.fitted(flag) == Some(true))
     }
 
+    /// Returns how many fields came that the protocol reference does not know.
+    pub fn unknown_fields(&self) -> usize {
+        self.unknown_fields.kinds()
+    }
+
     /// Returns what has been seen so far, for the diagnostics.
     pub fn diagnostics(&self) -> Value {
         json!({

@@ -26,7 +26,7 @@ use keeping::Keeping;
 pub use keeping::Memories;
 use links::Links;
 pub use listing::not_yet;
-pub use types::{Effect, HomeSettings, Verdict};
+pub use types::{Effect, HomeCounts, HomeSettings, Verdict};
 pub use warn_once::WarnOnce;
 
 /// The heaters of an account.
@@ -266,6 +266,15 @@ impl Home {
             "messages": self.messages.show(),
             "complaints": self.warnings.show(),
         })
+    }
+
+    /// Returns how often something was odd, and how much waits.
+    pub fn counts(&self) -> HomeCounts {
+        HomeCounts {
+            complaints: self.warnings.total(),
+            unknown_fields: self.heaters.values().map(Heater::unknown_fields).sum(),
+            queued: self.heaters.values().map(Heater::queued).sum(),
+        }
     }
 
     /// Returns when each heater wants to be called.

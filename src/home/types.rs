@@ -60,6 +60,17 @@ pub enum Effect {
     },
 }
 
+/// How often something was odd, and how much waits, of all heaters together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HomeCounts {
+    /// What was wrong with what arrived, each field or message counted.
+    pub complaints: u64,
+    /// The fields that the protocol reference does not know, once each.
+    pub unknown_fields: usize,
+    /// The commands that wait.
+    pub queued: usize,
+}
+
 /// What a message from the cloud proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -35,6 +35,11 @@ impl WarnOnce {
         true
     }
 
+    /// Returns how many were counted.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum::<u64>() + self.others
+    }
+
     /// Returns what was counted, for the diagnostics.
     pub fn show(&self) -> Value {
         let counts = self.counts.iter().map(|((heater, kind), count)| {

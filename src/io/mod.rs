@@ -4,6 +4,7 @@ pub mod alert;
 pub mod clock;
 pub mod descriptors;
 pub mod files;
+pub mod http;
 pub mod journal;
 pub mod mqtt;
 pub mod network;

@@ -91,6 +91,12 @@ impl SignIns {
         let _ = self.state.update_sign_ins(now, move |budget| budget.refund(claim.kept)).await;
     }
 
+    /// Returns how many sign-ins are left of this hour's.
+    pub fn left(&self) -> usize {
+        let own = self.own().left(clock::now().saturating_duration_since(self.started));
+        own.min(self.state.sign_ins_left(since_1970(clock::wall())))
+    }
+
     fn own(&self) -> MutexGuard<'_, SignInBudget> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }

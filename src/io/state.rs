@@ -30,7 +30,8 @@ const OUTAGE: &str = "outage.json";
 const REJECTION: &str = "rejected.json";
 const CLIENT_ID: &str = "client-id.json";
 const DISCOVERY: &str = "discovery.json";
-const FILES: [&str; 8] = [TOKENS, SIGN_INS, HEATERS, MEMORY, OUTAGE, REJECTION, CLIENT_ID, DISCOVERY];
+const HISTORY: &str = "history.json";
+const FILES: [&str; 9] = [TOKENS, SIGN_INS, HEATERS, MEMORY, OUTAGE, REJECTION, CLIENT_ID, DISCOVERY, HISTORY];
 /// How often, and after what pause, the lock is asked for.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -199,6 +200,23 @@ impl StateDirectory {
     /// Keeps where discovery is published.
     pub async fn keep_discovery<T: Serialize + Send + 'static>(&self, discovery: T) {
         self.write(DISCOVERY, discovery).await;
+    }
+
+    /// Returns what an earlier run knew of the time before it.
+    pub fn history<T: DeserializeOwned + Default>(&self) -> T {
+        self.read(HISTORY).unwrap_or_default()
+    }
+
+    /// Keeps what is known of the time until now.
+    pub async fn keep_history<T: Serialize + Send + 'static>(&self, history: T) {
+        self.write(HISTORY, history).await;
+    }
+
+    /// Returns how many sign-ins of all processes are left of the hour that ends at `now`, since 1970, if they are kept.
+    pub fn sign_ins_left(&self, now: Duration) -> usize {
+        let earlier: Vec<f64> = self.read(SIGN_INS).unwrap_or_default();
+        let earlier = earlier.into_iter().filter_map(|at| Duration::try_from_secs_f64(at).ok());
+        SignInBudget::restore(earlier, now).left(now)
     }
 
     /// Returns the client id of this installation; the first call makes it out of `random`.

@@ -2,3 +2,4 @@
 
 pub mod home_assistant;
 pub mod mqtt;
+pub mod web;

@@ -50,6 +50,11 @@ impl SignInBudget {
         }
     }
 
+    /// Returns how many are left of the hour that ends at `now`.
+    pub fn left(&self, now: Duration) -> usize {
+        PER_WINDOW - self.used.iter().filter(|used| **used + WINDOW > now).count()
+    }
+
     /// Returns the counted sign-ins, oldest first.
     pub fn used(&self) -> &[Duration] {
         &self.used

@@ -73,6 +73,11 @@ impl Account {
         account
     }
 
+    /// Returns how many sign-ins are left of this hour's.
+    pub fn sign_ins_left(&self) -> usize {
+        self.sign_ins.left()
+    }
+
     /// Returns where the last answers are recorded, for the diagnostics.
     pub fn recorder(&self) -> &SharedRecorder {
         self.client.recorder()

@@ -1,0 +1,238 @@
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn mac() -> Mac {
+    "04786332fca0".parse().unwrap()
+}
+
+fn at(moment: Moment, later: Duration) -> Moment {
+    Moment { now: moment.now + later, wall: moment.wall + later }
+}
+
+fn status(moment: Moment, members: Value) -> Change {
+    let mut status =
+        json!({ "units": "metric", "received_at": humantime::format_rfc3339_millis(moment.wall).to_string() });
+    status.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    Change::Answer("status", status.as_object().unwrap().clone())
+}
+
+fn interrupted(moment: Moment) -> Value {
+    json!({ "event": "connection_interrupted", "at": rfc3339(moment.wall), "reason": "dns", "reason_text": "No name" })
+}
+
+fn connected(moment: Moment, outage: Option<f64>) -> Value {
+    json!({ "event": "connected", "at": rfc3339(moment.wall), "outage_seconds": outage })
+}
+
+fn vitals(moment: Moment) -> Vitals {
+    Vitals {
+        started_at: moment.wall,
+        sessions: (1, 1),
+        session_since: Some(moment.wall),
+        outage_since: None,
+        is_local_up: true,
+        local_trouble: None,
+        superseded: 0,
+        sign_ins_left: 11,
+        queued: 0,
+        complaints: 0,
+        unknown_fields: 0,
+        cloud: Traffic::default(),
+        local: Traffic::default(),
+    }
+}
+
+fn web(moment: Moment) -> Web {
+    let mut web = Web::new(Kept::default(), moment);
+    web.set_heaters(BTreeMap::from([(mac(), "Garage \"1\"".to_owned())]));
+    web
+}
+
+/// Writes what is to be kept to JSON and takes it up again.
+fn restarted(web: &mut Web, ends: bool, moment: Moment, later: Duration) -> Web {
+    let kept = serde_json::to_string(&web.history.keep(ends, moment.wall)).unwrap();
+    Web::new(serde_json::from_str(&kept).unwrap(), at(moment, later))
+}
+
+#[test]
+fn a_step_of_five_minutes_is_one_sample_with_the_means() {
+    let start = Moment::start();
+    let mut web = web(start);
+    for (seconds, upper, power) in
+        [(0, 50.0, json!(400)), (60, 51.0, json!(null)), (120, 52.0, json!(500)), (300, 60.0, json!(0))]
+    {
+        let moment = at(start, Duration::from_secs(seconds));
+        web.show(&mac(), &status(moment, json!({ "tank_upper_temperature": upper, "current_inst_power": power })));
+    }
+    let samples = &web.history(at(start, HOUR))["heaters"]["04786332fca0"]["samples"];
+    let begin = 1_800_000_000;
+    assert_eq!(*samples, json!([[begin, 51.0, null, null, null, 450.0], [begin + 300, 60.0, null, null, null, 0.0]]));
+}
+
+#[test]
+fn samples_are_shown_in_the_units_of_now_and_kept_in_celsius() {
+    let start = Moment::start();
+    let mut web = web(start);
+    web.show(&mac(), &status(start, json!({ "units": "us", "tank_upper_temperature": 122.0, "dhw_charge_per": 80 })));
+    let show = |web: &Web| web.history(start)["heaters"]["04786332fca0"].clone();
+    assert_eq!(show(&web), json!({ "units": "us", "samples": [[1_800_000_000, 122.0, null, null, 80.0, null]] }));
+    let later = at(start, 10 * MINUTE);
+    web.show(&mac(), &status(later, json!({ "tank_upper_temperature": 50.0 })));
+    let samples = show(&web)["samples"].clone();
+    assert_eq!((&samples[0][1], &samples[1][1]), (&json!(50.0), &json!(50.0)));
+}
+
+#[test]
+fn an_outage_begins_with_the_last_word_and_lasts_over_a_restart() {
+    let start = Moment::start();
+    let mut web = web(start);
+    web.publish_event(&connected(start, None));
+    web.publish_event(&interrupted(at(start, HOUR)));
+    let mut web = restarted(&mut web, true, at(start, HOUR + MINUTE), Duration::from_secs(10));
+    assert_eq!(web.history(at(start, 2 * HOUR))["outages"][0]["to"], Value::Null);
+    web.publish_event(&connected(at(start, 2 * HOUR), Some(3630.0)));
+    let begin = 1_800_000_000;
+    assert_eq!(
+        web.history(at(start, 2 * HOUR))["outages"],
+        json!([{ "from": begin + 3570, "to": begin + 7200, "kind": "outage", "reason": "dns", "reason_text": "No name" }])
+    );
+    assert_eq!(
+        web.history(at(start, 31 * 24 * HOUR))["outages"],
+        web.history(start)["outages"],
+        "nothing is lost by looking"
+    );
+    let later = at(start, 32 * 24 * HOUR);
+    web.publish_event(&connected(later, None));
+    assert_eq!(web.history(later)["outages"], json!([]), "a month is over");
+}
+
+#[test]
+fn the_time_in_which_the_bridge_did_not_run_is_told_apart() {
+    let start = Moment::start();
+    let gaps = |ends, away| restarted(&mut web(start), ends, at(start, HOUR), away).history(start)["outages"].clone();
+    let not_running = |away: u64| json!([{ "from": 1_800_003_600, "to": 1_800_003_600 + away, "kind": "not_running", "reason": null, "reason_text": null }]);
+    assert_eq!(gaps(true, Duration::from_secs(20)), json!([]), "a restart");
+    assert_eq!(gaps(true, 5 * MINUTE), not_running(300));
+    assert_eq!(gaps(false, 10 * MINUTE), json!([]), "it was killed, and may have lived until a moment ago");
+    assert_eq!(gaps(false, HOUR), not_running(3600));
+}
+
+#[test]
+fn a_history_of_the_future_or_of_nothing_is_forgotten_and_what_is_kept_is_bounded() {
+    let start = Moment::start();
+    let mut web = web(at(start, 1000 * HOUR));
+    let kept = web.history.keep(true, at(start, 1000 * HOUR).wall);
+    assert_eq!(Web::new(kept, start).history(start)["known_since"], json!(1_800_000_000));
+    let long = "x".repeat(400);
+    for heater in 0..40 {
+        let mac: Mac = format!("0478633200{heater:02x}").parse().unwrap();
+        for step in 0..400 {
+            let moment = at(start, 5 * MINUTE * step);
+            let members = json!({
+                "tank_upper_temperature": 48.123, "tank_lower_temperature": 38.456, "dhw_temperature_setting": 52.12,
+                "dhw_charge_per": 87.65, "current_inst_power": 4321.12,
+            });
+            web.show(&mac, &status(moment, members));
+            web.show(&mac, &Change::Event(json!({ "event": long, "at": rfc3339(moment.wall) })));
+            web.show(&mac, &Change::Event(json!({ "event": "y".repeat(5000) })));
+        }
+    }
+    for outage in 0..2000 {
+        web.publish_event(&interrupted(at(start, MINUTE * outage)));
+        web.publish_event(&connected(at(start, MINUTE * outage), Some(5.0)));
+    }
+    let moment = at(start, 33 * HOUR);
+    let kept = serde_json::to_vec(&web.history.keep(true, moment.wall)).unwrap();
+    assert!(kept.len() < 900_000, "{} bytes are kept", kept.len());
+    let shown = web.history(moment);
+    assert!(
+        shown["heaters"].as_object().unwrap().values().all(|heater| heater["samples"].as_array().unwrap().len() <= 288)
+    );
+    assert_eq!(shown["outages"].as_array().unwrap().len(), 500);
+    assert!(shown["known_since"].as_u64().unwrap() > 1_800_000_000, "what was before the oldest is not known any more");
+}
+
+#[test]
+fn what_becomes_of_a_command_stands_in_one_line() {
+    let start = Moment::start();
+    let mut web = web(start);
+    let report = |name: &str, status: &'static str| {
+        let (name, id) = (name.to_owned(), Some(json!(name)));
+        Change::Command(crate::heater::commands::Report {
+            name,
+            id,
+            status: Some(status),
+            in_force: true,
+            reason: None,
+            at: start.wall,
+        })
+    };
+    for (name, status) in
+        [("mode", "sent"), ("power", "queued"), ("mode", "confirmed"), ("mode", "sent"), ("power", "expired")]
+    {
+        web.show(&mac(), &report(name, status));
+    }
+    let commands = web.state(&vitals(start), start)["heaters"][0]["commands"].clone();
+    let lines: Vec<_> = commands
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| (of["name"].as_str().unwrap(), of["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(lines, [("mode", "sent"), ("power", "expired"), ("mode", "confirmed")]);
+}
+
+#[test]
+fn a_change_that_is_none_wakes_no_page() {
+    let start = Moment::start();
+    let mut web = web(start);
+    web.show(&mac(), &Change::Available(true));
+    let version = web.version();
+    web.show(&mac(), &Change::Available(true));
+    web.show(&mac(), &Change::Abilities);
+    assert_eq!(web.version(), version);
+    web.show(&mac(), &Change::Available(false));
+    assert_ne!(web.version(), version);
+}
+
+#[test]
+fn both_formats_have_the_same_samples_and_names_are_escaped() {
+    let start = Moment::start();
+    let mut web = web(start);
+    web.show(
+        &mac(),
+        &status(
+            start,
+            json!({ "units": "us", "tank_upper_temperature": 122.0, "dhw_charge_per": 80, "error_code": 0 }),
+        ),
+    );
+    web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone()));
+    web.show_connection(&json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }));
+    web.publish_event(&interrupted(at(start, MINUTE)));
+    web.show_connection(
+        &json!({ "state": "reconnecting", "since": rfc3339(at(start, MINUTE).wall), "attempt": 1, "outages": 4 }),
+    );
+    let moment = at(start, 2 * MINUTE);
+    let [prometheus, open] =
+        [Format::Prometheus, Format::OpenMetrics].map(|format| web.metrics(&vitals(start), format, moment));
+    for sample in [
+        "navien2mqtt_connection_state{state=\"reconnecting\"} 1.0",
+        "navien2mqtt_connection_state_seconds_total{state=\"connected\"} 60.0",
+        "navien2mqtt_connection_state_seconds_total{state=\"reconnecting\"} 60.0",
+        "navien2mqtt_connection_outages_total 4.0",
+        "navien2mqtt_connection_interruptions_total{reason=\"dns\"} 1.0",
+        "navien2mqtt_connection_recoveries_total 0.0",
+        "navien2mqtt_heater_info{device=\"04786332fca0\",name=\"Garage \\\"1\\\"\"} 1",
+        "navien2mqtt_heater_temperature_celsius{device=\"04786332fca0\",sensor=\"tank_upper\"} 50.0",
+        "navien2mqtt_heater_charge_ratio{device=\"04786332fca0\"} 0.8",
+        "navien2mqtt_heater_energy_joules_total{device=\"04786332fca0\",source=\"heat_pump\"} 7200000.0",
+        "navien2mqtt_sign_ins_left 11.0",
+    ] {
+        assert!(prometheus.lines().any(|line| line == sample), "{sample} is missing:\n{prometheus}");
+        assert!(open.lines().any(|line| line == sample), "{sample} is missing:\n{open}");
+    }
+    assert!(open.ends_with("# EOF\n") && !prometheus.contains("# EOF"));
+    assert!(!prometheus.contains("water_leak"), "what is not known is not told");
+}
