@@ -2,7 +2,7 @@
 // the strip of days. It only shows: nothing here changes a heater. All text from data becomes text nodes, never markup.
 "use strict";
 
-const DAY = 86400;
+const DAY = 86400; // s
 // The words of the page are English, so are its dates; whether hours go to 12 or to 24 is as the reader has it.
 const LOCALE = navigator.language.startsWith("en") ? navigator.language : "en-GB";
 const HOURS_TO_12 = new Intl.DateTimeFormat(LOCALE, { hour: "numeric" }).resolvedOptions().hour12;
@@ -132,7 +132,7 @@ const STATES = {
 };
 function drawConnection() {
   const { connection, local_broker: broker } = state;
-  const [sign, headline, more] = STATES[connection.state] ?? ["wait", capital(plain(connection.state))];
+  const [sign, headline, more] = STATES[connection.state] ?? STATES.starting;
   const why = connection.state === "connected" ? null : connection.reason_text ?? connection.reason;
   $("connection").className = `card ${sign}`;
   say($("headline"), headline);
@@ -438,7 +438,8 @@ function show(text) {
   state = JSON.parse(text);
   [heard, broken, skew] = [Date.now(), null, Date.parse(state.now) - Date.now()];
   say($("bridge"), `navien2mqtt ${state.version}, running since ${when(seconds(state.started_at))}`);
-  if (before && (before.state !== state.connection.state || before.outages !== state.connection.outages)) readPast();
+  const { connection } = state; // what has just been asked for is answered as it was, for half a second
+  if (before && (before.state !== connection.state || before.outages !== connection.outages)) setTimeout(readPast, 1000);
   drawConnection();
   drawHeaters(state);
   drawLists(state);
