@@ -83,7 +83,8 @@ const mode = (value) => MODES[value] ?? capital(plain(value));
 const source = (value) => SOURCES[value] ?? plain(value);
 const of = ({ attempt, max_attempts: most }) => (most ? `${attempt} of ${most}` : `${attempt}`);
 const because = (event) => event.reason_text ?? event.detail ?? event.reason ?? "the reason is not known";
-const errorWords = (code, text) => `Error ${code}${text ? `: ${text}` : ""}`;
+// The text begins with the code, as the heater's own display writes it: `E799 water leak`.
+const errorWords = (code, text) => [`Error ${code}`, text?.replace(/^E\d+ ?/, "")].filter(Boolean).join(": ");
 function commandWords(status, { name, reason }) {
   const what = capital(plain(name).replace(/^tou\b/, "time of use"));
   return `${what}: ${OUTCOMES[status]?.[1] ?? plain(status)}${reason ? ` (${reason})` : ""}`;
@@ -121,8 +122,7 @@ function eventWords(event) {
 }
 const BAD = /interrupted|failed|detected|rejected|expired|taken_over|unstable|silent/;
 
-// The connection.
-// Colour and sign, headline, and what follows from it.
+// The connection: colour and sign of each state, its headline, and what follows from it.
 const STATES = {
   starting: ["wait", "Starting: no heater has answered yet"], connected: ["good", "Connected to the cloud"],
   reconnecting: ["bad", "No connection to the cloud"],
@@ -137,7 +137,6 @@ function drawConnection() {
   $("connection").className = `card ${sign}`;
   say($("headline"), headline);
   say($("spoken"), `${headline}. ${why ?? ""} ${broker.connected ? "" : "The local broker is not connected."}`);
-  document.title = `${sign === "good" ? "✓" : "⚠"} ${headline} – navien2mqtt`;
   fill($("facts"), [connection, broker], () => connectionFacts(connection, broker, why, more));
 }
 function connectionFacts(connection, broker, why, more) {
@@ -163,8 +162,8 @@ function connectionFacts(connection, broker, why, more) {
 function lastDay() {
   if (past.known_since === null) return "";
   const begin = now() - DAY;
-  const since = past.known_since > begin ? `since ${when(past.known_since)}` : "in the last 24 hours";
-  return `${capital(summary(begin, now()))} ${since}.`;
+  const since = past.known_since > begin ? `Since ${when(past.known_since)}` : "In the last 24 hours";
+  return `${since}: ${summary(begin, now())}.`;
 }
 function summary(from, to) {
   const [outages, off] = within(from, to);
@@ -230,18 +229,16 @@ function drawTank(tank, status, unit) {
   for (const [name, words] of Object.entries({ top, bottom, big: charge })) say(tank.querySelector(`.${name}`), words);
   tank.querySelector(".hot").setAttribute("height", 1.46 * Math.min(100, Math.max(0, status.dhw_charge_per ?? 0)));
   tank.querySelector(".cold").classList.toggle("empty", charge === "–");
-  for (const name of ["comp_use", "heat_upper_use", "heat_lower_use"]) {
-    tank.querySelectorAll(`.${name}`).forEach((part) => part.classList.toggle("on", status[name] === true));
-  }
+  tank.querySelectorAll("[data-on]").forEach((part) => part.classList.toggle("on", status[part.dataset.on] === true));
   tank.setAttribute("aria-label", `Tank: top ${top}, bottom ${bottom}, ${charge} of the hot water that it can hold`);
 }
 
 // The plots of the last 24 hours: each line with its name, its look, and its place in a sample.
 const PLOTS = [
-  { title: "Temperatures", unit: degrees, range: [],
+  { title: "Temperatures", unit: degrees, digits: 1, range: [],
     lines: [["top", "upper", 1], ["bottom", "lower", 2], ["set to", "set", 3]] },
-  { title: "Hot water", unit: () => " %", range: [0, 100], lines: [["charge", "charge", 4]] },
-  { title: "Power", unit: () => " W", range: [0, 100], lines: [["power", "power", 5]] },
+  { title: "Hot water", unit: () => " %", digits: 0, range: [0, 100], lines: [["charge", "charge", 4]] },
+  { title: "Power", unit: () => " W", digits: 0, range: [0, 100], lines: [["power", "power", 5]] },
 ];
 const GAP = 12 * 60; // between samples, s; they come every five minutes
 function drawPlots(mac) {
@@ -298,17 +295,17 @@ function drawPlot(figure, plot, unit, samples, end) {
   const cursor = line("cursor", "");
   drawing.replaceChildren(...parts, cursor);
   const title = `${plot.title}, last 24 hours`;
-  const last = (index) => known(samples.at(-1)[index], unit);
-  const words = plot.lines.map(([name, , index]) => `${name} ${spread(samples, index, unit)}, last ${last(index)}`);
+  const value = (sample) => (index) => known(sample[index], unit, plot.digits);
+  const all = (index) => spread(numbers(samples, index), unit, plot.digits);
+  const words = plot.lines.map(([name, , index]) => `${name} ${all(index)}, last ${value(samples.at(-1))(index)}`);
   build(drawing, { viewBox: `0 0 ${width} ${height}`, "aria-label": `${title}: ${words.join("; ")}` }, []);
-  const showAll = () => caption(figure, plot, title, (index) => spread(samples, index, unit));
-  showAll();
+  caption(figure, plot, title, all);
   drawing.onpointermove = drawing.onpointerdown = ({ offsetX }) => {
     const [nearest] = [...samples].sort((a, b) => Math.abs(x(a[0]) - offsetX) - Math.abs(x(b[0]) - offsetX));
     cursor.setAttribute("d", `M${x(nearest[0])} ${top}V${bottom}`);
-    caption(figure, plot, `${plot.title}, ${when(nearest[0])}`, (index) => known(nearest[index], unit));
+    caption(figure, plot, `${plot.title}, ${when(nearest[0])}`, value(nearest));
   };
-  drawing.onpointerleave = () => cursor.setAttribute("d", "") ?? showAll();
+  drawing.onpointerleave = () => cursor.setAttribute("d", "") ?? caption(figure, plot, title, all);
   fill(figure.querySelector(".scroll"), [samples, unit, day(end)], () => [dataTable(plot, unit, samples)]);
 }
 
@@ -322,10 +319,9 @@ function path(samples, index, x, y) {
   }
   return d;
 }
-function spread(samples, index, unit) {
-  const values = numbers(samples, index);
-  const [low, high] = [known(Math.min(...values)), known(Math.max(...values), unit)];
-  return values.length === 0 ? "–" : low + unit === high ? high : `${low}–${high}`;
+function spread(values, unit, digits) {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => known(value, "", digits));
+  return values.length === 0 ? "–" : (low === high ? high : `${low}–${high}`) + unit;
 }
 function caption(figure, plot, title, value) {
   const dash = (look) => svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true" },
@@ -338,7 +334,8 @@ function dataTable(plot, unit, samples) {
   const row = (cell, attributes, parts) => el("tr", {}, ...parts.map((part) => el(cell, attributes, part)));
   const head = row("th", { scope: "col" }, ["time", ...plot.lines.map(([name]) => `${name},${unit}`)]);
   const rows = samples.filter((sample, i) => i === 0 || half(sample) !== half(samples[i - 1]))
-    .map((sample) => row("td", {}, [when(sample[0]), ...plot.lines.map(([, , index]) => known(sample[index]))]));
+    .map((sample) => [when(sample[0]), ...plot.lines.map(([, , index]) => known(sample[index], "", plot.digits))])
+    .map((cells) => row("td", {}, cells));
   return el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows));
 }
 
@@ -403,8 +400,7 @@ function choose(index) {
   fill($("days-detail"), [from, words], () => [el("strong", {}, `${day(from)}: `), ...words]);
 }
 
-// What has happened, and the commands.
-// Shows the first ones; the others on demand. Whether they are shown survives a redraw.
+// What has happened, and the commands: the first ones, and the others on demand, which survives a redraw.
 function longList(node, items, first, none, make) {
   fill(node, [items, day(now())], () => {
     const list = (part) => el("ul", { class: "list", role: "list" }, ...part.map(make));
@@ -421,7 +417,8 @@ function drawLists({ heaters, events }) {
   const newest = (list) => list.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const line = (colour, words, { who, at }) => el("li", {}, el("span", { class: "quiet" }, relative(seconds(at))),
     el("span", {}, el("span", { class: colour }, words), el("span", { class: "quiet" }, who ? ` – ${who}` : "")));
-  const happened = newest([...named("events"), ...events]);
+  const tells = ({ event }, i, all) => !event.endsWith("_attempt") || all[i - 1]?.event !== event; // the newest
+  const happened = newest([...named("events"), ...events]).filter(tells);
   longList($("events"), happened, 6, "Nothing since the bridge began.", (event) =>
     line(BAD.test(event.event) ? "bad" : "", eventWords(event), event));
   const commands = newest(named("commands"));
@@ -439,7 +436,8 @@ function show(text) {
   [heard, broken, skew] = [Date.now(), null, Date.parse(state.now) - Date.now()];
   say($("bridge"), `navien2mqtt ${state.version}, running since ${when(seconds(state.started_at))}`);
   const { connection } = state; // what has just been asked for is answered as it was, for half a second
-  if (before && (before.state !== connection.state || before.outages !== connection.outages)) setTimeout(readPast, 1000);
+  const hasChanged = before && (before.state !== connection.state || before.outages !== connection.outages);
+  if (hasChanged) setTimeout(readPast, 1000);
   drawConnection();
   drawHeaters(state);
   drawLists(state);
@@ -451,6 +449,7 @@ async function read(what) {
   return answer.text();
 }
 async function readPast() {
+  if (document.hidden) return;
   const text = await read("history").catch(() => null); // the stream tells whether the bridge is there
   if (text === null) return;
   past = JSON.parse(text);
@@ -482,6 +481,9 @@ function tick() {
   const lost = broken !== null && Date.now() - broken > 6000;
   const since = heard ? `has lost the bridge; what you see is of ${clock(heard / 1000)}` : "does not reach the bridge";
   $("lost").hidden = !lost;
+  document.body.classList.toggle("lost", lost);
+  const headline = lost ? "The bridge is not reached" : $("headline").textContent;
+  document.title = `${!lost && state?.connection.state === "connected" ? "✓" : "⚠"} ${headline} – navien2mqtt`;
   say($("lost"), lost ? `This page ${since}. It tries again by itself.` : "");
   if (broken === null && Date.now() - heard > 150000) { // so quiet that it may be dead
     broken = Date.now();
@@ -489,13 +491,10 @@ function tick() {
   }
   timer = setTimeout(tick, broken !== null || state.connection.state !== "connected" ? 1000 : 5000);
 }
-function look() {
-  tick();
-  if (!document.hidden) readPast();
-}
 
 listen();
 tick();
-setInterval(look, 300000);
-document.addEventListener("visibilitychange", look);
+setInterval(readPast, 300000);
+document.addEventListener("visibilitychange", tick);
+document.addEventListener("visibilitychange", readPast);
 new ResizeObserver(() => [...cards.keys()].forEach(drawPlots)).observe($("heaters"));
