@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 64,
     /// The input data is bad.
     BadData = 65,
-    /// The cloud is unavailable and recovery is exhausted.
+    /// The cloud is unavailable and recovery is exhausted; for `health`: the daemon is not healthy, or not there.
     CloudUnavailable = 69,
     /// A mistake of ours, or the output of a command could not be written.
     Internal = 70,

@@ -31,6 +31,9 @@ _navien2mqtt() {
             navien2mqtt,forget)
                 cmd="navien2mqtt__subcmd__forget"
                 ;;
+            navien2mqtt,health)
+                cmd="navien2mqtt__subcmd__health"
+                ;;
             navien2mqtt,help)
                 cmd="navien2mqtt__subcmd__help"
                 ;;
@@ -58,6 +61,9 @@ _navien2mqtt() {
             navien2mqtt__subcmd__help,forget)
                 cmd="navien2mqtt__subcmd__help__subcmd__forget"
                 ;;
+            navien2mqtt__subcmd__help,health)
+                cmd="navien2mqtt__subcmd__help__subcmd__health"
+                ;;
             navien2mqtt__subcmd__help,help)
                 cmd="navien2mqtt__subcmd__help__subcmd__help"
                 ;;
@@ -77,7 +83,7 @@ _navien2mqtt() {
 
     case "${cmd}" in
         navien2mqtt)
-            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status setup doctor forget decode help"
+            opts="-v -q -h -V --config --verbose --quiet --help --version run check devices status setup doctor forget health decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -188,8 +194,26 @@ _navien2mqtt() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        navien2mqtt__subcmd__health)
+            opts="-v -q -h --ready --config --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         navien2mqtt__subcmd__help)
-            opts="run check devices status setup doctor forget decode help"
+            opts="run check devices status setup doctor forget health decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,6 +283,20 @@ _navien2mqtt() {
             return 0
             ;;
         navien2mqtt__subcmd__help__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        navien2mqtt__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

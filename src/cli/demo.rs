@@ -1,7 +1,7 @@
 //! `demo`: the whole chain on one machine, over real sockets with TLS, and an outage every so often.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,8 +92,9 @@ async fn run(folder: &Path, wanted: DemoArgs) -> io::Result<Exit> {
     let directory = Some(folder.to_owned());
     let simulator = Simulator::start(Options { time_scale: SPEED, directory, ..Options::default() }).await?;
     let broker = LocalBroker::start((Ipv4Addr::LOCALHOST, 0).into()).await?;
-    let config = configuration(&simulator, &broker, folder, wanted)?;
-    introduce(&simulator, &broker);
+    let port = free_port()?;
+    let config = configuration((&simulator, &broker), folder, port, wanted)?;
+    introduce(&simulator, &broker, port);
 
     let mut messages = broker.broker.subscribe();
     let (stop, stops) = mpsc::channel(2);
@@ -122,11 +123,16 @@ async fn run(folder: &Path, wanted: DemoArgs) -> io::Result<Exit> {
 }
 
 /// The bridge is configured by a file like any other.
-fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path, wanted: DemoArgs) -> io::Result<Config> {
+fn configuration(
+    (simulator, broker): (&Simulator, &LocalBroker),
+    folder: &Path,
+    port: u16,
+    wanted: DemoArgs,
+) -> io::Result<Config> {
     let text = format!(
         "[account]\nemail = {:?}\npassword = {:?}\n\
          [cloud]\napi_url = {:?}\nmqtt_url = {:?}\nca_file = {:?}\nstatus_interval = \"5s\"\nstale_after = \"30s\"\n\
-         [broker]\nurl = {:?}\n[state]\ndirectory = {:?}\n{}",
+         [broker]\nurl = {:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\n[state]\ndirectory = {:?}\n{}",
         simulator.email,
         simulator.password,
         simulator.api_url,
@@ -150,10 +156,17 @@ fn configuration(simulator: &Simulator, broker: &LocalBroker, folder: &Path, wan
         .map_err(|problems| io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }
 
-fn introduce(simulator: &Simulator, broker: &LocalBroker) {
+/// Returns the usual port of the page, or another one if somebody has that.
+fn free_port() -> io::Result<u16> {
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    listen(9464).or_else(|_| listen(0))?.local_addr().map(|at| at.port())
+}
+
+fn introduce(simulator: &Simulator, broker: &LocalBroker, page: u16) {
     let port = broker.url.rsplit(':').next().unwrap_or_default();
     say(format_args!("simulated cloud   {} and {}", simulator.api_url, simulator.mqtt_url));
     say(format_args!("local broker      {}", broker.url));
+    say(format_args!("the page          http://127.0.0.1:{page}/"));
     say(format_args!("look at all of it mosquitto_sub -p {port} -t 'navien2mqtt/#' -v"));
     say(format_args!("connect afresh    mosquitto_pub -p {port} -t navien2mqtt/bridge/request/reconnect -n"));
     say("");

@@ -5,6 +5,7 @@ mod decode;
 mod demo;
 mod doctor;
 mod forget;
+mod health;
 mod local_broker;
 mod one_shot;
 mod service;
@@ -99,6 +100,12 @@ enum CliCommand {
         #[arg(long, group = "what")]
         all: bool,
     },
+    /// Asks the daemon that runs whether it is healthy; needs http.listen
+    Health {
+        /// Ask whether it is ready: connected to the cloud and to the local broker
+        #[arg(long)]
+        ready: bool,
+    },
     /// Decodes a raw cloud message of any kind, a bare status or feature object, or the raw messages of a diagnostics
     /// answer, from standard input
     Decode {
@@ -187,6 +194,9 @@ fn execute(arguments: Arguments) -> Exit {
         }
         CliCommand::Forget { device, .. } => {
             with_config(&global, read_for_one_shot, |config| forget::forget(&config, device))
+        }
+        CliCommand::Health { ready } => {
+            with_config(&global, read_for_one_shot, |config| health::health(&config, ready))
         }
         CliCommand::Decode { units } => decode::decode(units.into()),
         #[cfg(feature = "simulator")]

@@ -57,7 +57,6 @@ impl Config {
                 "base_topic": broker.base_topic,
             },
             "home_assistant": home_assistant(&self.home_assistant),
-            "http": self.http.as_ref().map(|http| json!({ "listen": http.listen.to_string(), "hosts": http.hosts })),
             "commands": {
                 "max_queued": self.commands.max_queued,
                 "max_age": show(self.commands.max_age),
@@ -66,6 +65,7 @@ impl Config {
                 "max_temperature": self.commands.max_temperature.map(|half| format!("{} °C", half as f64 / 2.0)),
             },
             "administration": { "allow": self.administration },
+            "http": self.http.as_ref().map(|http| json!({ "listen": http.listen.to_string(), "hosts": http.hosts })),
             "state": { "directory": path(&self.state_directory) },
             "log": { "level": word(LEVELS, self.log.level), "target": word(TARGETS, self.log.target) },
             "device": self.devices.iter().map(|device| json!({ "mac": device.mac.as_str(), "name": device.name }))

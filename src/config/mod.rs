@@ -50,12 +50,12 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// `[home_assistant]`
     pub home_assistant: HomeAssistantConfig,
-    /// `[http]`, if it is to listen
-    pub http: Option<HttpConfig>,
     /// `[commands]`
     pub commands: CommandsConfig,
     /// `[administration] allow`: the requests to the bridge that are obeyed
     pub administration: Vec<&'static str>,
+    /// `[http]`, if it is to listen
+    pub http: Option<HttpConfig>,
     /// `[state] directory`, or `$STATE_DIRECTORY`
     pub state_directory: PathBuf,
     /// `[log]`

@@ -63,9 +63,9 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
     let alerts = alerts(r, &mut root);
     let broker = broker(r, &mut root, environment);
     let home_assistant = HomeAssistantConfig::read(r, &mut root);
-    let http = HttpConfig::read(r, &mut root);
     let commands = commands(r, &mut root);
     let administration = administration(r, &mut root);
+    let http = HttpConfig::read(r, &mut root);
     let state_directory = state_directory(r, &mut root, environment);
     let log = log(r, &mut root);
     let devices = devices(r, &mut root);
@@ -82,9 +82,9 @@ pub fn read(path: &Path, text: &str, environment: Environment<'_>) -> Result<Con
             alerts,
             broker,
             home_assistant,
-            http,
             commands,
             administration,
+            http,
             state_directory,
             log,
             devices,

@@ -244,7 +244,7 @@ mac = "12345"
         r#"test.toml:15:14: broker.client_key: /missing does not exist"#,
         r#"test.toml:15:14: broker.client_key: client_certificate and client_key belong together"#,
         r#"test.toml:17:7: device.mac: `12345` is not a MAC address: twelve hexadecimal digits are expected, such as `04786332fca0`"#,
-        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, administration, state, log, device"#,
+        r#"test.toml:18:2: paint: there is no such key; known here: units, account, cloud, reconnect, recovery, reachability, alerts, broker, home_assistant, commands, administration, http, state, log, device"#,
     ];
     assert_eq!(problems, wanted);
 }

@@ -57,7 +57,7 @@ use crate::model::{Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
 use crate::navilink::session::{ClientId, Identity, SessionId};
-use crate::outputs::web::{self as web_output, Web};
+use crate::outputs::web::Web;
 use crate::product;
 use crate::supervisor::{self, Ending, Generation, Input, Reason, Supervisors};
 
@@ -149,13 +149,8 @@ impl Daemon {
         if let Some(earlier) = &discovery {
             bridge.take_back(earlier);
         }
-        let http = match &config.http {
-            Some(http) => {
-                bridge.add_web(Web::new(state.history(), Moment { now, wall }));
-                Some(HttpServer::start(http.listen, &http.hosts, &web_output::PAGE)?)
-            }
-            None => None,
-        };
+        let http =
+            config.http.as_ref().map(|http| web::start(http, &mut bridge, &state, Moment { now, wall })).transpose()?;
         let supervisors = Supervisors::new(settings::supervisor(&config), outage.carried(), word(24), now);
         Ok(Self {
             supervisors: TracedSupervisors::new(supervisors),
@@ -211,7 +206,7 @@ impl Daemon {
                 Some(event) = self.local.recv() => self.on_local(event),
                 Some((link, result)) = self.tasks.recv() => self.on_task(link, result),
                 Some(()) = self.network_changes.recv() => self.tell_all(&Input::NetworkChanged),
-                Some(question) = next_question(&mut self.http) => self.answer(question),
+                Some(question) = HttpServer::recv(&mut self.http) => self.answer(question),
                 () = clock::sleep_until(due) => {}
             }
             self.handle_timeouts();
@@ -441,13 +436,5 @@ impl Daemon {
         if let Some(cloud) = self.cloud.get_mut(link) {
             cloud.dial(g, &self.config, url, session);
         }
-    }
-}
-
-/// Returns the next question of the HTTP server; without one there is none.
-async fn next_question(http: &mut Option<HttpServer>) -> Option<Question> {
-    match http {
-        Some(http) => http.recv().await,
-        None => std::future::pending().await,
     }
 }

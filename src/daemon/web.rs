@@ -1,5 +1,6 @@
 //! What the HTTP server asks of the loop.
 
+use std::io;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -10,11 +11,28 @@ use super::local_link::LocalLink;
 use super::report::wall_of;
 use super::trace::TracedSupervisors;
 use crate::bridge::Bridge;
-use crate::io::http::{Document, HttpAnswer};
+use crate::config::HttpConfig;
+use crate::io::http::{Document, HttpAnswer, HttpServer};
 use crate::io::rest::Account;
+use crate::io::state::StateDirectory;
 use crate::model::Moment;
-use crate::outputs::web::{Format, Traffic, Vitals};
+use crate::outputs::web::{Format, PAGE, Traffic, Vitals, Web};
 use crate::supervisor::State;
+
+/// Starts the server, with what an earlier run kept.
+///
+/// # Errors
+///
+/// When its thread cannot be started.
+pub fn start(
+    config: &HttpConfig,
+    bridge: &mut Bridge,
+    state: &StateDirectory,
+    moment: Moment,
+) -> io::Result<HttpServer> {
+    bridge.add_web(Web::new(state.history(), moment));
+    HttpServer::start(config.listen, &config.hosts, &PAGE)
+}
 
 /// Where the answers come from.
 pub struct WebSources<'d> {

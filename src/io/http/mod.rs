@@ -1,6 +1,7 @@
 //! A small HTTP server that only shows. It runs in a thread of its own and asks the loop for what it does not have: at
 //! most twice a second for each document, however many clients ask, so that none of them is felt on the links.
 
+mod client;
 mod connection;
 mod hosts;
 
@@ -16,6 +17,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{clock, task};
+pub use client::get;
 use hosts::AllowedHosts;
 
 /// So many connections are open at once; others wait in the system's queue. So many of them may be streams.
@@ -98,9 +100,12 @@ impl HttpServer {
         Ok(Self { questions, version })
     }
 
-    /// Returns the next question.
-    pub async fn recv(&mut self) -> Option<Question> {
-        self.questions.recv().await
+    /// Returns the next question; without a server there is none.
+    pub async fn recv(server: &mut Option<Self>) -> Option<Question> {
+        match server {
+            Some(server) => server.questions.recv().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Tells the streams that there is something new when `version` is another one than before.

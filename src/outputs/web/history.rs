@@ -35,6 +35,8 @@ const SAMPLED: [&str; 5] = [
     "dhw_charge_per",
     "current_inst_power",
 ];
+/// Which of them is shown as it was told last, since a mean of it was never set.
+const SET_POINT: usize = 2;
 /// The first so many of them are temperatures.
 const TEMPERATURES: usize = 3;
 
@@ -256,9 +258,11 @@ impl History {
 
 impl Sample {
     fn add(&mut self, values: [Option<f64>; SAMPLED.len()]) {
-        for ((mean, answers), value) in self.means.iter_mut().zip(&mut self.answers).zip(values) {
-            let Some(value) = value else { continue };
-            *answers += 1;
+        for (place, value) in values.into_iter().enumerate() {
+            let (Some(value), mean, answers) = (value, &mut self.means[place], &mut self.answers[place]) else {
+                continue;
+            };
+            *answers = if place == SET_POINT { 1 } else { *answers + 1 };
             let earlier = mean.unwrap_or(value);
             *mean = Some(rounded(earlier + (value - earlier) / f64::from(*answers)));
         }

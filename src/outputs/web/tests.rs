@@ -57,18 +57,22 @@ fn restarted(web: &mut Web, ends: bool, moment: Moment, later: Duration) -> Web 
 }
 
 #[test]
-fn a_step_of_five_minutes_is_one_sample_with_the_means() {
+fn a_step_of_five_minutes_is_one_sample_with_the_means_and_the_last_set_point() {
     let start = Moment::start();
     let mut web = web(start);
     for (seconds, upper, power) in
         [(0, 50.0, json!(400)), (60, 51.0, json!(null)), (120, 52.0, json!(500)), (300, 60.0, json!(0))]
     {
         let moment = at(start, Duration::from_secs(seconds));
-        web.show(&mac(), &status(moment, json!({ "tank_upper_temperature": upper, "current_inst_power": power })));
+        let set = 48.0 + seconds as f64 / 60.0;
+        let members = json!({
+            "tank_upper_temperature": upper, "dhw_temperature_setting": set, "current_inst_power": power,
+        });
+        web.show(&mac(), &status(moment, members));
     }
     let samples = &web.history(at(start, HOUR))["heaters"]["04786332fca0"]["samples"];
     let begin = 1_800_000_000;
-    assert_eq!(*samples, json!([[begin, 51.0, null, null, null, 450.0], [begin + 300, 60.0, null, null, null, 0.0]]));
+    assert_eq!(*samples, json!([[begin, 51.0, null, 50.0, null, 450.0], [begin + 300, 60.0, null, 53.0, null, 0.0]]));
 }
 
 #[test]
