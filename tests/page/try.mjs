@@ -63,7 +63,7 @@ const CHECKS = {
       await says(card(page, index), /^Simulated heater/);
       await reads(card(page, index).locator("dd.set-now"), /^\d+(\.\d)? °[CF]$/);
       await reads(card(page, index).locator("dd.power-now"), /^\d+ W$/);
-      await says(card(page, index), /last heard/);
+      await says(card(page, index), /^Last heard/);
     }
     assert.match(await card(page, 0).locator(".tank").getAttribute("aria-label"), /^Tank: top [\d.]+ °F, bottom .* %/);
     const answer = await page.request.get(world.url);
@@ -95,12 +95,13 @@ const CHECKS = {
     const page = await open();
     await world.fault({ fault: "heater", index: 1, state: { error: 799 } });
     await says(card(page, 1), "Error 799: water leak");
+    await says(page.locator("#alarms"), "Simulated heater 2: Error 799: water leak");
     await reads(page.locator("#events"), "Error 799: water leak");
     await judge(page, "with an error");
     await picture(page, "error");
     await world.fault({ fault: "heater", index: 1, state: "online" });
     await reads(page.locator("#events"), "Error 799 is over");
-    await until("the alarm is gone", async () => (await card(page, 1).locator(".alarms li").count()) === 0);
+    await until("the alarm is gone", async () => (await page.locator(".alarms li").count()) === 0);
     assert.deepEqual(page.wrong, []);
     await page.context().close();
   },

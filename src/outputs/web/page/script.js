@@ -70,8 +70,8 @@ const relative = (s) => live("span", { title: when(s) }, () => ago(now() - s));
 // Words.
 const MODES = { energy_saver: "Energy saver", heat_pump: "Heat pump only", electric: "Electric", power_off: "Off" };
 const SOURCES = {
-  none: "not heating", heat_pump: "heating with the heat pump", heat_element: "heating with an electric element",
-  heat_pump_and_element: "heating with heat pump and element",
+  none: "not heating", heat_pump: "heating (heat pump)", heat_element: "heating (electric element)",
+  heat_pump_and_element: "heating (heat pump and element)",
 };
 // Colour and words of what became of a command.
 const OUTCOMES = {
@@ -113,7 +113,7 @@ const EVENTS = {
   anti_legionella_started: "Disinfection began (against legionella)", anti_legionella_stopped: "Disinfection ended",
   error_detected: ({ new: code, error_text: text }) => errorWords(code, text),
   error_cleared: ({ old }) => `Error ${old} is over`, leak_detected: "Water leak", leak_cleared: "Water leak is over",
-  overflow_detected: "The condensate overflows", overflow_cleared: "The condensate no longer overflows",
+  overflow_detected: "Condensate overflow", overflow_cleared: "Condensate overflow is over",
 };
 function eventWords(event) {
   if (event.event.startsWith("command_")) return commandWords(event.event.slice(8), event);
@@ -125,10 +125,9 @@ const BAD = /interrupted|failed|detected|rejected|expired|taken_over|unstable|si
 // The connection: colour and sign of each state, its headline, and what follows from it.
 const STATES = {
   starting: ["wait", "Starting: no heater has answered yet"], connected: ["good", "Connected to the cloud"],
-  reconnecting: ["bad", "No connection to the cloud"],
+  reconnecting: ["bad", "No connection to the cloud"], stopping: ["wait", "The bridge is being stopped"],
   recovering: ["bad", "No connection to the cloud", "The quick attempts were in vain; it tries more thoroughly now."],
   failed: ["bad stop", "No connection to the cloud, and the bridge has given up", "Nothing more is tried by itself."],
-  stopping: ["wait", "The bridge is being stopped"],
 };
 function drawConnection() {
   const { connection, local_broker: broker } = state;
@@ -145,8 +144,7 @@ function connectionFacts(connection, broker, why, more) {
   const since = seconds(connection.outage_since ?? connection.since);
   const howLong = () => (isConnected ? ago(now() - since) : `for ${lasting(Math.round(now() - since))}`);
   const facts = [live("p", {}, () => `Since ${when(since)}, ${howLong()}.`)];
-  if (why) facts.push(line(el("strong", {}, `${why}.`)));
-  if (more) facts.push(line(more));
+  for (const words of [why && el("strong", {}, `${why}.`), more]) if (words) facts.push(line(words));
   if (connection.next_attempt_at) {
     const left = () => Math.round(seconds(connection.next_attempt_at) - now());
     const begins = () => (left() > 0 ? `in ${lasting(left())}` : "now");
@@ -181,7 +179,17 @@ function within(from, to) {
 
 // The heaters.
 const cards = new Map(); // by MAC address
+const nameOf = (heater) => heater.name || heater.mac;
+function alarms({ status }) {
+  const error = status?.error_code ? errorWords(status.error_code, status.error_text) : "";
+  const flags = { water_leak: "water leak", condensate_overflow: "condensate overflow", overheat_cut_out: "overheated" };
+  const more = Object.keys(flags).filter((flag) => status?.[flag] && !error.includes(flags[flag]));
+  return [error, ...more.map((flag) => capital(flags[flag]))].filter(Boolean);
+}
+const drawAlarms = (node, words) => fill(node, words, () => words.map((alarm) => el("li", {}, alarm)));
 function drawHeaters({ heaters }) {
+  const all = heaters.flatMap((heater) => alarms(heater).map((alarm) => `${nameOf(heater)}: ${alarm}`));
+  drawAlarms($("alarms"), all);
   const gone = [...cards.keys()].filter((mac) => !heaters.some((heater) => heater.mac === mac));
   gone.forEach((mac) => cards.get(mac).remove() ?? cards.delete(mac));
   $("no-heater").hidden = heaters.length > 0;
@@ -197,7 +205,7 @@ function drawHeaters({ heaters }) {
 function drawHeater(card, heater) {
   const status = heater.status ?? {};
   const unit = degrees(status.units);
-  say(card.querySelector("h3"), heater.name || heater.mac);
+  say(card.querySelector("h3"), nameOf(heater));
   card.classList.toggle("silent", !heater.available);
   drawTank(card.querySelector(".tank"), status, unit);
   const vacation = status.dhw_operation_setting === "vacation"
@@ -208,16 +216,11 @@ function drawHeater(card, heater) {
     use: { true: "Yes", false: "No" }[status.dhw_use] ?? "–",
   };
   for (const [name, value] of Object.entries(facts)) say(card.querySelector(`dd.${name}-now`), value);
-  const alarms = [
-    status.water_leak && "Water leak", status.condensate_overflow && "The condensate overflows",
-    status.overheat_cut_out && "Switched itself off because of overheating",
-    status.error_code && errorWords(status.error_code, status.error_text),
-  ].filter(Boolean);
-  fill(card.querySelector(".alarms"), alarms, () => alarms.map((alarm) => el("li", {}, alarm)));
+  drawAlarms(card.querySelector(".alarms"), alarms(heater));
   const last = heater.last_answer_at && seconds(heater.last_answer_at);
   fill(card.querySelector(".heard"), [heater.available, last, day(now())], () => {
     if (!last) return ["The heater has not answered yet."];
-    if (heater.available) return ["The heater answers: last heard ", relative(last), "."];
+    if (heater.available) return ["Last heard ", relative(last), "."];
     return [`⚠ The heater does not answer. What you see is of ${when(last)}, `, relative(last), "."];
   });
 }
@@ -246,7 +249,7 @@ function drawPlots(mac) {
   const node = cards.get(mac).querySelector(".plots");
   const end = now();
   const recent = samples.filter(([at]) => at > end - DAY);
-  node.querySelector(".quiet").hidden = recent.length > 0;
+  node.querySelector(".quiet").hidden = recent.length > 12;
   if (recent.length === 0) return node.querySelectorAll("figure").forEach((figure) => figure.remove());
   PLOTS.forEach((plot, index) => {
     const figure = node.querySelectorAll("figure")[index] ?? node.appendChild(copy("plot"));
@@ -412,11 +415,10 @@ function longList(node, items, first, none, make) {
   });
 }
 function drawLists({ heaters, events }) {
-  const named = (list) => heaters.flatMap((heater) =>
-    heater[list].map((item) => ({ ...item, who: heater.name || heater.mac })));
+  const named = (list) => heaters.flatMap((heater) => heater[list].map((item) => ({ ...item, who: nameOf(heater) })));
   const newest = (list) => list.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
   const line = (colour, words, { who, at }) => el("li", {}, el("span", { class: "quiet" }, relative(seconds(at))),
-    el("span", {}, el("span", { class: colour }, words), el("span", { class: "quiet" }, who ? ` – ${who}` : "")));
+    el("span", {}, el("span", { class: colour }, words), " ", el("span", { class: "quiet" }, who ? `– ${who}` : "")));
   const tells = ({ event }, i, all) => !event.endsWith("_attempt") || all[i - 1]?.event !== event; // the newest
   const happened = newest([...named("events"), ...events]).filter(tells);
   longList($("events"), happened, 6, "Nothing since the bridge began.", (event) =>
@@ -450,9 +452,7 @@ async function read(what) {
 }
 async function readPast() {
   if (document.hidden) return;
-  const text = await read("history").catch(() => null); // the stream tells whether the bridge is there
-  if (text === null) return;
-  past = JSON.parse(text);
+  past = JSON.parse(await read("history").catch(() => null)) ?? past; // the stream tells whether the bridge is there
   [...cards.keys()].forEach(drawPlots);
   drawDays();
   tick();
