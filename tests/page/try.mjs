@@ -15,7 +15,8 @@ const PHONE = { width: 360, height: 740 };
 const DESKTOP = { width: 1280, height: 900 };
 const LIMIT = { timeout: 60000 };
 
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1)); // the world ends with the process
+// The world ends with the process.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
 const world = await World.begin(program);
 const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox"] });
 
@@ -182,7 +183,9 @@ const CHECKS = {
     await reads(card(page, 0).locator("h3"), "<img src=x onerror=alert(1)><b>Boiler</b>");
     await says(page.locator("#facts"), "<i>Wrong</i>.");
     await reads(page.locator("#events"), "Of tomorrow");
-    for (const index of [0, 1]) assert.deepEqual(await card(page, index).locator("dd").allInnerTexts(), Array(5).fill("–"));
+    for (const index of [0, 1]) {
+      assert.deepEqual(await card(page, index).locator("dd").allInnerTexts(), Array(5).fill("–"));
+    }
     await says(card(page, 1), "The heater has not answered yet.");
     assert.equal(await page.locator("article :is(img, b:text('Boiler'))").count(), 0);
     await judge(page, "with nothing known");
