@@ -23,9 +23,7 @@ const el = (name, attributes, ...children) => build(document.createElement(name)
 const svg = (name, attributes, ...children) =>
   build(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 const copy = (template) => $(template).content.firstElementChild.cloneNode(true);
-function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
+const say = (node, text) => node.textContent === text || (node.textContent = text);
 function fill(node, from, make) {
   const key = JSON.stringify(from);
   if (node.filledFrom === key) return;
@@ -151,6 +149,8 @@ function connectionFacts(connection, broker, why, more) {
     facts.push(live("p", {}, () => `Attempt ${of(connection)} begins ${begins()}.`));
   } else if (connection.attempt > 0) facts.push(line(`Attempt ${of(connection)} is under way.`));
   if (connection.detail && !isConnected) facts.push(el("p", { class: "detail" }, `In detail: ${connection.detail}`));
+  const { sessions, sessions_connected: up } = connection;
+  if (sessions) facts.push(line(`${up} of ${sessions} sessions are connected.`));
   facts.push(live("p", {}, lastDay));
   const mqtt = "The home's own message broker (MQTT) is";
   facts.push(broker.connected ? line(`${mqtt} connected.`)
@@ -182,9 +182,9 @@ const cards = new Map(); // by MAC address
 const nameOf = (heater) => heater.name || heater.mac;
 function alarms({ status }) {
   const error = status?.error_code ? errorWords(status.error_code, status.error_text) : "";
-  const flags = { water_leak: "water leak", condensate_overflow: "condensate overflow", overheat_cut_out: "overheated" };
-  const more = Object.keys(flags).filter((flag) => status?.[flag] && !error.includes(flags[flag]));
-  return [error, ...more.map((flag) => capital(flags[flag]))].filter(Boolean);
+  const all = { water_leak: "water leak", condensate_overflow: "condensate overflow", overheat_cut_out: "overheating" };
+  const more = Object.keys(all).filter((flag) => status?.[flag] && !error.includes(all[flag]));
+  return [error, ...more.map((flag) => capital(all[flag]))].filter(Boolean);
 }
 const drawAlarms = (node, words) => fill(node, words, () => words.map((alarm) => el("li", {}, alarm)));
 function drawHeaters({ heaters }) {
@@ -195,8 +195,7 @@ function drawHeaters({ heaters }) {
   $("no-heater").hidden = heaters.length > 0;
   for (const heater of heaters) {
     if (!cards.has(heater.mac)) {
-      cards.set(heater.mac, copy("heater"));
-      $("heaters").append(cards.get(heater.mac));
+      $("heaters").append(cards.set(heater.mac, copy("heater")).get(heater.mac));
       drawPlots(heater.mac);
     }
     drawHeater(cards.get(heater.mac), heater);
@@ -433,13 +432,14 @@ let stream = null;
 let heard = null; // when the bridge was last heard, by this machine's clock
 let broken = Date.now(); // since when it has not been heard, or null
 function show(text) {
-  const before = state?.connection;
+  const before = state;
   state = JSON.parse(text);
+  if (before && before.version !== state.version) location.reload(); // the page belongs to the version
   [heard, broken, skew] = [Date.now(), null, Date.parse(state.now) - Date.now()];
   say($("bridge"), `navien2mqtt ${state.version}, running since ${when(seconds(state.started_at))}`);
-  const { connection } = state; // what has just been asked for is answered as it was, for half a second
-  const hasChanged = before && (before.state !== connection.state || before.outages !== connection.outages);
-  if (hasChanged) setTimeout(readPast, 1000);
+  const [old, fresh] = [before, state].map((each) => each && `${each.connection.state} ${each.connection.outages}`);
+  // What has just been asked for is answered as it was, for half a second.
+  if (before && old !== fresh) setTimeout(readPast, 1000);
   drawConnection();
   drawHeaters(state);
   drawLists(state);
