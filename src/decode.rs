@@ -195,7 +195,8 @@ const HEATER: [&str; 3] = ["deviceType", "macAddress", "additionalValue"];
 fn request(envelope: &Object) -> Decoded {
     let members = envelope.get("request").and_then(Value::as_object).into_iter().flatten();
     let asked = members.filter(|(key, _)| !HEATER.contains(&key.as_str()));
-    Decoded { object: asked.map(|(key, value)| (key.clone(), value.clone())).collect(), ..Decoded::default() }
+    let asked: Object = asked.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Decoded { object: asked.into(), ..Decoded::default() }
 }
 
 const CONNECTION: &[Row] = &[row("status", "present", ZeroOne), row("os", "os", Text)];
@@ -281,12 +282,13 @@ fn answer_of_rest(envelope: &Object) -> DecodedMessage {
 
 fn just(value: Value) -> Decoded {
     let Value::Object(object) = value else { return Decoded::default() };
-    Decoded { object, ..Decoded::default() }
+    Decoded { object: object.into(), ..Decoded::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::navilink::members::Members;
 
     fn reading(value: Value) -> Result<DecodedMessage, DecodeError> {
         match decode(value.to_string().as_bytes(), UnitsChoice::Metric)? {
@@ -295,7 +297,7 @@ mod tests {
         }
     }
 
-    fn decoded(value: Value) -> Result<Object, DecodeError> {
+    fn decoded(value: Value) -> Result<Members, DecodeError> {
         reading(value).map(|reading| reading.decoded.object)
     }
 
@@ -376,7 +378,7 @@ mod tests {
         );
         assert_eq!(other.problems[0].to_string(), "`response.status`: expected an object, found an array");
         let presence = found(json!({"event": {"connection": {"status": 0, "new": 1}}}));
-        assert_eq!(Value::Object(presence.object), json!({"present": false, "os": null}));
+        assert_eq!(Value::from(presence.object), json!({"present": false, "os": null}));
         assert_eq!(presence.problems[0].to_string(), "`event.connection.os`: missing");
         assert_eq!(presence.unknown, ["new"]);
         assert_eq!(found(json!({"code": 200, "msg": "SUCCESS", "data": {"deviceInfo": {}}})).unknown, ["data"]);

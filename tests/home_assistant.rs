@@ -141,10 +141,10 @@ fn what_a_heater_does_not_have_is_a_stub_and_the_rest_is_there() {
 #[test]
 fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
     let mut feature = usual();
-    feature["dhw_temperature_min"] = 104.9.into();
-    feature["dhw_temperature_max"] = 149.9.into();
-    feature["units"] = "us".into();
-    feature["electric_use"] = false.into();
+    feature.insert("dhw_temperature_min", 104.9.into());
+    feature.insert("dhw_temperature_max", 149.9.into());
+    feature.insert("units", "us".into());
+    feature.insert("electric_use", false.into());
     let water_heater = |units| components(&heater(&feature, units))["water_heater"].clone();
     let us = water_heater(UnitSystem::Us);
     assert_eq!(
@@ -155,8 +155,8 @@ fn the_water_heater_has_the_limits_and_the_modes_of_the_heater() {
     assert_eq!(us["modes"], serde_json::json!(["eco", "heat_pump", "high_demand", "electric", "Vacation", "off"]));
     let metric = water_heater(UnitSystem::Metric);
     assert_eq!((&metric["min_temp"], &metric["max_temp"]), (&40.5.into(), &65.5.into()), "told in the other units");
-    feature.remove("dhw_temperature_min");
-    feature.remove("dhw_temperature_max");
+    feature.insert("dhw_temperature_min", Value::Null);
+    feature.insert("dhw_temperature_max", Value::Null);
     let unknown = components(&heater(&feature, UnitSystem::Us))["water_heater"].clone();
     assert_eq!((&unknown["min_temp"], &unknown["max_temp"]), (&95.0.into(), &150.0.into()), "both are always set");
 }

@@ -28,7 +28,7 @@ use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 use crate::config::{Config, ConfigProblem, Environment, LogLevel, LogTarget};
 use crate::daemon::{self, Ended};
 use crate::exit::Exit;
-use crate::io::{descriptors, files, journal, tls};
+use crate::io::{descriptors, files, journal, memory, tls};
 use crate::model::Mac;
 use crate::units::UnitsChoice;
 
@@ -171,6 +171,7 @@ pub fn main() -> Exit {
 fn execute(arguments: Arguments) -> Exit {
     // A core dump would hold the password. The only error is that this system does not know of it.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    memory::use_one_pool();
     let global = arguments.global;
     match arguments.command {
         CliCommand::Run => {

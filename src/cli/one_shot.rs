@@ -147,7 +147,7 @@ async fn ask(config: &Config, device: Option<Mac>) -> Result<Answers, OneShotErr
                     if let Some(heater) = waiting.remove(&mac)
                         && let Some(product) = product::of(heater.device_type)
                     {
-                        statuses.push((heater, Value::Object(product.decode_status(&status, config.units).object)));
+                        statuses.push((heater, product.decode_status(&status, config.units).object.into()));
                     }
                 }
                 Some(LinkEvent::Down { error, .. }) => return Err(error.into()),

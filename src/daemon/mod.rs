@@ -52,7 +52,7 @@ use crate::io::mqtt::LinkEvent;
 use crate::io::rest::{Account, EnsureError, RestClient, SignInError};
 use crate::io::state::StateDirectory;
 use crate::io::wire::UNREADABLE;
-use crate::io::{clock, descriptors, network, notify, tls};
+use crate::io::{clock, descriptors, memory, network, notify, tls};
 use crate::model::{Message, Moment};
 use crate::navilink::devices::DeviceList;
 use crate::navilink::presign::PresignError;
@@ -67,6 +67,8 @@ const MAX_EVENTS: usize = 16 * 1024;
 const OVERDUE: Duration = Duration::from_secs(30);
 /// An actor shows life every few seconds, but not while it connects or disconnects.
 const LINK_SILENCE: Duration = Duration::from_secs(45);
+/// After so long what a session asks for at its beginning has been answered.
+const TRIM_AFTER: Duration = Duration::from_secs(20);
 
 /// A process that gives up in its first moments waits so long for the local broker, to tell it why.
 const FINAL_EVENT_GRACE: Duration = Duration::from_secs(2);
@@ -113,6 +115,8 @@ struct Daemon {
     leave_after: Instant,
     watchdog_every: Option<Duration>,
     watchdog_due: Instant,
+    /// When to give back what a session has taken to begin.
+    trim_due: Option<Instant>,
 }
 
 impl Daemon {
@@ -172,6 +176,7 @@ impl Daemon {
             leave_after: now,
             watchdog_every: notify::watchdog_interval().map(|interval| interval / 3),
             watchdog_due: now,
+            trim_due: None,
         })
     }
 
@@ -235,7 +240,10 @@ impl Daemon {
         let now = clock::now();
         let leaving = [self.last_event_by, self.leave_after].into_iter().filter(|at| *at > now).min();
         let leaving = self.ending.map(|_| leaving.unwrap_or(now));
-        [self.bridge.due(), self.local.due(), watchdog, leaving].into_iter().flatten().fold(supervisor, Instant::min)
+        [self.bridge.due(), self.local.due(), watchdog, self.trim_due, leaving]
+            .into_iter()
+            .flatten()
+            .fold(supervisor, Instant::min)
     }
 
     /// Fires the timers that are due.
@@ -251,6 +259,9 @@ impl Daemon {
                 None => notify::watchdog(),
                 Some(trouble) => error!("Not healthy, the watchdog is not fed: {trouble}"),
             }
+        }
+        if self.trim_due.take_if(|due| *due <= moment.now).is_some() {
+            memory::give_back();
         }
         let kept = self.bridge.web.as_mut().and_then(|web| web.keep(false, moment));
         kept.into_iter().for_each(|kept| self.state.keep_history(kept));
@@ -319,6 +330,7 @@ impl Daemon {
             LinkEvent::Up { session, connack_after } => {
                 debug!(link = link + 1, session, ?connack_after, "Session with the cloud is up");
                 self.set_up(link, session, true);
+                self.trim_due.get_or_insert(moment.now + TRIM_AFTER);
                 Input::LinkUp(Generation(session))
             }
             LinkEvent::Message { session, topic, payload, retained, .. } => {

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::meter::{self, Meters, Rule};
-use crate::navilink::encoding::{Object, plain};
+use crate::navilink::encoding::plain;
+use crate::navilink::members::Members;
 use crate::navilink::request::Query;
 
 /// The heater's calendar is in its own time zone, which is at most so far from UTC.
@@ -34,16 +35,16 @@ type Month = (u16, u8);
 pub struct Energy {
     /// Around New Year they come in two answers.
     days: Option<BTreeMap<Month, Vec<Value>>>,
-    monthly: Option<Object>,
+    monthly: Option<Members>,
 }
 
 impl Energy {
     /// Takes the decoded answer by day; of earlier ones the months stay that are still asked for.
-    pub fn set_daily(&mut self, mut daily: Object, meters: &mut Meters, wall: SystemTime) {
+    pub fn set_daily(&mut self, mut daily: Members, meters: &mut Meters, wall: SystemTime) {
         let asked = months(wall);
         let days = self.days.get_or_insert_default();
         let mut answered: BTreeMap<Month, Vec<Value>> = BTreeMap::new();
-        if let Some(Value::Array(list)) = daily.remove("days") {
+        if let Some(Value::Array(list)) = daily.get_mut("days").map(Value::take) {
             for mut day in list {
                 let month = year_and_month(day.get("date").and_then(Value::as_str).unwrap_or_default());
                 meter_period(&mut day, "date", meters, wall);
@@ -57,7 +58,7 @@ impl Energy {
     }
 
     /// Takes the decoded answer by month.
-    pub fn set_monthly(&mut self, mut monthly: Object, meters: &mut Meters, wall: SystemTime) {
+    pub fn set_monthly(&mut self, mut monthly: Members, meters: &mut Meters, wall: SystemTime) {
         let sum = |member| {
             let months = monthly.get("months").and_then(Value::as_array).into_iter().flatten();
             months.filter_map(|month| month.get(member)?.as_f64()).sum::<f64>()
@@ -81,19 +82,19 @@ impl Energy {
 
     /// Returns `{"total", "months", "days"}`, with `null` for what has not been answered yet. The total is that of the
     /// heater's life (protocol reference, section 4) as it was told; the counters beside it are those of `meters`.
-    pub fn joined(&self, meters: &Meters) -> Object {
+    pub fn joined(&self, meters: &Meters) -> Members {
         let by_month = |key| self.monthly.as_ref().and_then(|answer| answer.get(key)).cloned().unwrap_or_default();
         let days = self.days.as_ref().map(|days| days.values().flatten().cloned().collect::<Vec<_>>());
-        let mut joined = Object::new();
-        joined.insert("total".to_owned(), by_month("total"));
-        joined.insert("months".to_owned(), with_sums(by_month("months")));
-        joined.insert("days".to_owned(), with_sums(days.into()));
+        let mut joined = Members::default();
+        joined.insert("total", by_month("total"));
+        joined.insert("months", with_sums(by_month("months")));
+        joined.insert("days", with_sums(days.into()));
         let [heat_pump, element, ..] = COUNTERS.map(|(_, name, _)| meters.value(name));
         let both = heat_pump.zip(element).map(|(heat_pump, element)| heat_pump + element);
-        joined.insert("total_kwh".to_owned(), both.map(|wh| wh / 1000.0).into());
+        joined.insert("total_kwh", both.map(|wh| wh / 1000.0).into());
         for (_, name, _) in COUNTERS {
             let unit = if name.ends_with("kwh") { 1000.0 } else { 1.0 };
-            joined.insert(name.to_owned(), meters.value(name).map(|value| value / unit).into());
+            joined.insert(name, meters.value(name).map(|value| value / unit).into());
         }
         joined
     }
@@ -171,7 +172,7 @@ mod tests {
     fn the_two_answers_around_new_year_are_joined_and_a_month_that_is_over_goes() {
         let answer = |dates: &[&str]| {
             let days: Vec<Value> = dates.iter().map(|date| json!({ "date": date, "heat_pump_wh": 1 })).collect();
-            json!({ "total": null, "days": days }).as_object().unwrap().clone()
+            json!({ "total": null, "days": days }).as_object().unwrap().clone().into()
         };
         let shown = |energy: &Energy| -> Vec<String> {
             let days = energy.joined(&Meters::default())["days"].as_array().unwrap().clone();
@@ -197,7 +198,7 @@ mod tests {
             let months = json!([{ "month": "2026-10", "heat_pump_wh": 6000, "heat_element_wh": 0 }]);
             let answer = json!({ "total": { "heat_pump_wh": total, "heat_element_wh": 500 }, "months": months });
             wall += Duration::from_secs(3600);
-            energy.set_monthly(answer.as_object().unwrap().clone(), &mut meters, wall);
+            energy.set_monthly(answer.as_object().unwrap().clone().into(), &mut meters, wall);
             energy.joined(&meters)["heat_pump_kwh"].clone()
         };
         totals.iter().map(&mut show).collect()
@@ -217,9 +218,9 @@ mod tests {
         for (told, today) in [(5000, 5000), (0, 5000), (5100, 5100), (900_000_000, 5100), (5200, 5200)] {
             let item = |label: &str, name: &str| json!({ label: name, "heat_pump_wh": told, "heat_element_wh": 1 });
             let days = json!({ "days": [item("date", "2026-11-15")] });
-            energy.set_daily(days.as_object().unwrap().clone(), &mut meters, wall);
+            energy.set_daily(days.as_object().unwrap().clone().into(), &mut meters, wall);
             let months = json!({ "total": null, "months": [item("month", "2026-11")] });
-            energy.set_monthly(months.as_object().unwrap().clone(), &mut meters, wall);
+            energy.set_monthly(months.as_object().unwrap().clone().into(), &mut meters, wall);
             let joined = energy.joined(&meters);
             assert_eq!(
                 (&joined["days"][0]["heat_pump_wh"], &joined["days"][0]["total_wh"]),
@@ -227,7 +228,7 @@ mod tests {
             );
             assert_eq!(joined["months"][0]["heat_pump_wh"], json!(today));
         }
-        energy.set_daily(Object::new(), &mut meters, wall + 40 * ZONES);
+        energy.set_daily(Members::default(), &mut meters, wall + 40 * ZONES);
         let kept = serde_json::to_string(&meters).unwrap();
         assert!(!kept.contains("2026-11-15"), "a month that is over is not kept: {kept}");
     }
@@ -239,12 +240,16 @@ mod tests {
         let day = |element| json!({ "date": "2026-11-01", "heat_pump_wh": 700, "heat_element_wh": element });
         let wall = humantime::parse_rfc3339("2026-11-15T12:00:00Z").unwrap();
         energy.set_daily(
-            json!({ "days": [day(json!(50)), day(json!(null))] }).as_object().unwrap().clone(),
+            json!({ "days": [day(json!(50)), day(json!(null))] }).as_object().unwrap().clone().into(),
             &mut meters,
             wall,
         );
         let total = json!({ "heat_pump_wh": 1500, "heat_element_wh": 250, "heat_pump_hours": 3 });
-        energy.set_monthly(json!({ "total": total, "months": [] }).as_object().unwrap().clone(), &mut meters, wall);
+        energy.set_monthly(
+            json!({ "total": total, "months": [] }).as_object().unwrap().clone().into(),
+            &mut meters,
+            wall,
+        );
         let joined = energy.joined(&meters);
         assert_eq!((&joined["days"][0]["total_wh"], &joined["days"][1]["total_wh"]), (&json!(750.0), &Value::Null));
         assert_eq!((&joined["total_kwh"], &joined["heat_element_kwh"]), (&json!(1.75), &json!(0.25)));

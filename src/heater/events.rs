@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 
 /// Something that is watched. One status makes its events in the order of [`WATCHED`].
 struct Watched {
     /// Reads it from a decoded status; `null` is unknown.
-    read: fn(&Object) -> Value,
+    read: fn(&Members) -> Value,
     /// Names the change from one known value to another.
     event: fn(&Value, &Value) -> Option<&'static str>,
     /// A member of the status that belongs to the event.
@@ -71,7 +71,7 @@ pub struct Watch {
 impl Watch {
     /// Takes a decoded status that came `at` this time (RFC 3339) and returns the payloads of the events it makes. What
     /// was not known before, or is not known now, makes none.
-    pub fn compare(&mut self, status: &Object, at: &str) -> Vec<Value> {
+    pub fn compare(&mut self, status: &Members, at: &str) -> Vec<Value> {
         let units = member(status, "units");
         if self.units != units {
             // The same temperature in other units is no change.
@@ -96,15 +96,15 @@ impl Watch {
     }
 }
 
-fn member(status: &Object, name: &str) -> Value {
+fn member(status: &Members, name: &str) -> Value {
     status.get(name).cloned().unwrap_or_default()
 }
 
-fn mode(status: &Object) -> Value {
+fn mode(status: &Members) -> Value {
     member(status, "dhw_operation_setting")
 }
 
-fn error(status: &Object) -> Value {
+fn error(status: &Members) -> Value {
     member(status, "error_code")
 }
 

@@ -125,7 +125,7 @@ fn any_status() -> impl Strategy<Value = Value> {
         error.prop_map(|value| ("errorCode", value)).boxed(),
     ];
     fields.prop_map(|fields| {
-        fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))).collect::<Object>().into()
+        fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))).collect::<Members>().into()
     })
 }
 

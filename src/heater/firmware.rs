@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::navilink::encoding::Object;
 use crate::navilink::firmware::dotted;
+use crate::navilink::members::Members;
 
 /// The parts that have firmware of their own: what it is called, and the members of the device information with its code
 /// and its version.
@@ -25,19 +25,20 @@ pub struct Pending {
 /// Returns the first download that is newer than what its part runs, and the object that says so: `title`,
 /// `installed_version` and `latest_version`, of the controller when nothing is newer, empty as long as the heater has not
 /// told its versions.
-pub fn versions(info: &Object, downloads: &[Value]) -> (Option<Pending>, Value) {
-    let number = |of: &Object, member: &str| of.get(member).and_then(Value::as_i64);
+pub fn versions(info: &Members, downloads: &[Value]) -> (Option<Pending>, Value) {
+    let number = |member: &str| info.get(member).and_then(Value::as_i64);
     let newer = |(title, code, version): &(&'static str, &str, &str)| {
-        let (code, installed) = (number(info, code)?, number(info, version)?);
-        let of_part = downloads.iter().filter_map(Value::as_object).filter(|one| number(one, "sw_code") == Some(code));
-        let version = of_part.filter_map(|one| number(one, "sw_version")).max().filter(|newest| *newest > installed)?;
+        let (code, installed) = (number(code)?, number(version)?);
+        let of_part = downloads.iter().filter(|one| one["sw_code"].as_i64() == Some(code));
+        let version =
+            of_part.filter_map(|one| one["sw_version"].as_i64()).max().filter(|newest| *newest > installed)?;
         Some((*title, installed, Pending { code, version }))
     };
     if let Some((title, installed, pending)) = PARTS.iter().find_map(newer) {
         return (Some(pending), shown(title, installed, pending.version));
     }
     let (title, _, version) = PARTS[0];
-    (None, number(info, version).map_or_else(|| json!({}), |installed| shown(title, installed, installed)))
+    (None, number(version).map_or_else(|| json!({}), |installed| shown(title, installed, installed)))
 }
 
 fn shown(title: &str, installed: i64, latest: i64) -> Value {
@@ -52,7 +53,7 @@ mod tests {
     fn the_newest_download_for_a_part_is_an_update_and_nothing_else_is() {
         let info = json!({ "controller_sw_code": 12, "controller_sw_version": 0x0b01_0000, "wifi_sw_code": 3,
             "wifi_sw_version": 0x0207_0000, "panel_sw_code": null });
-        let of = |downloads: Value| versions(info.as_object().unwrap(), downloads.as_array().unwrap());
+        let of = |downloads: Value| versions(&info.as_object().unwrap().clone().into(), downloads.as_array().unwrap());
         let nothing =
             json!({ "title": "Controller firmware", "installed_version": "11.1.0.0", "latest_version": "11.1.0.0" });
         for old in [
@@ -70,6 +71,6 @@ mod tests {
     #[test]
     fn versions_that_are_not_told_make_no_update() {
         let downloads = [json!({ "sw_code": 12, "sw_version": 2 })];
-        assert_eq!(versions(json!({ "controller_sw_code": 12 }).as_object().unwrap(), &downloads), (None, json!({})));
+        assert_eq!(versions(&Members::from_iter([("controller_sw_code", json!(12))]), &downloads), (None, json!({})));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 use crate::navilink::message::Body;
 use crate::navilink::request::Query;
 
@@ -71,9 +71,9 @@ impl Queries {
     }
 
     /// Returns how many were sent, answered, and not answered in time since the process began.
-    pub fn counters(&self) -> Object {
+    pub fn counters(&self) -> Members {
         let counters = [("sent", self.sent), ("answered", self.answered), ("timed_out", self.timed_out)];
-        counters.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()
+        counters.map(|(name, count)| (name, count.into())).into_iter().collect()
     }
 
     fn drop_where(&mut self, over: impl Fn(&OutstandingQuery) -> bool) {

@@ -18,6 +18,7 @@ use crate::navilink::diagnostics::decode_diagnostics;
 use crate::navilink::encoding::{Decoded, Object, Problem, plain, whole};
 use crate::navilink::energy::{decode_daily, decode_monthly};
 use crate::navilink::firmware::decode_firmware;
+use crate::navilink::members::Members;
 use crate::navilink::message::Body;
 use crate::navilink::request::Query;
 use crate::navilink::schedule::{decode_recirculation, decode_reservations, decode_tou};
@@ -67,7 +68,7 @@ pub struct HeaterState {
     /// The newest answers about energy.
     energy: Energy,
     /// Its device information, as it was told last and decoded.
-    info: Option<Object>,
+    info: Option<Members>,
     /// The newest answer about reservations, which is shown again when the units turn out to be others.
     reservations: Option<Object>,
     /// The mode to which it returns after a vacation.
@@ -77,7 +78,7 @@ pub struct HeaterState {
     /// How commands ended.
     pub ends: Ends,
     /// The newest answer about downloaded firmware, decoded.
-    downloads: Option<Object>,
+    downloads: Option<Members>,
     /// The downloaded firmware that can be committed.
     pub pending_firmware: Option<Pending>,
 }
@@ -124,8 +125,8 @@ impl HeaterState {
         match body {
             Body::Status(status) if self.status.is_none() => {
                 let mut decoded = self.product.decode_status(status, choice);
-                decoded.object.insert("received_at".to_owned(), Value::Null);
-                decoded.object.insert("mode_before_vacation".to_owned(), Value::Null);
+                decoded.object.insert("received_at", Value::Null);
+                decoded.object.insert("mode_before_vacation", Value::Null);
                 self.show("status", decoded);
             }
             Body::Feature(feature) if self.info.is_none() => {
@@ -198,7 +199,7 @@ impl HeaterState {
         let units = units_of(&decoded.object);
         let received_at = humantime::format_rfc3339_millis(wall).to_string();
         let events = self.watch.compare(&decoded.object, &received_at);
-        decoded.object.insert("received_at".to_owned(), received_at.into());
+        decoded.object.insert("received_at", received_at.into());
         self.note_mode(&mut decoded.object);
         self.vacation_days = decoded.object.get("vacation_day_setting").cloned().unwrap_or_default();
         self.show("status", decoded);
@@ -234,8 +235,7 @@ impl HeaterState {
             ("confirmed", confirmed.into()),
             ("last", self.ends.last.clone()),
         ];
-        let commands = members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        self.changed(Change::Answer("commands", commands));
+        self.changed(Change::Answer("commands", members.into_iter().collect()));
     }
 
     /// Shows what firmware is downloaded, and what of it is newer than what the heater runs.
@@ -245,7 +245,7 @@ impl HeaterState {
         let info = self.info.clone().unwrap_or_default();
         let (pending, versions) = firmware::versions(&info, downloads.map_or(&[], Vec::as_slice));
         self.pending_firmware = pending;
-        shown.insert("versions".to_owned(), versions);
+        shown.insert("versions", versions);
         self.changed(Change::Answer("firmware", shown));
     }
 
@@ -276,13 +276,13 @@ impl HeaterState {
     fn take_energy(
         &mut self,
         decoded: Decoded,
-        set: fn(&mut Energy, Object, &mut Meters, SystemTime),
+        set: fn(&mut Energy, Members, &mut Meters, SystemTime),
         wall: SystemTime,
     ) {
         let Decoded { object, problems, unknown } = decoded;
         set(&mut self.energy, object, &mut self.meters, wall);
         let mut object = self.energy.joined(&self.meters);
-        object.insert("received_at".to_owned(), humantime::format_rfc3339_millis(wall).to_string().into());
+        object.insert("received_at", humantime::format_rfc3339_millis(wall).to_string().into());
         self.show("energy", Decoded { object, problems, unknown });
     }
 
@@ -321,19 +321,19 @@ impl HeaterState {
     }
 
     /// Adds to a status in which mode the heater was before its vacation.
-    fn note_mode(&mut self, status: &mut Object) {
+    fn note_mode(&mut self, status: &mut Members) {
         if let Some(mode) = status.get("dhw_operation_setting").and_then(Value::as_str)
             && !matches!(mode, "vacation" | "power_off" | "standby")
         {
             self.mode_before_vacation = Some(mode.to_owned());
         }
-        status.insert("mode_before_vacation".to_owned(), self.mode_before_vacation.clone().into());
+        status.insert("mode_before_vacation", self.mode_before_vacation.clone().into());
     }
 
     /// Shows a schedule, with what tells it from another one in whatever order its entries come.
     fn show_schedule(&mut self, name: &'static str, mut decoded: Decoded) {
         let hash = hash_of(&decoded.object);
-        decoded.object.insert("hash".to_owned(), hash.into());
+        decoded.object.insert("hash", hash.into());
         self.show(name, decoded);
     }
 
@@ -360,7 +360,7 @@ impl HeaterState {
             return;
         }
         let mut info = self.info.clone().unwrap_or_else(|| self.capabilities.decoded(self.units));
-        info.extend(recorded.map(|(name, value)| (name.to_owned(), value)));
+        info.extend(recorded);
         self.changed(Change::Answer("info", info));
     }
 
@@ -392,7 +392,7 @@ impl HeaterState {
 }
 
 /// Returns the units that a decoded object says it is in.
-fn units_of(decoded: &Object) -> UnitSystem {
+fn units_of(decoded: &Members) -> UnitSystem {
     match decoded.get("units").and_then(Value::as_str) {
         Some("metric") => UnitSystem::Metric,
         _ => UnitSystem::Us,
@@ -400,8 +400,8 @@ fn units_of(decoded: &Object) -> UnitSystem {
 }
 
 /// Hashes whether a schedule is enabled and its entries, whatever their order (FNV-1a).
-fn hash_of(schedule: &Object) -> String {
-    let entries = ["entries", "periods"].iter().find_map(|key| schedule.get(*key)?.as_array());
+fn hash_of(schedule: &Members) -> String {
+    let entries = ["entries", "periods"].iter().find_map(|key| schedule.get(key)?.as_array());
     let mut words: Vec<String> = entries.into_iter().flatten().map(Value::to_string).collect();
     words.sort();
     words.push(schedule.get("enabled").map(Value::to_string).unwrap_or_default());
@@ -422,7 +422,7 @@ mod tests {
     fn a_schedule_has_the_same_hash_in_whatever_order_and_another_one_when_it_changes() {
         let of = |enabled: bool, times: &[&str]| {
             let entries: Vec<Value> = times.iter().map(|time| json!({ "time": time })).collect();
-            hash_of(json!({ "enabled": enabled, "entries": entries }).as_object().unwrap())
+            hash_of(&[("enabled", enabled.into()), ("entries", entries.into())].into_iter().collect())
         };
         let hash = of(true, &["06:00", "18:00"]);
         assert_eq!((hash.len(), of(true, &["18:00", "06:00"])), (16, hash.clone()));

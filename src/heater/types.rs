@@ -9,6 +9,7 @@ use super::polling::{Intervals, Place};
 use crate::model::{Message, Moment};
 use crate::navilink::devices::Device;
 use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 use crate::navilink::message::{self, Body};
 use crate::navilink::session::Identity;
 use crate::units::UnitsChoice;
@@ -119,7 +120,7 @@ pub enum Change {
     /// Whether it was heard of lately.
     Available(bool),
     /// The newest decoded answer of this name: `status`, `info`, `energy`, ….
-    Answer(&'static str, Object),
+    Answer(&'static str, Members),
     /// Something has happened to it.
     Event(Value),
     /// A command has made progress.

@@ -6,6 +6,7 @@ pub mod descriptors;
 pub mod files;
 pub mod http;
 pub mod journal;
+pub mod memory;
 pub mod mqtt;
 pub mod network;
 pub mod notify;

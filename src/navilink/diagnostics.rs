@@ -74,13 +74,13 @@ mod tests {
         }}));
         let expected = json!({"cumulated_pwr_hp": 123456, "days_since_installation": 300, "num_ofdhw_use": 0,
             "cumulated_op_time_comp": 812, "cumulated_op_num_uhe": 3});
-        assert_eq!((Value::Object(decoded.object), decoded.problems.len()), (expected, 0));
+        assert_eq!((Value::from(decoded.object), decoded.problems.len()), (expected, 0));
     }
 
     #[test]
     fn a_bad_counter_costs_itself_and_a_bad_block_only_the_block() {
         let decoded = decode(json!({"data": {"tsData": "0a0b", "taData": {"a": [], "b": 1, "c": null}}}));
-        assert_eq!(Value::Object(decoded.object), json!({"a": null, "b": 1, "c": null}));
+        assert_eq!(Value::from(decoded.object), json!({"a": null, "b": 1, "c": null}));
         let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
         assert_eq!(keys, ["data.tsData", "data.taData.a"]);
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn of_two_counters_with_one_name_the_first_counts_and_there_are_at_most_a_thousand() {
         let twice = decode(json!({"data": {"tsData": {"aB": 1}, "tdData": {"aB": 2}}}));
-        assert_eq!((Value::Object(twice.object), twice.problems.len()), (json!({"a_b": 1}), 1));
+        assert_eq!((Value::from(twice.object), twice.problems.len()), (json!({"a_b": 1}), 1));
         let many: Object = (0..2000).map(|n| (format!("n{n}"), json!(n))).collect();
         let decoded = decode(json!({"data": {"tsData": many}}));
         assert_eq!((decoded.object.len(), decoded.problems.len()), (1000, 1));

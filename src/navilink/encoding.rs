@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::members::Members;
 use crate::units::UnitSystem;
 
 /// A JSON object in the order in which it was written.
@@ -40,7 +41,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decoded {
     /// The decoded JSON.
-    pub object: Object,
+    pub object: Members,
     /// What was malformed, or a number without a name. Absent members are no problem, except in the entries of lists.
     pub problems: Vec<Problem>,
     /// The keys on the wire that no table knows (status and feature only).
@@ -162,8 +163,8 @@ impl Encoding {
 }
 
 /// Decodes `map` by a table: one member for each row, in the table's order. `path` goes before the keys of problems.
-pub fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
-    let mut object = Object::with_capacity(rows.len());
+pub fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Members, Vec<Problem>) {
+    let mut object = Members::with_capacity(rows.len());
     let mut problems = Vec::new();
     for row in rows {
         let decoded = match map.get(row.key) {
@@ -173,13 +174,13 @@ pub fn decode_rows(rows: &[Row], map: &Object, context: DecodeContext, path: &st
                 Value::Null
             }),
         };
-        object.insert(row.name.to_owned(), decoded);
+        object.push(row.name, decoded);
     }
     (object, problems)
 }
 
 /// Decodes an entry of a list as [`decode_rows`] does; an entry has all its members, so that a missing one is a problem.
-pub fn decode_entry(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Object, Vec<Problem>) {
+pub fn decode_entry(rows: &[Row], map: &Object, context: DecodeContext, path: &str) -> (Members, Vec<Problem>) {
     let (object, mut problems) = decode_rows(rows, map, context, path);
     let missing = rows.iter().filter(|row| map.get(row.key).is_none_or(Value::is_null));
     problems.extend(missing.map(|row| Problem::new(format!("{path}{}", row.key), "missing")));

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::encoding::{Decoded, Item, MOST_ENTRIES, Object, Problem, found, items, number, plain, within};
+use super::members::Members;
 
 /// The members of an energy item; energies in Wh, times in hours.
 const ITEM: [(&str, &str); 4] = [
@@ -54,7 +55,7 @@ struct Period {
     most: usize,
 }
 
-fn decode(response: &Object, list: &str, period: fn(&Item<'_>) -> Result<Period, Problem>) -> Decoded {
+fn decode(response: &Object, list: &'static str, period: fn(&Item<'_>) -> Result<Period, Problem>) -> Decoded {
     let mut problems = Vec::new();
     let total = match response.get("total") {
         None | Some(Value::Null) => Value::Null,
@@ -94,9 +95,7 @@ fn decode(response: &Object, list: &str, period: fn(&Item<'_>) -> Result<Period,
             entries.push(Value::Object(entry));
         }
     }
-    let mut object = Object::new();
-    object.insert("total".to_owned(), total);
-    object.insert(list.to_owned(), entries.into());
+    let object = Members::from_iter([("total", total), (list, entries.into())]);
     Decoded { object, problems, unknown: Vec::new() }
 }
 
@@ -167,14 +166,14 @@ mod tests {
                 item_json("date", "2026-12-01", [0, 20, 0, 1]),
             ],
         });
-        assert_eq!(Value::Object(decoded.object), expected);
+        assert_eq!(Value::from(decoded.object), expected);
     }
 
     #[test]
     fn months_come_with_the_total_of_the_heaters_life() {
         let decoded = decode_monthly(&object(json!({"usage": [{"year": 2026, "data": [{"hpUsage": 9}]}]})));
         let expected = json!({"total": null, "months": [item_json("month", "2026-01", [9, 0, 0, 0])]});
-        assert_eq!((Value::Object(decoded.object), decoded.problems.len()), (expected, 0));
+        assert_eq!((Value::from(decoded.object), decoded.problems.len()), (expected, 0));
     }
 
     #[test]
@@ -227,7 +226,7 @@ mod tests {
         })));
         let kept = json!({"date": "2026-11-02", "heat_pump_wh": null, "heat_element_wh": 5,
             "heat_pump_hours": 0, "heat_element_hours": 0});
-        assert_eq!(Value::Object(decoded.object), json!({"total": null, "days": [kept]}));
+        assert_eq!(Value::from(decoded.object), json!({"total": null, "days": [kept]}));
         let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
         let expected =
             ["total", "usage[2]", "usage[0].year", "usage[1].month", "usage[3].data[0]", "usage[3].data[1].hpUsage"];

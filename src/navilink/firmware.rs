@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::encoding::Encoding::Integer;
 use super::encoding::{DecodeContext, Decoded, Object, Row, decode_entry, items, row};
+use super::members::Members;
 use crate::units::UnitSystem;
 
 const DOWNLOAD: &[Row] = &[
@@ -22,10 +23,9 @@ pub fn decode_firmware(response: &Object) -> Decoded {
         let context = DecodeContext { units: UnitSystem::Metric, formula: 0 };
         let (download, malformed) = decode_entry(DOWNLOAD, item.object, context, &format!("{}.", item.path));
         problems.extend(malformed);
-        downloads.push(Value::Object(download));
+        downloads.push(Value::from(download));
     }
-    let mut object = Object::new();
-    object.insert("downloads".to_owned(), downloads.into());
+    let object = Members::from_iter([("downloads", downloads.into())]);
     Decoded { object, problems, unknown: Vec::new() }
 }
 
@@ -52,7 +52,7 @@ mod tests {
             {"sw_code": 1, "ota_mode": 0, "sw_version": 67109888, "status": 2},
             {"sw_code": null, "ota_mode": null, "sw_version": null, "status": 0},
         ]});
-        assert_eq!(Value::Object(decoded.object), expected);
+        assert_eq!(Value::from(decoded.object), expected);
         let keys: Vec<_> = decoded.problems.iter().map(|problem| problem.key.as_str()).collect();
         assert_eq!(
             keys,
@@ -73,6 +73,6 @@ mod tests {
     #[test]
     fn an_answer_without_downloads_is_an_empty_list() {
         let decoded = decode_firmware(&Object::new());
-        assert_eq!((Value::Object(decoded.object), decoded.problems.len()), (json!({"downloads": []}), 0));
+        assert_eq!((Value::from(decoded.object), decoded.problems.len()), (json!({"downloads": []}), 0));
     }
 }

@@ -8,6 +8,7 @@ pub mod diagnostics;
 pub mod encoding;
 pub mod energy;
 pub mod firmware;
+pub mod members;
 pub mod message;
 pub mod presign;
 pub mod repair;

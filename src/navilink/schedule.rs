@@ -41,7 +41,7 @@ const PERIOD: &[Row] = &[row("season", "months", Season), row("week", "days", We
 /// Empty entries (all zero) are left out.
 pub fn decode_reservations(response: &Object, units: UnitSystem) -> Decoded {
     let mut decoded = decode_weekly(response, RESERVATION, units);
-    decoded.object.insert("units".to_owned(), units.as_str().into());
+    decoded.object.insert("units", units.as_str().into());
     decoded
 }
 
@@ -83,7 +83,7 @@ pub fn decode_tou(data: &Object) -> Decoded {
     let (names, malformed) = decode_rows(TOU_NAMES, info, context(UnitSystem::Metric), "");
     problems.extend(found.into_iter().chain(malformed));
     object.extend(names);
-    object.insert("periods".to_owned(), periods.into());
+    object.insert("periods", periods.into());
     Decoded { object, problems, unknown: Vec::new() }
 }
 
@@ -95,15 +95,15 @@ fn period(raw: &Object, path: &str, problems: &mut Vec<Problem>) -> Value {
         Some(_) => member(raw, "decimalPoint", path, problems, |value| within(value, 0, 10)),
     };
     for (name, hour, minute) in [("start", "startHour", "startMinute"), ("end", "endHour", "endMinute")] {
-        object.insert(name.to_owned(), time(raw, [hour, minute], path, problems));
+        object.insert(name, time(raw, [hour, minute], path, problems));
     }
     for (name, key) in [("price_min", "priceMin"), ("price_max", "priceMax")] {
         let price = member(raw, key, path, problems, number);
         let price = price.zip(places).map(|(price, places)| price / 10_i64.pow(places as u32) as f64);
-        object.insert(name.to_owned(), json!(price));
+        object.insert(name, json!(price));
     }
-    object.insert("decimal_point".to_owned(), json!(places));
-    Value::Object(object)
+    object.insert("decimal_point", json!(places));
+    object.into()
 }
 
 fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded {
@@ -111,15 +111,16 @@ fn decode_weekly(response: &Object, rows: &[Row], units: UnitSystem) -> Decoded 
     let raw = raw(response, &mut problems);
     let mut entries = Vec::new();
     for (path, raw) in raw.iter().filter(|(_, raw)| !is_empty(raw)) {
-        let (mut object, found) = decode_entry(rows, raw, context(units), &format!("{path}."));
+        let (members, found) = decode_entry(rows, raw, context(units), &format!("{path}."));
         problems.extend(found);
+        let mut object = Object::from(members);
         let time = time(raw, ["hour", "min"], path, &mut problems);
         object.shift_insert(2, "time".to_owned(), time);
         entries.push(Value::Object(object));
     }
     let (mut object, found) = decode_entry(USE, response, context(units), "");
     problems.extend(found);
-    object.insert("entries".to_owned(), entries.into());
+    object.insert("entries", entries.into());
     Decoded { object, problems, unknown: Vec::new() }
 }
 

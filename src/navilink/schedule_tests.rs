@@ -34,7 +34,7 @@ fn reservations_in_hexadecimal_and_as_an_array_are_the_same() {
     ]});
     for response in [hex, array] {
         let decoded = decode_reservations(&object(response), UnitSystem::Metric);
-        assert_eq!((&Value::Object(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
+        assert_eq!((&Value::from(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
     }
     let us = decode_reservations(&object(json!({"reservation": WEEKDAYS})), UnitSystem::Us).object;
     assert_eq!((&us["entries"][0]["temperature"], &us["units"]), (&json!(121.1), &json!("us")));
@@ -46,7 +46,7 @@ fn an_empty_entry_is_left_out_and_a_tail_ignored() {
     let decoded = decode_reservations(&object(response), UnitSystem::Metric);
     assert_eq!((decoded.object["entries"].as_array().unwrap().len(), keys(&decoded).len()), (1, 0));
     let decoded = decode_reservations(&object(json!({"reservationUse": 1})), UnitSystem::Metric);
-    assert_eq!(Value::Object(decoded.object), json!({"enabled": false, "entries": [], "units": "metric"}));
+    assert_eq!(Value::from(decoded.object), json!({"enabled": false, "entries": [], "units": "metric"}));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_recirculation_entry_turns_the_pump_on_or_off() {
         {"enabled": true, "days": ["monday"], "time": "06:00", "pump": true},
         {"enabled": true, "days": ["monday"], "time": "08:05", "pump": false},
     ]});
-    assert_eq!(Value::Object(decode_recirculation(&object(response)).object), expected);
+    assert_eq!(Value::from(decode_recirculation(&object(response)).object), expected);
 }
 
 fn peak() -> Value {
@@ -118,14 +118,14 @@ fn the_time_of_use_schedule_reads_the_same_from_rest_and_from_the_answer_to_a_wr
         "schedule": [{"season": 448, "interval": [peak()]}]}});
     let expected = json!({"enabled": null, "name": "EV", "utility": "Power", "periods": [period]});
     let decoded = decode_tou(&object(rest));
-    assert_eq!((&Value::Object(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
+    assert_eq!((&Value::from(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
 
     let mut written = peak();
     written["season"] = json!(4095);
     period["months"] = json!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     let expected = json!({"enabled": true, "name": null, "utility": null, "periods": [period]});
     let decoded = decode_tou(&object(json!({"reservationUse": 2, "reservation": [written]})));
-    assert_eq!((&Value::Object(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
+    assert_eq!((&Value::from(decoded.object.clone()), keys(&decoded)), (&expected, vec![]));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Product;
 use crate::navilink::encoding::{DecodeContext, Object, whole};
+use crate::navilink::members::Members;
 use crate::units::{UnitSystem, UnitsChoice};
 
 /// `dhwTemperatureSettingUse` of a heater whose target temperature cannot be set.
@@ -72,7 +73,7 @@ impl Capabilities {
     }
 
     /// Returns the decoded members in `units`, as [`Product::decode_feature`] names them; `null` where nothing is known.
-    pub fn decoded(&self, units: UnitSystem) -> Object {
+    pub fn decoded(&self, units: UnitSystem) -> Members {
         let choice = match units {
             UnitSystem::Metric => UnitsChoice::Metric,
             UnitSystem::Us => UnitsChoice::Us,

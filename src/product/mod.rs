@@ -15,6 +15,7 @@ pub mod payload;
 use serde_json::Value;
 
 use crate::navilink::encoding::{DecodeContext, Decoded, Object, Row, decode_rows, whole};
+use crate::navilink::members::Members;
 use crate::units::UnitsChoice;
 
 use control::ControlRow;
@@ -34,7 +35,7 @@ pub struct Product {
     /// Every field of its status.
     pub status: &'static [Row],
     /// Computes further members from a decoded status.
-    pub derived: fn(&Object) -> Vec<(&'static str, Value)>,
+    pub derived: fn(&Members) -> Vec<(&'static str, Value)>,
     /// Every field of its device information. A capability that is `false` is not fitted.
     pub feature: &'static [Row],
     /// Its error codes.
@@ -95,7 +96,7 @@ impl Product {
 
 fn decode(
     rows: &[Row],
-    derived: fn(&Object) -> Vec<(&'static str, Value)>,
+    derived: fn(&Members) -> Vec<(&'static str, Value)>,
     told: &Object,
     choice: UnitsChoice,
 ) -> Decoded {
@@ -103,10 +104,8 @@ fn decode(
     let units = choice.system(read("temperatureType"));
     let context = DecodeContext { units, formula: read("tempFormulaType").unwrap_or(0) };
     let (mut object, problems) = decode_rows(rows, told, context, "");
-    for (name, value) in derived(&object) {
-        object.insert(name.to_owned(), value);
-    }
-    object.insert("units".to_owned(), units.as_str().into());
+    object.extend(derived(&object));
+    object.insert("units", units.as_str().into());
     Decoded { object, problems, unknown: unknown_keys(rows, told) }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex_lite::Regex;
 use serde_json::Value;
 
 /// What a private value is.
@@ -30,7 +30,11 @@ pub enum Class {
 /// What stands in place of a secret that was struck out.
 const STRUCK: &str = "***";
 
-static EMAIL: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\w.+-]+(?:@|%40)[\w-]+(?:[.][\w-]+)*"));
+// Here `\w` is ASCII. Where other letters may stand, everything beyond ASCII counts as one: their tables would be most of
+// this program's memory.
+static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"[\w.+\x{80}-\x{10FFFF}-]+(?:@|%40)[\w\x{80}-\x{10FFFF}-]+(?:[.][\w\x{80}-\x{10FFFF}-]+)*")
+});
 static MAC: LazyLock<Regex> =
     LazyLock::new(|| pattern("(?i)(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|(?:[0-9a-f]{4}[.]){2}[0-9a-f]{4}|[0-9a-f]+"));
 static TOPIC: LazyLock<Regex> = LazyLock::new(|| pattern(r#"\b(?:cmd|evt)/[^\s"'`\\]*"#));
@@ -40,7 +44,7 @@ static LONG: LazyLock<Regex> = LazyLock::new(|| pattern("[A-Za-z0-9_=+-]{32,}"))
 /// A text or number with its name, as JSON writes it, or as JSON in a text of JSON does.
 static MEMBER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?s)"([A-Za-z][\w-]*)"\s*:\s*(?:"((?:[^"\\]|\\.)*)|(-?[0-9][0-9.eE+-]*))|\\+"([A-Za-z][\w-]*)\\+"\s*:\s*(?:\\+"([^"\\]*)|(-?[0-9][0-9.eE+-]*))"#,
+        r#"(?s)"([A-Za-z][\w\x{80}-\x{10FFFF}-]*)"\s*:\s*(?:"((?:[^"\\]|\\.)*)|(-?[0-9][0-9.eE+-]*))|\\+"([A-Za-z][\w\x{80}-\x{10FFFF}-]*)\\+"\s*:\s*(?:\\+"([^"\\]*)|(-?[0-9][0-9.eE+-]*))"#,
     )
 });
 

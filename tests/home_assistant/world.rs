@@ -10,6 +10,7 @@ use navien2mqtt::heater::polling::Intervals;
 use navien2mqtt::model::{Mac, Message, Moment};
 use navien2mqtt::navilink::devices;
 use navien2mqtt::navilink::encoding::Object;
+use navien2mqtt::navilink::members::Members;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant;
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
@@ -30,21 +31,18 @@ fn wire() -> Object {
 }
 
 /// A heater with everything that there is.
-pub fn everything() -> Object {
-    let mut feature = usual();
-    for value in feature.values_mut().filter(|value| value.is_boolean()) {
-        *value = true.into();
-    }
-    feature
+pub fn everything() -> Members {
+    let fitted = |value: Value| if value.is_boolean() { true.into() } else { value };
+    usual().into_iter().map(|(name, value)| (name, fitted(value))).collect()
 }
 
 /// The usual one: no recirculation, no mixing valve.
-pub fn usual() -> Object {
+pub fn usual() -> Members {
     PRODUCTS[0].decode_feature(&wire(), UnitsChoice::Us).object
 }
 
 /// One that has no control at all and tells nothing of itself.
-pub fn bare() -> Object {
+pub fn bare() -> Members {
     PRODUCTS[0].decode_feature(json!({ "dhwUse": 1 }).as_object().unwrap(), UnitsChoice::Us).object
 }
 
@@ -59,12 +57,12 @@ pub const COMMANDS: CommandSettings = CommandSettings {
 };
 
 /// The message about a heater with these features, called Garage.
-pub fn heater(feature: &Object, units: UnitSystem) -> Value {
+pub fn heater(feature: &Members, units: UnitSystem) -> Value {
     told(feature, units, &COMMANDS)
 }
 
 /// The same where commands are treated so.
-pub fn told(feature: &Object, units: UnitSystem, commands: &CommandSettings) -> Value {
+pub fn told(feature: &Members, units: UnitSystem, commands: &CommandSettings) -> Value {
     let mac: Mac = MAC.parse().unwrap();
     let product = PRODUCTS[0];
     let heater = home_assistant::Described { product, mac: &mac, name: "Garage", feature, units, commands };

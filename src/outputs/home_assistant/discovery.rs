@@ -9,6 +9,7 @@ use crate::heater::commands::CommandSettings;
 use crate::model::Mac;
 use crate::navilink::encoding::Object;
 use crate::navilink::firmware::dotted;
+use crate::navilink::members::Members;
 use crate::navilink::schedule_write::Limits;
 use crate::product::Product;
 use crate::product::entity::{Available, BRIDGE_STATE, Component, Entity, Range, Reading, Requirement, Section, Topic};
@@ -39,7 +40,7 @@ pub struct Described<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its decoded device information.
-    pub feature: &'a Object,
+    pub feature: &'a Members,
     /// The units of its values.
     pub units: UnitSystem,
     /// What it may be told.
@@ -61,7 +62,7 @@ pub fn heater_id(mac: &Mac) -> String {
 pub fn bridge(bridge: BridgeDevice<'_>, place: Place<'_>) -> Value {
     let id = bridge_id(bridge.base);
     // Its values have no units of a heater's.
-    let made = Maker { id: &id, units: UnitSystem::Metric, feature: &Object::new(), commands: None, place };
+    let made = Maker { id: &id, units: UnitSystem::Metric, feature: &Members::default(), commands: None, place };
     let components = made.components(BRIDGE.iter(), |entity| match entity.writes_to() {
         Some(Topic::Bridge(to)) => bridge.allow.iter().any(|name| to.strip_prefix("request/") == Some(name)),
         Some(Topic::Heater(_)) | None => true,
@@ -131,7 +132,7 @@ fn origin(bridge: BridgeDevice<'_>) -> Value {
     json!({ "name": "navien2mqtt", "sw_version": bridge.version })
 }
 
-fn model(product: &Product, feature: &Object) -> String {
+fn model(product: &Product, feature: &Members) -> String {
     match feature.get("volume_code").and_then(Value::as_i64) {
         Some(gallons) => format!("{}-{gallons}", product.name),
         None => product.name.to_owned(),
@@ -147,7 +148,7 @@ fn separated(mac: &Mac) -> String {
 pub struct Maker<'a> {
     id: &'a str,
     pub(super) units: UnitSystem,
-    feature: &'a Object,
+    feature: &'a Members,
     /// What a heater may be told.
     commands: Option<&'a CommandSettings>,
     pub(super) place: Place<'a>,

@@ -12,7 +12,7 @@ use super::{BridgeDevice, Described, abbreviated, birth_below, bridge, bridge_id
 use crate::heater::Heater;
 use crate::heater::commands::CommandSettings;
 use crate::model::{Mac, Moment};
-use crate::outputs::mqtt::Mqtt;
+use crate::outputs::mqtt::{Mqtt, text};
 use crate::product::entity::Topic;
 use crate::units::UnitSystem;
 
@@ -157,8 +157,7 @@ impl Output {
         let place = |topic| match topic {
             Topic::Bridge(name) | Topic::Heater(name) => mqtt.topics().bridge(name),
         };
-        let payload =
-            self.settings.enabled.then(|| Bytes::from(abbreviated(bridge(self.described(mqtt), &place)).to_string()));
+        let payload = self.settings.enabled.then(|| text(&abbreviated(bridge(self.described(mqtt), &place))));
         mqtt.retain(topic, payload.unwrap_or_default());
     }
 
@@ -186,7 +185,7 @@ impl Output {
         let [these, others] = [units, units.other()].map(|units| place(in_units(units)));
         mqtt.retain(these, Bytes::from_static(b"online"));
         mqtt.retain(others, Bytes::new());
-        self.described_anew |= mqtt.retain(self.heater_topic(mac), Bytes::from(abbreviated(message).to_string()));
+        self.described_anew |= mqtt.retain(self.heater_topic(mac), text(&abbreviated(message)));
     }
 
     /// Takes back what was told of a heater.

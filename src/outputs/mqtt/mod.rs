@@ -241,7 +241,8 @@ impl Mqtt {
     }
 }
 
-fn text(value: &impl serde::Serialize) -> Bytes {
+/// Writes JSON, in no more memory than it needs: most of it is kept.
+pub(super) fn text(value: &impl serde::Serialize) -> Bytes {
     // Only a map whose keys are no strings could fail.
-    serde_json::to_vec(value).unwrap_or_default().into()
+    serde_json::to_vec(value).unwrap_or_default().into_boxed_slice().into()
 }

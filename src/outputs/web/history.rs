@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{SHOWN, time};
 use crate::model::Mac;
-use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 
 /// One sample for so many seconds.
 const STEP: u64 = 300;
@@ -117,7 +117,7 @@ impl History {
     }
 
     /// Takes a decoded status.
-    pub fn sample(&mut self, mac: &Mac, status: &Object) {
+    pub fn sample(&mut self, mac: &Mac, status: &Members) {
         let Some(at) = status.get("received_at").and_then(time).map(seconds) else { return };
         let is_us = status.get("units").and_then(Value::as_str) == Some("us");
         let mut values = SAMPLED.map(|name| status.get(name).and_then(Value::as_f64));

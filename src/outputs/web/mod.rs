@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::heater::Change;
 use crate::model::{Mac, Moment};
-use crate::navilink::encoding::Object;
+use crate::navilink::members::Members;
 
 use history::History;
 pub use history::Kept;
@@ -116,8 +116,8 @@ struct Counts {
 struct ShownHeater {
     name: String,
     is_available: bool,
-    status: Option<Object>,
-    energy: Option<Object>,
+    status: Option<Members>,
+    energy: Option<Members>,
 }
 
 /// The output of the HTTP server.

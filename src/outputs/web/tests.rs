@@ -15,7 +15,7 @@ fn status(moment: Moment, members: Value) -> Change {
     let mut status =
         json!({ "units": "metric", "received_at": humantime::format_rfc3339_millis(moment.wall).to_string() });
     status.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    Change::Answer("status", status.as_object().unwrap().clone())
+    Change::Answer("status", status.as_object().unwrap().clone().into())
 }
 
 fn interrupted(moment: Moment) -> Value {
@@ -212,7 +212,7 @@ fn both_formats_have_the_same_samples_and_names_are_escaped() {
             json!({ "units": "us", "tank_upper_temperature": 122.0, "dhw_charge_per": 80, "error_code": 0 }),
         ),
     );
-    web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone()));
+    web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone().into()));
     web.show_connection(&json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }));
     web.publish_event(&interrupted(at(start, MINUTE)));
     web.show_connection(

@@ -64,7 +64,7 @@ proptest! {
         let mut broken = whole.clone();
         broken.insert(FEATURE[at].key.to_owned(), value);
         let [whole, broken] = [whole, broken].map(|feature| decode_feature(&feature, UnitsChoice::Us).object);
-        for (name, value) in &whole {
+        for (name, value) in whole.iter() {
             prop_assert!(FEATURE[at].name == name || broken[name] == *value, "{} changed {name}", FEATURE[at].key);
         }
     }

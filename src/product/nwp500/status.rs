@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::error_codes::{CONDENSATE_OVERFLOW, ERRORS, OVERHEAT, WATER_LEAK};
 use crate::navilink::encoding::Encoding::*;
-use crate::navilink::encoding::{Names, Object, Row, number, plain, row};
+use crate::navilink::encoding::{Names, Row, number, plain, row};
+use crate::navilink::members::Members;
 
 /// `temperatureType`.
 pub const TEMPERATURE_TYPE: Names = &[(1, "celsius"), (2, "fahrenheit")];
@@ -154,7 +155,7 @@ pub const STATUS: &[Row] = &[
 
 /// Computes the members of a decoded status that come from several fields. What two fields can say is said by one member,
 /// so that whoever reads the status is told the same everywhere.
-pub fn derived(object: &Object) -> Vec<(&'static str, Value)> {
+pub fn derived(object: &Members) -> Vec<(&'static str, Value)> {
     let read = |name| object.get(name).and_then(|value| number(value).ok());
     let code = |name| object.get(name).and_then(Value::as_i64);
     let surplus = |of, used| Some(plain((read(of)? - read(used)?).max(0.0)));
@@ -180,7 +181,7 @@ pub fn derived(object: &Object) -> Vec<(&'static str, Value)> {
 }
 
 /// Returns what a flag or an error says; without the flag another error leaves it unknown, since it may hide this one.
-fn flag_or_error(object: &Object, flag: &str, error: i64) -> Option<bool> {
+fn flag_or_error(object: &Members, flag: &str, error: i64) -> Option<bool> {
     let code = object.get("error_code").and_then(Value::as_i64);
     match (object.get(flag).and_then(Value::as_bool), code) {
         (Some(true), _) => Some(true),
@@ -192,7 +193,7 @@ fn flag_or_error(object: &Object, flag: &str, error: i64) -> Option<bool> {
 
 /// Returns `current_heat_use`, or where that says nothing what compressor and elements say. The power consumption says
 /// less: fan, pump and controller take power without heating.
-fn heat_source(object: &Object) -> Value {
+fn heat_source(object: &Members) -> Value {
     if let Some(stated) = object.get("current_heat_use").filter(|stated| !stated.is_null()) {
         return stated.clone();
     }

@@ -7,6 +7,7 @@ use super::super::NWP500;
 use super::*;
 use crate::navilink::encoding::tests::{any_json, any_object_of};
 use crate::navilink::encoding::{Decoded, Object};
+use crate::navilink::members::Members;
 use crate::units::UnitsChoice;
 
 const WIRE: &str = include_str!("../../../fuzz/seeds/status/nwp500.json");
@@ -58,7 +59,7 @@ fn wire() -> Object {
     serde_json::from_str(WIRE).unwrap()
 }
 
-fn decoded(value: Value) -> Object {
+fn decoded(value: Value) -> Members {
     decode_status(value.as_object().unwrap(), UnitsChoice::Us).object
 }
 
@@ -193,8 +194,8 @@ proptest! {
         let row = &STATUS[at];
         broken.insert(row.key.to_owned(), value);
         let (whole, broken) = (decode_status(&whole, UnitsChoice::Us).object, decode_status(&broken, UnitsChoice::Us).object);
-        for (name, value) in &whole {
-            let touched = row.name == name || DERIVED.contains(&(row.key, name.as_str()));
+        for (name, value) in whole.iter() {
+            let touched = row.name == name || DERIVED.contains(&(row.key, name));
             prop_assert!(touched || broken[name] == *value, "{} changed {name}", row.key);
         }
     }
