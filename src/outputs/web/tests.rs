@@ -284,3 +284,40 @@ fn what_can_be_counted_begins_at_zero_and_what_is_not_known_is_not_told() {
     web.show(&mac(), &Change::Answer("info", info.into()));
     assert!(metrics(&web).contains(&format!("{device},sensor=\"recirculation\"}} 0.0\n")));
 }
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_data() {
+    for (path, _, content) in PAGE {
+        let addresses = content.replace("http://www.w3.org/2000/svg", "the name of a language");
+        assert!(!addresses.contains("//www") && !addresses.contains("http"), "{path} names another host");
+    }
+    let [(_, _, html), (..), (_, _, script)] = PAGE;
+    for inline in ["<style", "style=", "<script>", " onclick", " onload", "javascript:"] {
+        assert!(!html.contains(inline), "the policy forbids {inline}");
+    }
+    for sink in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Function(",
+        ".style",
+        "localStorage",
+    ] {
+        assert!(!script.contains(sink), "the script uses {sink}");
+    }
+}
+
+#[test]
+fn every_field_that_the_page_reads_from_a_status_is_there() {
+    let [(_, _, html), (..), (_, _, script)] = PAGE;
+    let word = |text: &str| text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
+    let read = ["status.", "status?."].iter().flat_map(|of| script.split(of).skip(1)).map(word);
+    let shown = html.split("data-on=\"").skip(1).map(word);
+    let fields: Vec<String> = read.chain(shown).filter(|name| !name.is_empty()).collect();
+    assert!(fields.len() > 12, "{fields:?}");
+    for field in fields {
+        assert!(include_str!("../../../docs/topics.md").contains(&format!("| `{field}` |")), "{field} is no field");
+    }
+}
