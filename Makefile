@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine needs; each installs what is missing first.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client test-page soak bench lint doc check-samples reference deb deb-arm64 deb-armhf image rpm msrv deny mutants fuzz keep-corpus clean
+.PHONY: help prepare build demo test test-quick test-home-assistant test-reference-client test-page test-prometheus soak bench lint doc check-samples reference deb deb-arm64 deb-armhf image rpm msrv deny mutants fuzz keep-corpus clean
 
 help:
 	@echo 'make demo [-- --for 30s]  simulated cloud, heater, broker and the real bridge, no account needed'
@@ -10,6 +10,7 @@ help:
 	@echo 'make test-home-assistant  a real Home Assistant judges discovery and dashboard (root; installs 1.3 GB below target/)'
 	@echo 'make test-reference-client  nwp500-python uses the simulated cloud (Python 3.14, or root and 200 MB below target/)'
 	@echo 'make test-page            a headless Chromium uses the page of the HTTP server (Chromium, Node.js and two npm packages)'
+	@echo 'make test-prometheus      a real Prometheus judges metrics, alert rules and dashboard (unpacks Debian'"'"'s package below target/)'
 	@echo 'make soak HOURS=8         hours of random faults (default 1), with a table of recoveries and a verdict'
 	@echo 'make bench                times and allocations of each step, and the bridge beside mosquitto and a paho forwarder'
 	@echo 'make build                the release binary, target/release/navien2mqtt'
@@ -69,6 +70,11 @@ test-page:
 	@scripts/prepare soak
 	cargo build --locked --features simulator
 	scripts/try-page
+
+test-prometheus:
+	@scripts/prepare prometheus
+	cargo build --locked --features simulator
+	scripts/try-prometheus
 
 HOURS ?= 1
 SEED ?=

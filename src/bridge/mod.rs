@@ -262,9 +262,9 @@ impl Bridge {
     }
 
     /// Takes the payload of `bridge/connection`.
-    pub fn set_connection(&mut self, payload: &Value) {
+    pub fn set_connection(&mut self, payload: &Value, moment: Moment) {
         self.mqtt.show_connection(payload);
-        self.web.iter_mut().for_each(|web| web.show_connection(payload));
+        self.web.iter_mut().for_each(|web| web.show_connection(payload, moment));
         self.flush();
     }
 

@@ -187,6 +187,8 @@ fn the_commented_file_shows_the_defaults() {
             "timeout =",
             "url = \"https",
             "max_temperature",
+            "listen =",
+            "hosts =",
         ];
         match uncommented {
             Some(rest) if sample.iter().any(|key| rest.starts_with(key)) => {}

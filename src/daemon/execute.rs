@@ -195,7 +195,8 @@ impl Daemon {
         if self.supervisors.view_of(link).state == State::Failed {
             self.bridge.give_up(link, moment);
         }
-        self.bridge.set_connection(&report::connection(&self.supervisors.view(), self.supervisors.count(), moment));
+        let connection = report::connection(&self.supervisors.view(), self.supervisors.count(), moment);
+        self.bridge.set_connection(&connection, moment);
         self.keep_outage();
     }
 

@@ -240,10 +240,8 @@ impl Daemon {
         let now = clock::now();
         let leaving = [self.last_event_by, self.leave_after].into_iter().filter(|at| *at > now).min();
         let leaving = self.ending.map(|_| leaving.unwrap_or(now));
-        [self.bridge.due(), self.local.due(), watchdog, self.trim_due, leaving]
-            .into_iter()
-            .flatten()
-            .fold(supervisor, Instant::min)
+        let due = [self.bridge.due(), self.local.due(), watchdog, self.trim_due, leaving];
+        due.into_iter().flatten().fold(supervisor, Instant::min)
     }
 
     /// Fires the timers that are due.

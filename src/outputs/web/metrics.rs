@@ -2,7 +2,7 @@
 //! time as seconds since 1970, what only grows ends in `_total`.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
@@ -14,9 +14,11 @@ use super::history::celsius;
 use super::{ShownHeater, Traffic, Vitals, Web, time};
 use crate::model::Mac;
 
-/// The states of the connection, and those of a command that end it or not.
+/// The states of the connection, the steps of a command, and the modes of a heater. All of them have a sample, be it 0:
+/// `increase` does not see the first value of a series, and an average over time does not count what is absent.
 const STATES: [&str; 6] = ["starting", "connected", "reconnecting", "recovering", "failed", "stopping"];
 const OUTCOMES: [&str; 6] = ["queued", "sent", "confirmed", "rejected", "expired", "failed"];
+const MODES: [&str; 7] = ["standby", "heat_pump", "electric", "energy_saver", "high_demand", "vacation", "power_off"];
 
 /// The fields of a status that are temperatures, with the name of the sensor.
 const TEMPERATURES: [(&str, &str); 11] = [
@@ -30,8 +32,10 @@ const TEMPERATURES: [(&str, &str); 11] = [
     ("evaporator_temperature", "evaporator"),
     ("discharge_temperature", "discharge"),
     ("suction_temperature", "suction"),
-    ("recirc_temperature", "recirculation"),
+    (RECIRCULATION, "recirculation"),
 ];
+/// A heater without the pump tells 0 °C.
+const RECIRCULATION: &str = "recirc_temperature";
 const JOULES_PER_KWH: f64 = 3_600_000.0;
 
 /// How metrics are written.
@@ -92,39 +96,38 @@ impl Metrics {
         self.add(MetricType::Counter, (name, help, unit), [(Labels::new(), value)]);
     }
 
-    fn connection(&mut self, web: &Web, vitals: &Vitals, wall: SystemTime) {
-        let (connection, counts) = (&web.connection, &web.counts);
-        let state = connection["state"].as_str().unwrap_or("starting");
+    fn connection(&mut self, web: &Web, vitals: &Vitals, now: Instant) {
+        let (connection, counts, state) = (&web.connection, &web.counts, web.connection_state());
         let one_of = STATES.map(|name| (vec![("state", name.to_owned())], truth(name == state)));
         self.add(
             MetricType::Gauge,
-            ("connection_state", "1 for the state that the connection to the cloud is in.", None),
+            ("connection_state", "1 for the state that the connection to the cloud is in now, 0 for all others.", None),
             one_of,
         );
         let since = time(&connection["since"]);
-        let help = "When the connection came into its state, since 1970.";
+        let help = "When the connection came into that state, as seconds since 1970.";
         self.gauge("connection_state_since_timestamp", help, Some(Unit::Seconds), since.map(since_1970));
-        let lasted = since.and_then(|since| wall.duration_since(since).ok()).unwrap_or_default().as_secs_f64();
+        // By the monotonic clock: `since` is in whole seconds of a clock that can be set, and Prometheus takes a counter
+        // that falls for one that began anew.
+        let lasts = now.saturating_duration_since(web.state_since);
         let in_states = STATES.map(|name| {
             let left = counts.states.get(name).copied().unwrap_or_default();
-            (vec![("state", name.to_owned())], left + if name == state { lasted } else { 0.0 })
+            let lasted = if name == state { left + lasts } else { left };
+            (vec![("state", name.to_owned())], lasted.as_secs_f64())
         });
-        let help = "Time in each state since the process started.";
+        let help = "Seconds that the connection was in each state since the process started.";
         self.add(MetricType::Counter, ("connection_state", help, Some(Unit::Seconds)), in_states);
-        let outages = connection["outages"].as_f64().unwrap_or_default();
-        self.counter(
-            "connection_outages",
-            "Lost connections to the cloud, over restarts of the process.",
-            None,
-            outages,
-        );
-        let help = "How long the outages were that ended since the process started.";
+        // Not known yet is not 0, from which it would seem to grow.
+        let outages = connection["outages"].as_f64().map(|outages| (Labels::new(), outages));
+        let help = "How often the connection to the cloud was lost; goes on over restarts of the process.";
+        self.add(MetricType::Counter, ("connection_outages", help, None), outages);
+        let help = "Seconds that outages lasted which ended since the process started.";
         self.counter("connection_outage", help, Some(Unit::Seconds), counts.outage_seconds);
-        let help = "When the outage that goes on began, since 1970.";
+        let help = "When the outage of now began, as seconds since 1970; absent without one.";
         self.gauge("connection_outage_since_timestamp", help, Some(Unit::Seconds), vitals.outage_since.map(since_1970));
         self.gauge(
             "connection_attempt",
-            "The attempt under way or waited for, 0 if there is none.",
+            "Number of the attempt to reconnect or recover that is under way or waited for, 0 for none.",
             None,
             connection["attempt"].as_f64(),
         );
@@ -132,21 +135,29 @@ impl Metrics {
             let counted = counts.events.iter().filter(|((name, _), _)| name == event);
             counted.map(|((_, reason), count)| (vec![("reason", reason.clone())], *count as f64)).collect::<Vec<_>>()
         };
-        let help = "Losses of the connection, by reason.";
+        let help = "Lost connections to the cloud since the process started, by reason.";
         self.add(MetricType::Counter, ("connection_interruptions", help, None), by_reason("connection_interrupted"));
-        let help = "Attempts to reconnect, by the reason of what went wrong before.";
+        let help = "Attempts to reconnect since the process started, by the reason that made them necessary.";
         self.add(MetricType::Counter, ("connection_reconnect_attempts", help, None), by_reason("reconnect_attempt"));
         let total = |event: &str| by_reason(event).iter().fold(0.0, |sum, (_, count)| sum + count);
-        self.counter("connection_recovery_attempts", "Attempts to recover.", None, total("recovery_attempt"));
-        self.counter("connection_recoveries", "Recoveries that succeeded.", None, total("recovered"));
-        self.counter("connection_failures", "How often everything was exhausted.", None, total("failed"));
-        self.gauge("sessions", "Sessions with the cloud that are wanted.", None, Some(vitals.sessions.0 as f64));
-        let help = "Sessions with the cloud on which heaters answer.";
+        let help = "Attempts to recover, with tokens and a client made anew, after reconnecting had failed.";
+        self.counter("connection_recovery_attempts", help, None, total("recovery_attempt"));
+        self.counter("connection_recoveries", "Recoveries that brought the connection back.", None, total("recovered"));
+        let help = "How often the bridge gave up: every attempt failed, or the password was rejected.";
+        self.counter("connection_failures", help, None, total("failed"));
+    }
+
+    fn sessions(&mut self, web: &Web, vitals: &Vitals) {
+        let help = "MQTT sessions with the cloud that there should be; one serves several heaters.";
+        self.gauge("sessions", help, None, Some(vitals.sessions.0 as f64));
+        let help = "MQTT sessions with the cloud on which heaters answer.";
         self.gauge("sessions_connected", help, None, Some(vitals.sessions.1 as f64));
-        let help = "When the first session with the cloud came up, since 1970.";
-        self.gauge("session_start_timestamp", help, Some(Unit::Seconds), vitals.session_since.map(since_1970));
-        self.counter("sign_ins", "Sign-ins with the password that the cloud accepted.", None, counts.sign_ins as f64);
-        let help = "Sign-ins that are left of this hour's.";
+        let help =
+            "When the first MQTT session with the cloud came up, as seconds since 1970; absent while it is down.";
+        self.gauge("session_start_time", help, Some(Unit::Seconds), vitals.session_since.map(since_1970));
+        let help = "Sign-ins with the password that the cloud accepted since the process started.";
+        self.counter("sign_ins", help, None, web.counts.sign_ins as f64);
+        let help = "Sign-ins that the bridge still allows itself within this hour, of 12.";
         self.gauge("sign_ins_left", help, None, Some(vitals.sign_ins_left as f64));
     }
 
@@ -159,24 +170,36 @@ impl Metrics {
         for (name, (help, unit), read) in [
             (
                 "mqtt_messages_received",
-                messages("MQTT messages received."),
+                messages("MQTT messages that arrived from the cloud, and from the local broker."),
                 (|of| of.received.messages) as fn(&Traffic) -> u64,
             ),
-            ("mqtt_messages_sent", messages("MQTT messages handed to the session."), |of| of.sent.messages),
-            ("mqtt_payload_received", bytes("Payloads of the messages received."), |of| of.received.bytes),
-            ("mqtt_payload_sent", bytes("Payloads of the messages handed to the session."), |of| of.sent.bytes),
+            ("mqtt_messages_sent", messages("MQTT messages sent to the cloud, and to the local broker."), |of| {
+                of.sent.messages
+            }),
+            (
+                "mqtt_payload_received",
+                bytes("Bytes of the payloads that arrived, without what MQTT and TLS add."),
+                |of| of.received.bytes,
+            ),
+            (
+                "mqtt_payload_sent",
+                bytes("Bytes of the payloads that were sent, without what MQTT and TLS add."),
+                |of| of.sent.bytes,
+            ),
         ] {
             self.add(MetricType::Counter, (name, help, unit), each(read));
         }
-        let help = "Whether the local broker is connected.";
+        let help = "1 while the local MQTT broker is connected, 0 while it is not.";
         self.gauge("local_broker_connected", help, None, Some(truth(vitals.is_local_up)));
-        let help = "Retained messages that a newer one replaced before they were sent to the local broker.";
+        let help =
+            "Messages to the local broker that were never sent, since a newer one of the same topic took their place.";
         self.counter("mqtt_messages_superseded", help, None, vitals.superseded as f64);
-        let help = "What was wrong with messages that arrived, a field or a message each.";
+        let help = "Messages of the cloud, and fields of them, that could not be decoded.";
         self.counter("decode_failures", help, None, vitals.complaints as f64);
-        let help = "Fields of the heaters' messages that are not known, counted once each.";
+        let help = "Fields seen in the heaters' messages that this version does not know; harmless.";
         self.gauge("unknown_fields", help, None, Some(vitals.unknown_fields as f64));
-        self.gauge("commands_queued", "Commands that wait for their turn.", None, Some(vitals.queued as f64));
+        let help = "Commands that wait for the cloud, or for the heater's turn.";
+        self.gauge("commands_queued", help, None, Some(vitals.queued as f64));
     }
 
     fn conditions(&mut self, web: &Web) {
@@ -184,27 +207,33 @@ impl Metrics {
             let samples = web.heaters.iter().filter_map(|(mac, heater)| Some((device(mac), read(heater)?)));
             self.add(MetricType::Gauge, (name, help, unit), samples);
         };
-        each("heater_available", "Whether the heater was heard of lately.", None, &|heater| {
-            Some(truth(heater.is_available))
-        });
+        let help = "1 while the heater answers; 0 when it has been silent for `stale_after` (5 minutes if not set).";
+        each("heater_available", help, None, &|heater| Some(truth(heater.is_available)));
         each(
             "heater_last_answer_timestamp",
-            "When the heater last told its status, since 1970.",
+            "When the heater last told its status, as seconds since 1970.",
             Some(Unit::Seconds),
             &|heater| time(heater.status.as_ref()?.get("received_at")?).map(since_1970),
         );
         let ratio = Some(Unit::Other("ratio".to_owned()));
-        each("heater_charge", "How much of the tank is hot.", ratio, &|heater| {
+        each("heater_charge", "How much of the tank is hot, from 0 to 1.", ratio, &|heater| {
             Some(heater.number("dhw_charge_per")? / 100.0)
         });
-        each("heater_power", "The power that the heater takes.", Some(Unit::Other("watts".to_owned())), &|heater| {
-            heater.number("current_inst_power")
-        });
-        each("heater_error_code", "The code of the error that is shown, 0 if there is none.", None, &|heater| {
+        each(
+            "heater_power",
+            "Electric power that the heater takes now.",
+            Some(Unit::Other("watts".to_owned())),
+            &|heater| heater.number("current_inst_power"),
+        );
+        each("heater_error_code", "Code of the error that the heater shows, 0 for none.", None, &|heater| {
             heater.number("error_code")
         });
-        each("heater_problem", "Whether there is an error or a leak.", None, &|heater| heater.flag("problem"));
-        each("heater_water_leak", "Whether there is a water leak.", None, &|heater| heater.flag("water_leak"));
+        each("heater_problem", "1 while the heater shows an error or a water leak.", None, &|heater| {
+            heater.flag("problem")
+        });
+        each("heater_water_leak", "1 while the heater reports a water leak.", None, &|heater| {
+            heater.flag("water_leak")
+        });
     }
 
     fn heaters(&mut self, web: &Web) {
@@ -212,26 +241,32 @@ impl Metrics {
             .heaters
             .iter()
             .map(|(mac, heater)| (vec![("device", mac.as_str().to_owned()), ("name", heater.name.clone())], 1.0));
-        self.add(MetricType::Info, ("heater", "The heaters of the account.", None), names);
-        let commands = web.counts.commands.iter().filter(|((_, outcome), _)| OUTCOMES.contains(outcome));
-        let commands = commands.map(|((mac, outcome), count)| {
-            (vec![("device", mac.as_str().to_owned()), ("outcome", (*outcome).to_owned())], *count as f64)
+        self.add(MetricType::Info, ("heater", "The heaters of the account with their names; always 1.", None), names);
+        let commands = web.heaters.keys().flat_map(|mac| {
+            OUTCOMES.map(|outcome| {
+                let count = web.counts.commands.get(&(mac.clone(), outcome)).copied().unwrap_or_default();
+                (with(device(mac), ("outcome", outcome)), count as f64)
+            })
         });
-        self.add(MetricType::Counter, ("commands", "What became of commands, each step counted.", None), commands);
+        let help = "Commands to the heater since the process started, counted at each step that they reach.";
+        self.add(MetricType::Counter, ("commands", help, None), commands);
         let temperatures = web.heaters.iter().flat_map(|(mac, heater)| {
             TEMPERATURES.into_iter().filter_map(move |(field, sensor)| {
-                let told = heater.number(field)?;
+                let told = heater.number(field).filter(|_| field != RECIRCULATION || heater.recirculates)?;
                 let value = if heater.is_us() { celsius(told) } else { told };
                 Some((with(device(mac), ("sensor", sensor)), (value * 1000.0).round() / 1000.0))
             })
         });
-        let help = "Temperatures of the heater.";
+        let help =
+            "Temperatures that the heater measures, and its set point, in degrees Celsius whatever it shows itself.";
         self.add(MetricType::Gauge, ("heater_temperature", help, Some(Unit::Celsius)), temperatures);
-        let modes = web.heaters.iter().filter_map(|(mac, heater)| {
-            let mode = heater.status.as_ref()?.get("dhw_operation_setting")?.as_str()?;
-            Some((with(device(mac), ("mode", mode)), 1.0))
+        let modes = web.heaters.iter().flat_map(|(mac, heater)| {
+            let mode = heater.status.as_ref().and_then(|status| status.get("dhw_operation_setting")?.as_str());
+            let modes = mode.map(|mode| MODES.map(|name| (with(device(mac), ("mode", name)), truth(name == mode))));
+            modes.into_iter().flatten()
         });
-        self.add(MetricType::Gauge, ("heater_mode", "1 for the mode that the heater is set to.", None), modes);
+        let help = "1 for the mode that the heater is set to, 0 for all others.";
+        self.add(MetricType::Gauge, ("heater_mode", help, None), modes);
         let energy = web.heaters.iter().flat_map(|(mac, heater)| {
             [("heat_pump", "heat_pump_kwh"), ("heat_element", "heat_element_kwh")].into_iter().filter_map(
                 move |(source, member)| {
@@ -242,7 +277,11 @@ impl Metrics {
         });
         self.add(
             MetricType::Counter,
-            ("heater_energy", "Energy that the heater took in its life.", Some(Unit::Joules)),
+            (
+                "heater_energy",
+                "Electric energy that the heater took in its life; 3600000 joules are 1 kWh.",
+                Some(Unit::Joules),
+            ),
             energy,
         );
     }
@@ -281,13 +320,14 @@ impl Collector for Metrics {
 }
 
 /// Writes the metrics of this moment.
-pub fn render(web: &Web, vitals: &Vitals, format: Format, wall: SystemTime) -> String {
+pub fn render(web: &Web, vitals: &Vitals, format: Format, now: Instant) -> String {
     let mut metrics = Metrics::default();
     let version = (vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
-    metrics.add(MetricType::Info, ("build", "The program.", None), [version]);
-    let help = "When the process started, since 1970.";
-    metrics.gauge("start_timestamp", help, Some(Unit::Seconds), Some(since_1970(vitals.started_at)));
-    metrics.connection(web, vitals, wall);
+    metrics.add(MetricType::Info, ("build", "The version of navien2mqtt that runs; always 1.", None), [version]);
+    let help = "When the process started, as seconds since 1970.";
+    metrics.gauge("start_time", help, Some(Unit::Seconds), Some(since_1970(vitals.started_at)));
+    metrics.connection(web, vitals, now);
+    metrics.sessions(web, vitals);
     metrics.traffic(vitals);
     metrics.heaters(web);
     metrics.conditions(web);

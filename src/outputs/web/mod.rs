@@ -107,8 +107,8 @@ struct Counts {
     sign_ins: u64,
     /// What became of commands, by heater and outcome.
     commands: BTreeMap<(Mac, &'static str), u64>,
-    /// Seconds in each state that has been left.
-    states: BTreeMap<String, f64>,
+    /// How long the connection was in each state that it has left.
+    states: BTreeMap<String, Duration>,
 }
 
 /// What is shown of a heater.
@@ -118,6 +118,8 @@ struct ShownHeater {
     is_available: bool,
     status: Option<Members>,
     energy: Option<Members>,
+    /// Whether it has the recirculation pump.
+    recirculates: bool,
 }
 
 /// The output of the HTTP server.
@@ -126,6 +128,8 @@ pub struct Web {
     heaters: BTreeMap<Mac, ShownHeater>,
     /// The payload of `bridge/connection`.
     connection: Value,
+    /// When the state of the connection last changed.
+    state_since: Instant,
     counts: Counts,
     history: History,
     /// Counts what has changed on the page.
@@ -139,6 +143,7 @@ impl Web {
         Self {
             heaters: BTreeMap::new(),
             connection: Value::Null,
+            state_since: moment.now,
             counts: Counts::default(),
             history: History::restore(kept, moment.wall),
             version: 0,
@@ -182,6 +187,9 @@ impl Web {
                 heater.status = Some(status.clone());
             }
             Change::Answer("energy", energy) => heater.energy = Some(energy.clone()),
+            Change::Answer("info", info) => {
+                heater.recirculates = info.get("recirculation_use").and_then(Value::as_bool) == Some(true);
+            }
             Change::Answer(..) | Change::Abilities => return,
             Change::Event(event) => self.history.event(Some(mac), event),
             Change::Command(report) => {
@@ -194,17 +202,18 @@ impl Web {
     }
 
     /// Takes the payload of `bridge/connection`.
-    pub fn show_connection(&mut self, connection: &Value) {
-        let state = |of: &Value| of["state"].as_str().map(str::to_owned);
-        if let Some(left) = state(&self.connection)
-            && state(connection).as_ref() != Some(&left)
-        {
-            let since = time(&self.connection["since"]);
-            let lasted = time(&connection["since"]).zip(since).and_then(|(to, from)| to.duration_since(from).ok());
-            *self.counts.states.entry(left).or_default() += lasted.unwrap_or_default().as_secs_f64();
-        }
+    pub fn show_connection(&mut self, connection: &Value, moment: Moment) {
+        let left = self.connection_state().to_owned();
         self.connection = connection.clone();
+        if self.connection_state() != left {
+            let since = std::mem::replace(&mut self.state_since, moment.now);
+            *self.counts.states.entry(left).or_default() += moment.now.saturating_duration_since(since);
+        }
         self.version += 1;
+    }
+
+    fn connection_state(&self) -> &str {
+        self.connection["state"].as_str().unwrap_or("starting")
     }
 
     /// Takes an event of the connection: the payload of `bridge/event`.
@@ -259,7 +268,7 @@ impl Web {
 
     /// Returns the metrics.
     pub fn metrics(&self, vitals: &Vitals, format: Format, moment: Moment) -> String {
-        metrics::render(self, vitals, format, moment.wall)
+        metrics::render(self, vitals, format, moment.now)
     }
 
     /// Returns what is to be kept for the next run when that is due, or at once when the process `ends`.

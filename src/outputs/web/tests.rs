@@ -213,10 +213,14 @@ fn both_formats_have_the_same_samples_and_names_are_escaped() {
         ),
     );
     web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone().into()));
-    web.show_connection(&json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }));
+    web.show_connection(
+        &json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }),
+        start,
+    );
     web.publish_event(&interrupted(at(start, MINUTE)));
     web.show_connection(
         &json!({ "state": "reconnecting", "since": rfc3339(at(start, MINUTE).wall), "attempt": 1, "outages": 4 }),
+        at(start, MINUTE),
     );
     let moment = at(start, 2 * MINUTE);
     let [prometheus, open] =
@@ -239,6 +243,46 @@ fn both_formats_have_the_same_samples_and_names_are_escaped() {
     }
     assert!(open.ends_with("# EOF\n") && !prometheus.contains("# EOF"));
     assert!(!prometheus.contains("water_leak"), "what is not known is not told");
+}
+
+#[test]
+fn a_counter_of_time_never_falls_when_the_state_changes_or_the_clock_is_set() {
+    let start = Moment::start();
+    let mut web = web(start);
+    let shown = |web: &Web, moment| {
+        let metrics = web.metrics(&vitals(start), Format::Prometheus, moment);
+        let name = "navien2mqtt_connection_state_seconds_total{state=\"connected\"} ";
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).unwrap()
+    };
+    let connected = |at: Moment| json!({ "state": "connected", "since": rfc3339(at.wall), "outages": 0 });
+    web.show_connection(&connected(start), start);
+    let mut change = at(start, Duration::from_millis(10_900));
+    assert_eq!(shown(&web, change), 10.9);
+    change.wall -= HOUR;
+    web.show_connection(&connected(change), change);
+    assert_eq!(shown(&web, change), 10.9);
+    web.show_connection(&json!({ "state": "reconnecting", "since": rfc3339(change.wall), "outages": 1 }), change);
+    assert_eq!(shown(&web, at(change, HOUR)), 10.9);
+}
+
+#[test]
+fn what_can_be_counted_begins_at_zero_and_what_is_not_known_is_not_told() {
+    let start = Moment::start();
+    let mut web = web(start);
+    let metrics = |web: &Web| web.metrics(&vitals(start), Format::Prometheus, start);
+    let device = "device=\"04786332fca0\"";
+    let first = metrics(&web);
+    assert!(first.contains(&format!("navien2mqtt_commands_total{{{device},outcome=\"confirmed\"}} 0.0\n")), "{first}");
+    assert!(!first.contains("connection_outages_total") && !first.contains("heater_mode"), "{first}");
+    let members = json!({ "dhw_operation_setting": "vacation", "recirc_temperature": 0.0 });
+    web.show(&mac(), &status(start, members));
+    let second = metrics(&web);
+    assert!(second.contains(&format!("navien2mqtt_heater_mode{{{device},mode=\"vacation\"}} 1.0\n")), "{second}");
+    assert!(second.contains(&format!("navien2mqtt_heater_mode{{{device},mode=\"electric\"}} 0.0\n")), "{second}");
+    assert!(!second.contains("recirculation"), "a heater without the pump tells 0 °C: {second}");
+    let info = json!({ "recirculation_use": true }).as_object().unwrap().clone();
+    web.show(&mac(), &Change::Answer("info", info.into()));
+    assert!(metrics(&web).contains(&format!("{device},sensor=\"recirculation\"}} 0.0\n")));
 }
 
 #[test]
