@@ -193,6 +193,39 @@ const CHECKS = {
     await page.context().close();
   },
 
+  async "the plots stop where nothing was known, and are there in words and as a table"() {
+    const [mac] = world.about.heaters;
+    const end = Math.floor(Date.now() / 1000);
+    const sample = (ago, ...values) => [end - (end % 1800) - ago * 60, ...values]; // so many minutes before a half hour
+    const samples = [sample(1500, 1, 1, 1, 1, 1), // older than a day
+      sample(600, 120, 100, 125.6, 80, 4), sample(595, 121, 101, 125.6, 81, 480.4),
+      sample(300, 119, null, 125.6, 79, 2), sample(295, 118, null, 125.6, 78, 2)];
+    const outages = [{ from: end - 36000, to: end - 30000, kind: "outage", reason: "dns", reason_text: "No name" },
+      { from: end - 20000, to: end - 19000, kind: "not_running", reason: null, reason_text: null }];
+    const page = await open({}, (page) => page.route("**/history", (route) => route.fulfill({ json:
+      { heaters: { [mac]: { units: "us", samples } }, outages, known_since: end - 40 * 86400 } })));
+    const figure = card(page, 0).locator("figure").first();
+    await figure.waitFor(LIMIT);
+    assert.equal(await figure.locator("svg[role=img]").getAttribute("aria-label"), "Temperatures, last 24 hours: "
+      + "top 118–121 °F, last 118 °F; bottom 100–101 °F, last –; set to 125.6 °F, last 125.6 °F");
+    const path = await figure.locator("path.upper").last().getAttribute("d");
+    assert.deepEqual([path.split("M").length, path.split("L").length], [3, 3], `two lines of two points: ${path}`);
+    const shades = await figure.locator("rect title").allTextContents();
+    assert.deepEqual(shades.map((words) => words.split(": ")[1]),
+      ["outage of 1 h 40 min. No name.", "the bridge did not run for 17 min."]);
+    await until("the value at the pointer", async () => {
+      await page.mouse.move(1, 1);
+      await figure.locator("svg[role=img]").hover();
+      return /^Temperatures, .*\d\d:\d\d\s+top 120 °F/.test(await figure.locator("figcaption").innerText());
+    });
+    await figure.locator("summary").click();
+    assert.match(await figure.locator("tbody").innerText(), /\t120\t100\t125.6\n.*\t119\t–\t125.6/);
+    await reads(page.locator("#days-summary"), "1 outage, 1 h 40 min; the bridge did not run for 17 min.");
+    assert.equal(await card(page, 1).locator("figure").count(), 0);
+    assert.deepEqual(page.wrong, []);
+    await page.context().close();
+  },
+
   async "without a script the page says what it needs"() {
     const page = await open({ javaScriptEnabled: false });
     assert.match(await page.locator("noscript p").innerText(LIMIT), /^This page needs JavaScript/);

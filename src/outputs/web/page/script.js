@@ -1,7 +1,6 @@
 // The page of the bridge. It listens to the stream /events for what is known now, and reads /history for the plots and
 // the strip of days. It only shows: nothing here changes a heater. All text from data becomes text nodes, never markup.
 "use strict";
-
 const DAY = 86400; // s
 // The words of the page are English, so are its dates; whether hours go to 12 or to 24 is as the reader has it.
 const LOCALE = navigator.language.startsWith("en") ? navigator.language : "en-GB";
@@ -242,10 +241,11 @@ const PLOTS = [
   { title: "Hot water", unit: () => " %", digits: 0, range: [0, 100], lines: [["charge", "charge", 4]] },
   { title: "Power", unit: () => " W", digits: 0, range: [0, 100], lines: [["power", "power", 5]] },
 ];
-const GAP = 12 * 60; // between samples, s; they come every five minutes
 function drawPlots(mac) {
   const { units, samples = [] } = past.heaters[mac] ?? {};
   const node = cards.get(mac).querySelector(".plots");
+  if (node.drawn?.past === past && node.drawn.width === node.clientWidth) return; // so that a pointer stays where it is
+  node.drawn = { past, width: node.clientWidth };
   const end = now();
   const recent = samples.filter(([at]) => at > end - DAY);
   node.querySelector(".quiet").hidden = recent.length > 12;
@@ -311,12 +311,12 @@ function drawPlot(figure, plot, unit, samples, end) {
   fill(figure.querySelector(".scroll"), [samples, unit, day(end)], () => [dataTable(plot, unit, samples)]);
 }
 
-// A line that stops where nothing was known; a sample alone between two gaps is a dot.
+// A line that stops where nothing was known for 12 minutes; a sample alone between two gaps is a dot.
 function path(samples, index, x, y) {
   let [d, last] = ["", -Infinity];
   for (const sample of samples.filter((sample) => typeof sample[index] === "number")) {
     const to = `${x(sample[0]).toFixed(1)} ${y(sample[index]).toFixed(1)}`;
-    d += sample[0] - last > GAP ? `M${to}h.01` : `L${to}`;
+    d += sample[0] - last > 720 ? `M${to}h.01` : `L${to}`;
     last = sample[0];
   }
   return d;
