@@ -74,6 +74,7 @@ const SOURCES = {
 const OUTCOMES = {
   queued: ["", "waits until it can be sent"], sent: ["", "sent; the heater has not answered yet"],
   confirmed: ["good", "✓ done, the heater confirmed it"], rejected: ["bad", "✗ refused"],
+  unseen: ["", "the heater accepted it, but does not show it"],
   expired: ["bad", "✗ not sent in time"], failed: ["bad", "✗ no answer; nobody knows whether the heater obeyed"],
 };
 const mode = (value) => MODES[value] ?? capital(plain(value));
@@ -82,6 +83,7 @@ const of = ({ attempt, max_attempts: most }) => (most ? `${attempt} of ${most}` 
 const because = (event) => event.reason_text ?? event.detail ?? event.reason ?? "the reason is not known";
 // The text begins with the code, as the heater's own display writes it: `E799 water leak`.
 const errorWords = (code, text) => [`Error ${code}`, text?.replace(/^E\d+ ?/, "")].filter(Boolean).join(": ");
+const outcome = ({ status, in_force: inForce }) => (status === "confirmed" && inForce === false ? "unseen" : status);
 function commandWords(status, { name, reason }) {
   const what = capital(plain(name).replace(/^tou\b/, "time of use"));
   return `${what}: ${OUTCOMES[status]?.[1] ?? plain(status)}${reason ? ` (${reason})` : ""}`;
@@ -424,7 +426,7 @@ function drawLists({ heaters, events }) {
     line(BAD.test(event.event) ? "bad" : "", eventWords(event), event));
   const commands = newest(named("commands"));
   longList($("commands"), commands, 6, "None since the bridge began.", (item) =>
-    line(OUTCOMES[item.status]?.[0] ?? "", commandWords(item.status, item), item));
+    line(OUTCOMES[outcome(item)]?.[0] ?? "", commandWords(outcome(item), item), item));
 }
 
 // The stream.
