@@ -422,10 +422,10 @@ function drawLists({ heaters, events }) {
     el("span", {}, el("span", { class: colour }, words), " ", el("span", { class: "quiet" }, who ? `– ${who}` : "")));
   const tells = ({ event }, i, all) => !event.endsWith("_attempt") || all[i - 1]?.event !== event; // the newest
   const happened = newest([...named("events"), ...events]).filter(tells);
-  longList($("events"), happened, 6, "Nothing since the bridge began.", (event) =>
+  longList($("events"), happened, 6, "Nothing yet.", (event) =>
     line(BAD.test(event.event) ? "bad" : "", eventWords(event), event));
   const commands = newest(named("commands"));
-  longList($("commands"), commands, 6, "None since the bridge began.", (item) =>
+  longList($("commands"), commands, 6, "None yet.", (item) =>
     line(OUTCOMES[outcome(item)]?.[0] ?? "", commandWords(outcome(item), item), item));
 }
 
