@@ -261,10 +261,10 @@ impl Bridge {
         self.home.cloud_client(link).as_str()
     }
 
-    /// Takes the payload of `bridge/connection`.
-    pub fn set_connection(&mut self, payload: &Value, moment: Moment) {
+    /// Takes the payload of `bridge/connection`, and since when the outage lasts, if there is one.
+    pub fn set_connection(&mut self, payload: &Value, outage_since: Option<Instant>, moment: Moment) {
         self.mqtt.show_connection(payload);
-        self.web.iter_mut().for_each(|web| web.show_connection(payload, moment));
+        self.web.iter_mut().for_each(|web| web.show_connection(payload, outage_since, moment));
         self.flush();
     }
 

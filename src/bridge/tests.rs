@@ -476,7 +476,7 @@ fn a_broker_that_has_forgotten_everything_is_given_everything() {
     let mut world = World::new(&[heater(1), heater(2)]);
     world.begin_session();
     world.status(1, json!({}));
-    world.bridge.set_connection(&json!({ "state": "connected" }), world.moment());
+    world.bridge.set_connection(&json!({ "state": "connected" }), None, world.moment());
     world.drain();
     let before = world.broker.clone();
     assert_eq!(world.held("bridge/state"), "online");

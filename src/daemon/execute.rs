@@ -33,8 +33,11 @@ impl Daemon {
             } else if let Some(effect) = self.bridge.poll_effect() {
                 self.execute_for_bridge(effect);
             } else {
-                return;
+                break;
             }
+        }
+        if let (Some(http), Some(web)) = (&self.http, &self.bridge.web) {
+            http.set_version(web.version());
         }
     }
 
@@ -196,7 +199,7 @@ impl Daemon {
             self.bridge.give_up(link, moment);
         }
         let connection = report::connection(&self.supervisors.view(), self.supervisors.count(), moment);
-        self.bridge.set_connection(&connection, moment);
+        self.bridge.set_connection(&connection, self.supervisors.carried().outage_since, moment);
         self.keep_outage();
     }
 

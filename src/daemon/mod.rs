@@ -263,9 +263,6 @@ impl Daemon {
         }
         let kept = self.bridge.web.as_mut().and_then(|web| web.keep(false, moment));
         kept.into_iter().for_each(|kept| self.state.keep_history(kept));
-        if let (Some(http), Some(web)) = (&self.http, &self.bridge.web) {
-            http.set_version(web.version());
-        }
     }
 
     /// Answers a question of the HTTP server.

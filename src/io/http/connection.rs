@@ -119,9 +119,10 @@ impl Site {
                 // What changes meanwhile is told by the next one.
                 clock::sleep(LEAST_APART).await;
             }
-            let text = match event {
-                true => [&b"event: state\ndata: "[..], &site.ask(Document::State).await.body, b"\n\n"].concat(),
-                false => b":\n\n".to_vec(),
+            let answer = if event { Some(site.ask(Document::State).await) } else { None };
+            let text = match answer.filter(|answer| answer.status == StatusCode::OK) {
+                Some(answer) => [&b"event: state\ndata: "[..], &answer.body, b"\n\n"].concat(),
+                None => b":\n\n".to_vec(),
             };
             Some((Ok(Frame::data(Bytes::from(text))), (site, versions, permit, true)))
         };

@@ -24,6 +24,8 @@ const MOST_OUTAGES: usize = 500;
 const UNCERTAIN: u64 = 20 * 60;
 /// A shorter absence is a restart.
 const RESTART: u64 = 60;
+/// A machine without a clock of its own can begin so far back after the power was away; more is a clock that was wrong.
+const SET_BACK: u64 = 24 * 3600;
 /// A longer command or event is left out, as JSON, in bytes.
 const MAX_EVENT: usize = 600;
 
@@ -83,16 +85,19 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct History {
     kept: Kept,
+    /// When an earlier run kept this, until it is known whether the outage that it left open goes on.
+    earlier: Option<u64>,
 }
 
 impl History {
     /// Takes up what an earlier run kept; between then and now the bridge did not run.
     pub fn restore(mut kept: Kept, wall: SystemTime) -> Self {
         let now = seconds(wall);
-        if kept.known_since == 0 || kept.at > now {
+        if kept.known_since == 0 || kept.at > now + SET_BACK {
             // Nothing was kept, or the clock was wrong then or is now.
             kept = Kept { known_since: now, at: now, ended: true, ..Kept::default() };
         }
+        kept.at = kept.at.min(now);
         let least = if kept.ended { RESTART } else { UNCERTAIN };
         if now - kept.at >= least {
             if let Some(open) = kept.gaps.back_mut().filter(|gap| gap.to.is_none()) {
@@ -100,10 +105,9 @@ impl History {
             }
             kept.gaps.push_back(Downtime { from: kept.at, to: Some(now), reason: None, reason_text: None });
         }
-        kept.known_since = kept.known_since.min(now);
-        kept.gaps.retain(|gap| gap.from <= now);
         kept.samples.values_mut().for_each(|samples| samples.retain(|sample| sample.at <= now));
-        let mut history = Self { kept };
+        kept.commands.values_mut().flatten().for_each(lose_sight);
+        let mut history = Self { earlier: Some(kept.at), kept };
         history.forget(now);
         history
     }
@@ -126,8 +130,12 @@ impl History {
         }
         let Some(samples) = of_heater(&mut self.kept.samples, mac) else { return };
         let step = at - at % STEP;
+        // What was sampled while the clock was ahead would keep all others out until then.
+        while samples.back().is_some_and(|last| last.at > step + STEP) {
+            samples.pop_back();
+        }
         match samples.back_mut() {
-            // A clock that was set back does not draw a line backwards.
+            // A clock that was set back a little does not draw a line backwards.
             Some(last) if last.at >= step => last.add(values),
             _ => {
                 let mut first = Sample { at: step, means: Default::default(), answers: Default::default() };
@@ -164,31 +172,27 @@ impl History {
         }
     }
 
-    /// Takes an event of the connection: an outage begins or ends.
-    pub fn connection(&mut self, event: &Value) {
-        let Some(at) = time(&event["at"]).map(seconds) else { return };
-        let open = self.kept.gaps.back_mut().filter(|gap| gap.to.is_none());
-        match (event["event"].as_str(), open) {
-            (Some("connection_interrupted"), None) => {
-                let text = |member: &str| event[member].as_str().map(str::to_owned);
-                let gap = Downtime {
-                    from: at,
-                    to: None,
-                    reason: text("reason").or(Some(String::new())),
-                    reason_text: text("reason_text"),
-                };
-                self.kept.gaps.push_back(gap);
-            }
-            // The outage began with the last word of the cloud, which is before it was noticed.
-            (Some("connected"), Some(open)) => {
-                open.to = Some(at);
-                if let Some(lasted) = event["outage_seconds"].as_f64() {
-                    open.from = at.saturating_sub(lasted.round() as u64).min(at);
-                }
-            }
-            _ => {}
+    /// Takes whether an outage `goes_on`, when it or the one before it began, and the payload of `bridge/connection`, which
+    /// has the reason.
+    pub fn outage(&mut self, goes_on: bool, since: Option<SystemTime>, connection: &Value, wall: SystemTime) {
+        let now = seconds(wall);
+        // Of an outage that ended unseen, the last that is known is that it was there.
+        let end = self.earlier.take().filter(|_| !goes_on).unwrap_or(now);
+        let gaps = &mut self.kept.gaps;
+        if goes_on && gaps.back().is_none_or(|gap| gap.to.is_some()) {
+            gaps.push_back(Downtime { from: now, to: None, reason: Some(String::new()), reason_text: None });
         }
-        self.forget(at);
+        // The bridge did not run, or there was another outage, until then.
+        let earliest = gaps.iter().rev().nth(1).and_then(|gap| gap.to).unwrap_or_default();
+        if let Some(open) = gaps.back_mut().filter(|gap| gap.to.is_none()) {
+            open.from = since.map_or(open.from, seconds).max(earliest).min(now);
+            let text = |member: &str| connection[member].as_str().map(str::to_owned);
+            if let Some(reason) = text("reason").filter(|_| open.reason.as_deref() == Some("")) {
+                (open.reason, open.reason_text) = (Some(reason), text("reason_text"));
+            }
+            open.to = (!goes_on).then_some(end.max(open.from));
+        }
+        self.forget(now);
     }
 
     /// Forgets a heater.
@@ -245,7 +249,10 @@ impl History {
         while kept.gaps.front().is_some_and(|gap| gap.to.is_some_and(|to| to < oldest)) {
             kept.gaps.pop_front();
         }
-        kept.known_since = kept.known_since.max(oldest);
+        // What is of the future is of a clock that was ahead.
+        kept.gaps.retain(|gap| gap.from <= now);
+        kept.gaps.iter_mut().filter_map(|gap| gap.to.as_mut()).for_each(|to| *to = (*to).min(now));
+        kept.known_since = kept.known_since.max(oldest).min(now);
         let day_ago = now.saturating_sub(24 * 3600);
         for samples in kept.samples.values_mut() {
             while samples.front().is_some_and(|sample| sample.at < day_ago) {
@@ -288,6 +295,14 @@ fn rounded(value: f64) -> f64 {
 
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// Notes that nobody will tell any more what becomes of a command.
+fn lose_sight(command: &mut Value) {
+    if matches!(command["status"].as_str(), Some("queued" | "sent")) {
+        command["status"] = "failed".into();
+        command["reason"] = "the bridge ended; what became of it is not known".into();
+    }
 }
 
 fn push(to: &mut VecDeque<Value>, new: &Value) {

@@ -130,6 +130,8 @@ pub struct Web {
     connection: Value,
     /// When the state of the connection last changed.
     state_since: Instant,
+    /// When the outage of now began.
+    outage_since: Option<Instant>,
     counts: Counts,
     history: History,
     /// Counts what has changed on the page.
@@ -144,6 +146,7 @@ impl Web {
             heaters: BTreeMap::new(),
             connection: Value::Null,
             state_since: moment.now,
+            outage_since: None,
             counts: Counts::default(),
             history: History::restore(kept, moment.wall),
             version: 0,
@@ -201,14 +204,21 @@ impl Web {
         self.version += 1;
     }
 
-    /// Takes the payload of `bridge/connection`.
-    pub fn show_connection(&mut self, connection: &Value, moment: Moment) {
+    /// Takes the payload of `bridge/connection`, and since when the outage lasts, if there is one.
+    pub fn show_connection(&mut self, connection: &Value, outage_since: Option<Instant>, moment: Moment) {
         let left = self.connection_state().to_owned();
         self.connection = connection.clone();
         if self.connection_state() != left {
             let since = std::mem::replace(&mut self.state_since, moment.now);
             *self.counts.states.entry(left).or_default() += moment.now.saturating_duration_since(since);
         }
+        let age = |since| moment.now.saturating_duration_since(since);
+        let before = std::mem::replace(&mut self.outage_since, outage_since);
+        if let (Some(since), None) = (before, outage_since) {
+            self.counts.outage_seconds += age(since).as_secs_f64();
+        }
+        let since = outage_since.or(before).and_then(|since| moment.wall.checked_sub(age(since)));
+        self.history.outage(outage_since.is_some(), since, connection, moment.wall);
         self.version += 1;
     }
 
@@ -220,8 +230,6 @@ impl Web {
     pub fn publish_event(&mut self, event: &Value) {
         let word = |member: &str| event[member].as_str().unwrap_or_default().to_owned();
         *self.counts.events.entry((word("event"), word("reason"))).or_default() += 1;
-        self.counts.outage_seconds += event["outage_seconds"].as_f64().unwrap_or_default();
-        self.history.connection(event);
         self.history.event(None, event);
         self.version += 1;
     }

@@ -22,8 +22,23 @@ fn interrupted(moment: Moment) -> Value {
     json!({ "event": "connection_interrupted", "at": rfc3339(moment.wall), "reason": "dns", "reason_text": "No name" })
 }
 
-fn connected(moment: Moment, outage: Option<f64>) -> Value {
-    json!({ "event": "connected", "at": rfc3339(moment.wall), "outage_seconds": outage })
+/// Shows that the connection is away, and since when.
+fn lose(web: &mut Web, since: Moment, moment: Moment) {
+    let connection = json!({ "state": "reconnecting", "reason": "dns", "reason_text": "No name", "outages": 1 });
+    web.show_connection(&connection, Some(since.now), moment);
+}
+
+/// Shows that there is no outage.
+fn connect(web: &mut Web, moment: Moment) {
+    web.show_connection(&json!({ "state": "connected", "outages": 1 }), None, moment);
+}
+
+/// What is shown of the time before: kind, begin and end in seconds after the start.
+fn outages(web: &Web, moment: Moment) -> Vec<(String, u64, Option<u64>)> {
+    let after = |value: &Value| value.as_u64().map(|at| at.checked_sub(1_800_000_000).unwrap());
+    let shown = web.history(moment)["outages"].clone();
+    let shown = shown.as_array().unwrap().iter();
+    shown.map(|of| (of["kind"].as_str().unwrap().to_owned(), after(&of["from"]).unwrap(), after(&of["to"]))).collect()
 }
 
 fn vitals(moment: Moment) -> Vitals {
@@ -92,11 +107,14 @@ fn samples_are_shown_in_the_units_of_now_and_kept_in_celsius() {
 fn an_outage_begins_with_the_last_word_and_lasts_over_a_restart() {
     let start = Moment::start();
     let mut web = web(start);
-    web.publish_event(&connected(start, None));
-    web.publish_event(&interrupted(at(start, HOUR)));
+    connect(&mut web, start);
+    let since = at(start, Duration::from_secs(3570));
+    lose(&mut web, since, at(start, HOUR));
     let mut web = restarted(&mut web, true, at(start, HOUR + MINUTE), Duration::from_secs(10));
     assert_eq!(web.history(at(start, 2 * HOUR))["outages"][0]["to"], Value::Null);
-    web.publish_event(&connected(at(start, 2 * HOUR), Some(3630.0)));
+    let starting = json!({ "state": "starting", "reason": null });
+    web.show_connection(&starting, Some(since.now), at(start, HOUR + 2 * MINUTE));
+    connect(&mut web, at(start, 2 * HOUR));
     let begin = 1_800_000_000;
     assert_eq!(
         web.history(at(start, 2 * HOUR))["outages"],
@@ -108,8 +126,100 @@ fn an_outage_begins_with_the_last_word_and_lasts_over_a_restart() {
         "nothing is lost by looking"
     );
     let later = at(start, 32 * 24 * HOUR);
-    web.publish_event(&connected(later, None));
+    connect(&mut web, later);
     assert_eq!(web.history(later)["outages"], json!([]), "a month is over");
+}
+
+#[test]
+fn an_outage_around_a_time_without_the_bridge_is_shown_before_and_after_it() {
+    let start = Moment::start();
+    let mut web = web(start);
+    lose(&mut web, start, at(start, MINUTE));
+    let mut web = restarted(&mut web, true, at(start, HOUR), HOUR);
+    lose(&mut web, start, at(start, 2 * HOUR));
+    connect(&mut web, at(start, 2 * HOUR + MINUTE));
+    let expected = [
+        ("outage".to_owned(), 0, Some(3600)),
+        ("not_running".to_owned(), 3600, Some(7200)),
+        ("outage".to_owned(), 7200, Some(7260)),
+    ];
+    assert_eq!(outages(&web, at(start, 3 * HOUR)), expected);
+}
+
+#[test]
+fn an_outage_that_a_killed_process_could_not_keep_the_end_or_the_begin_of_is_no_longer_than_it_was() {
+    let start = Moment::start();
+    let [lost, kept] = [at(start, MINUTE), at(start, 2 * MINUTE)];
+    let mut ended = web(start);
+    lose(&mut ended, lost, lost);
+    let mut ended = restarted(&mut ended, false, kept, 14 * MINUTE);
+    connect(&mut ended, at(kept, 14 * MINUTE));
+    assert_eq!(outages(&ended, at(start, HOUR)), [("outage".to_owned(), 60, Some(120))], "it was there until then");
+    let mut begun = restarted(&mut web(start), false, start, 10 * MINUTE);
+    begun.show_connection(&json!({ "state": "starting" }), Some(lost.now), at(start, 10 * MINUTE));
+    lose(&mut begun, lost, at(start, 11 * MINUTE));
+    assert_eq!(outages(&begun, at(start, HOUR)), [("outage".to_owned(), 60, None)]);
+    assert_eq!(begun.history(start)["outages"][0]["reason"], "dns", "the first reason that is known");
+}
+
+#[test]
+fn an_outage_of_one_of_several_sessions_lasts_until_all_are_back_and_counts_once() {
+    let start = Moment::start();
+    let mut web = web(start);
+    connect(&mut web, start);
+    for session in [1, 2] {
+        let mut event = interrupted(at(start, MINUTE));
+        event["session"] = session.into();
+        web.publish_event(&event);
+        lose(&mut web, at(start, MINUTE), at(start, MINUTE));
+    }
+    for (session, end) in [(1, 2), (2, 5)] {
+        let moment = at(start, end * MINUTE);
+        let lasted = ((end - 1) * MINUTE).as_secs_f64();
+        let event = json!({ "event": "connected", "at": rfc3339(moment.wall), "outage_seconds": lasted });
+        web.publish_event(&event);
+        if session == 1 { lose(&mut web, at(start, MINUTE), moment) } else { connect(&mut web, moment) }
+    }
+    assert_eq!(outages(&web, at(start, HOUR)), [("outage".to_owned(), 60, Some(300))]);
+    let metrics = web.metrics(&vitals(start), Format::Prometheus, at(start, HOUR));
+    assert!(metrics.contains("navien2mqtt_connection_outage_seconds_total 240.0\n"), "{metrics}");
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_left_keeps_nothing_out_when_it_is_right_again() {
+    let start = Moment::start();
+    let mut web = web(start);
+    let sample = |web: &mut Web, moment, upper: f64| {
+        web.show(&mac(), &status(moment, json!({ "tank_upper_temperature": upper })));
+    };
+    sample(&mut web, start, 50.0);
+    let ahead = |seconds| Moment { wall: start.wall + 100 * 24 * HOUR, now: start.now + Duration::from_secs(seconds) };
+    sample(&mut web, ahead(300), 51.0);
+    lose(&mut web, ahead(300), ahead(300));
+    connect(&mut web, ahead(310));
+    let right = at(start, 10 * MINUTE);
+    sample(&mut web, right, 52.0);
+    connect(&mut web, right);
+    let shown = web.history(right);
+    let begin = 1_800_000_000;
+    assert_eq!(shown["heaters"]["04786332fca0"]["samples"][0], json!([begin + 600, 52.0, null, null, null, null]));
+    assert_eq!((&shown["outages"], &shown["known_since"]), (&json!([]), &json!(begin + 600)));
+}
+
+#[test]
+fn a_clock_that_begins_an_hour_back_after_a_power_cut_costs_no_more_than_that_hour() {
+    let start = Moment::start();
+    let mut web = web(start);
+    lose(&mut web, start, start);
+    connect(&mut web, at(start, MINUTE));
+    for minutes in [0, 600] {
+        web.show(&mac(), &status(at(start, minutes * MINUTE), json!({ "tank_upper_temperature": 50.0 })));
+    }
+    let kept = web.history.keep(false, at(start, 11 * HOUR).wall);
+    let moment = at(start, 10 * HOUR + MINUTE);
+    let web = Web::new(kept, moment);
+    assert_eq!(outages(&web, moment), [("outage".to_owned(), 0, Some(60))]);
+    assert_eq!(web.history(moment)["heaters"]["04786332fca0"]["samples"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -144,10 +254,11 @@ fn a_history_of_the_future_or_of_nothing_is_forgotten_and_what_is_kept_is_bounde
         }
     }
     for outage in 0..2000 {
-        web.publish_event(&interrupted(at(start, MINUTE * outage)));
-        web.publish_event(&connected(at(start, MINUTE * outage), Some(5.0)));
+        let [from, to] = [0, 5].map(|seconds| at(start, MINUTE * outage + Duration::from_secs(seconds)));
+        lose(&mut web, from, from);
+        connect(&mut web, to);
     }
-    let moment = at(start, 33 * HOUR);
+    let moment = at(start, 34 * HOUR);
     let kept = serde_json::to_vec(&web.history.keep(true, moment.wall)).unwrap();
     assert!(kept.len() < 900_000, "{} bytes are kept", kept.len());
     let shown = web.history(moment);
@@ -179,13 +290,16 @@ fn what_becomes_of_a_command_stands_in_one_line() {
         web.show(&mac(), &report(name, status));
     }
     let commands = web.state(&vitals(start), start)["heaters"][0]["commands"].clone();
-    let lines: Vec<_> = commands
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|of| (of["name"].as_str().unwrap(), of["status"].as_str().unwrap()))
-        .collect();
-    assert_eq!(lines, [("mode", "sent"), ("power", "expired"), ("mode", "confirmed")]);
+    let lines = |commands: &Value| -> Vec<(String, String)> {
+        let word = |of: &Value| of.as_str().unwrap().to_owned();
+        commands.as_array().unwrap().iter().map(|of| (word(&of["name"]), word(&of["status"]))).collect()
+    };
+    let words = |lines: [(&str, &str); 3]| lines.map(|(name, status)| (name.to_owned(), status.to_owned()));
+    assert_eq!(lines(&commands), words([("mode", "sent"), ("power", "expired"), ("mode", "confirmed")]));
+    let next = restarted(&mut web, false, start, MINUTE);
+    let commands = next.history.commands(&mac());
+    assert_eq!(lines(&commands), words([("mode", "failed"), ("power", "expired"), ("mode", "confirmed")]));
+    assert_eq!(commands[0]["reason"], "the bridge ended; what became of it is not known");
 }
 
 #[test]
@@ -215,11 +329,13 @@ fn both_formats_have_the_same_samples_and_names_are_escaped() {
     web.show(&mac(), &Change::Answer("energy", json!({ "heat_pump_kwh": 2.0 }).as_object().unwrap().clone().into()));
     web.show_connection(
         &json!({ "state": "connected", "since": rfc3339(start.wall), "attempt": 0, "outages": 3 }),
+        None,
         start,
     );
     web.publish_event(&interrupted(at(start, MINUTE)));
     web.show_connection(
         &json!({ "state": "reconnecting", "since": rfc3339(at(start, MINUTE).wall), "attempt": 1, "outages": 4 }),
+        Some(at(start, MINUTE).now),
         at(start, MINUTE),
     );
     let moment = at(start, 2 * MINUTE);
@@ -255,13 +371,14 @@ fn a_counter_of_time_never_falls_when_the_state_changes_or_the_clock_is_set() {
         metrics.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok()).unwrap()
     };
     let connected = |at: Moment| json!({ "state": "connected", "since": rfc3339(at.wall), "outages": 0 });
-    web.show_connection(&connected(start), start);
+    web.show_connection(&connected(start), None, start);
     let mut change = at(start, Duration::from_millis(10_900));
     assert_eq!(shown(&web, change), 10.9);
     change.wall -= HOUR;
-    web.show_connection(&connected(change), change);
+    web.show_connection(&connected(change), None, change);
     assert_eq!(shown(&web, change), 10.9);
-    web.show_connection(&json!({ "state": "reconnecting", "since": rfc3339(change.wall), "outages": 1 }), change);
+    let lost = json!({ "state": "reconnecting", "since": rfc3339(change.wall), "outages": 1 });
+    web.show_connection(&lost, Some(change.now), change);
     assert_eq!(shown(&web, at(change, HOUR)), 10.9);
 }
 
