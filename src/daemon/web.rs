@@ -58,7 +58,12 @@ impl WebSources<'_> {
     /// Answers a question, if there is an output.
     pub fn answer(&self, document: Document) -> Option<HttpAnswer> {
         let web = self.bridge.web.as_ref()?;
-        let metrics = |format: Format| good(format.media_type(), web.metrics(&self.vitals(), format, self.moment));
+        let metrics = |format: Format| {
+            // They are counted in a file, which a page has no need of each time when something changes.
+            let sign_ins_left = Some(self.account.sign_ins_left() as u64);
+            let vitals = Vitals { sign_ins_left, ..self.vitals() };
+            good(format.media_type(), web.metrics(&vitals, format, self.moment))
+        };
         let json = |value: serde_json::Value| good("application/json", value.to_string());
         Some(match document {
             Document::Metrics => metrics(Format::Prometheus),
@@ -91,7 +96,7 @@ impl WebSources<'_> {
             is_local_up: self.local.is_up(),
             local_trouble: self.local.trouble(),
             superseded: self.local.superseded(),
-            sign_ins_left: self.account.sign_ins_left() as u64,
+            sign_ins_left: None,
             queued: counts.queued,
             complaints: counts.complaints,
             unknown_fields: counts.unknown_fields,

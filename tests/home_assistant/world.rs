@@ -133,7 +133,7 @@ pub fn published() -> Vec<(Topic, BTreeSet<String>)> {
         bridge.cloud_message(0, &Message { topic, payload, retained: false }, moment);
     }
     bridge.tou_fetched(&mac, &json!({}), moment);
-    bridge.set_connection(&documented_connection(), moment);
+    bridge.set_connection(&documented_connection(), None, moment);
     let retained: BTreeMap<String, Object> = bridge
         .replay()
         .into_iter()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tracing::{info, warn};
 
@@ -30,6 +30,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// An address that cannot be listened at is tried again so often.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// What the system holds for a client that takes nothing, in bytes; it would take megabytes.
+const SEND_BUFFER: u32 = 64 * 1024;
+/// So many clients wait in the system's queue.
+const BACKLOG: u32 = 128;
 
 /// What the loop can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,10 +174,19 @@ impl Site {
     }
 }
 
+fn listen_at(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // The connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
+}
+
 async fn listener(listen: SocketAddr) -> TcpListener {
     let mut warned = false;
     loop {
-        match TcpListener::bind(listen).await {
+        match listen_at(listen) {
             Ok(listener) => {
                 info!("The HTTP server listens at http://{listen}/");
                 return listener;

@@ -158,7 +158,7 @@ impl Metrics {
         let help = "Sign-ins with the password that the cloud accepted since the process started.";
         self.counter("sign_ins", help, None, web.counts.sign_ins as f64);
         let help = "Sign-ins that the bridge still allows itself within this hour, of 12.";
-        self.gauge("sign_ins_left", help, None, Some(vitals.sign_ins_left as f64));
+        self.gauge("sign_ins_left", help, None, vitals.sign_ins_left.map(|left| left as f64));
     }
 
     fn traffic(&mut self, vitals: &Vitals) {

@@ -83,8 +83,8 @@ pub struct Vitals {
     pub local_trouble: Option<String>,
     /// How many retained messages were replaced by newer ones before they were sent.
     pub superseded: u64,
-    /// How many sign-ins are left of this hour's.
-    pub sign_ins_left: u64,
+    /// How many sign-ins are left of this hour's, for the metrics.
+    pub sign_ins_left: Option<u64>,
     /// How many commands wait.
     pub queued: usize,
     /// What was wrong with what arrived, each field or message counted.

@@ -50,7 +50,7 @@ fn vitals(moment: Moment) -> Vitals {
         is_local_up: true,
         local_trouble: None,
         superseded: 0,
-        sign_ins_left: 11,
+        sign_ins_left: Some(11),
         queued: 0,
         complaints: 0,
         unknown_fields: 0,
