@@ -245,6 +245,21 @@ async fn many_and_slow_clients_are_bounded_and_the_links_do_not_feel_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_reads_no_file_of_the_state_directory() {
+    let world = World::start().await;
+    std::fs::write(world.rig.folder.path().join("state/sign-ins.json"), "damaged").unwrap();
+    let path = |path| async move {
+        // What was answered a moment ago is not answered afresh.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        path
+    };
+    assert_eq!(world.get(path("/state").await).status, 200);
+    assert!(!world.daemon.as_ref().unwrap().log().contains("sign-ins.json is damaged"));
+    assert_eq!(world.get(path("/metrics").await).status, 200);
+    world.daemon.as_ref().unwrap().logged("sign-ins.json is damaged").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_is_taken_costs_nothing_else_and_is_taken_when_it_is_free() {
     let mut world = World::start().await;
     world.daemon.take();

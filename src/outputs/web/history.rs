@@ -106,7 +106,11 @@ impl History {
             kept.gaps.push_back(Downtime { from: kept.at, to: Some(now), reason: None, reason_text: None });
         }
         kept.samples.values_mut().for_each(|samples| samples.retain(|sample| sample.at <= now));
-        kept.commands.values_mut().flatten().for_each(lose_sight);
+        for commands in kept.commands.values_mut() {
+            keep_readable(commands, &["name", "status", "at"]);
+            commands.iter_mut().for_each(lose_sight);
+        }
+        kept.events.values_mut().chain([&mut kept.bridge_events]).for_each(|all| keep_readable(all, &["event", "at"]));
         let mut history = Self { earlier: Some(kept.at), kept };
         history.forget(now);
         history
@@ -226,7 +230,7 @@ impl History {
                 "from": gap.from,
                 "to": gap.to,
                 "kind": if gap.reason.is_some() { "outage" } else { "not_running" },
-                "reason": gap.reason,
+                "reason": gap.reason.as_deref().filter(|reason| !reason.is_empty()),
                 "reason_text": gap.reason_text,
             })
         });
@@ -295,6 +299,11 @@ fn rounded(value: f64) -> f64 {
 
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+/// Leaves out what the page could not show: another version can have kept it.
+fn keep_readable(all: &mut VecDeque<Value>, members: &[&str]) {
+    all.retain(|one| members.iter().all(|member| one[*member].is_string()));
 }
 
 /// Notes that nobody will tell any more what becomes of a command.

@@ -157,6 +157,7 @@ fn an_outage_that_a_killed_process_could_not_keep_the_end_or_the_begin_of_is_no_
     assert_eq!(outages(&ended, at(start, HOUR)), [("outage".to_owned(), 60, Some(120))], "it was there until then");
     let mut begun = restarted(&mut web(start), false, start, 10 * MINUTE);
     begun.show_connection(&json!({ "state": "starting" }), Some(lost.now), at(start, 10 * MINUTE));
+    assert_eq!(begun.history(start)["outages"][0]["reason"], Value::Null);
     lose(&mut begun, lost, at(start, 11 * MINUTE));
     assert_eq!(outages(&begun, at(start, HOUR)), [("outage".to_owned(), 60, None)]);
     assert_eq!(begun.history(start)["outages"][0]["reason"], "dns", "the first reason that is known");
@@ -267,6 +268,23 @@ fn a_history_of_the_future_or_of_nothing_is_forgotten_and_what_is_kept_is_bounde
     );
     assert_eq!(shown["outages"].as_array().unwrap().len(), 500);
     assert!(shown["known_since"].as_u64().unwrap() > 1_800_000_000, "what was before the oldest is not known any more");
+}
+
+#[test]
+fn what_another_version_kept_is_left_out_where_the_page_could_not_show_it() {
+    let start = Moment::start();
+    let mac = mac();
+    let kept = json!({
+        "known_since": 1_799_999_000, "at": 1_800_000_000, "ended": true, "something": "new",
+        "commands": { mac.as_str(): [7, { "name": 1 }, { "name": "mode", "status": "confirmed", "at": "now" }] },
+        "events": { mac.as_str(): ["word", { "at": "now" }, { "event": "powered_on", "at": "now" }] },
+        "bridge_events": [null, {}, { "event": "connected", "at": "now" }],
+    });
+    let history = Web::new(serde_json::from_value(kept).unwrap(), start).history;
+    for list in [history.commands(&mac), history.events(Some(&mac)), history.events(None)] {
+        assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+        assert_eq!(list[0]["at"], "now");
+    }
 }
 
 #[test]
