@@ -18,13 +18,14 @@ use navien2mqtt::navilink::devices::DeviceList;
 use navien2mqtt::navilink::session::{ClientId, Identity, SessionId};
 use navien2mqtt::outputs::home_assistant::HomeAssistant;
 use navien2mqtt::outputs::mqtt::topics::Topics;
+use navien2mqtt::outputs::web::{Kept, Web};
 use navien2mqtt::supervisor::{Backoff, Input, Line, OnFailure, Policy, Strategy, Supervisor};
 use navien2mqtt::tokens::Age;
 use navien2mqtt::units::UnitsChoice;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
-const NAMES: [&str; 7] = ["tokens", "sign-ins", "heaters", "memory", "outage", "rejected", "client-id"];
+const NAMES: [&str; 8] = ["tokens", "sign-ins", "heaters", "memory", "outage", "rejected", "client-id", "history"];
 const HOUR: Duration = Duration::from_secs(3600);
 const STATUS: &[u8] = br#"{"response": {"status": {"dhwTemperature": 98, "currentInstPower": 400, "dhwUse": 2}}}"#;
 
@@ -80,6 +81,7 @@ fn live(state: &StateDirectory, begin: Moment) {
     let identity = Identity { client: ClientId::new("me"), session: SessionId::from_random([1; 16]) };
     let mut bridge = Bridge::new(settings(), identity, &heaters, json!({}));
     bridge.restore(state.memories::<Memories>());
+    bridge.add_web(Web::new(state.history(), begin));
     let at = |hours: u32| Moment { now: begin.now + HOUR * hours, wall: begin.wall + HOUR * hours };
     bridge.session_begun(0, begin);
     for hour in 1..170 {
@@ -93,6 +95,11 @@ fn live(state: &StateDirectory, begin: Moment) {
         bridge.handle_timeout(at(hour));
         while bridge.poll_effect().is_some() {}
     }
+    let web = bridge.web.as_mut().expect("it was added");
+    web.history(at(170));
+    let kept = serde_json::to_vec(&web.keep(true, at(170))).expect("a history is JSON");
+    assert!(serde_json::from_slice::<Kept>(&kept).is_ok(), "{}", String::from_utf8_lossy(&kept));
+    assert!(kept.len() < 1 << 20, "{} bytes of history", kept.len());
     let kept = serde_json::to_vec(&bridge.memories()).expect("memories are JSON");
     assert!(serde_json::from_slice::<Memories>(&kept).is_ok(), "{}", String::from_utf8_lossy(&kept));
 }
