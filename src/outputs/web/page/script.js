@@ -180,7 +180,11 @@ function within(from, to) {
 
 // The heaters.
 const cards = new Map(); // by MAC address
-const nameOf = (heater) => heater.name || heater.mac;
+// With the end of its address where another heater has the same name.
+function nameOf({ name, mac }) {
+  const same = state.heaters.filter((other) => other.name === name).length > 1;
+  return name && same ? `${name} (${mac.slice(-4)})` : name || mac;
+}
 function alarms({ status }) {
   const error = status?.error_code ? errorWords(status.error_code, status.error_text) : "";
   const all = { water_leak: "water leak", condensate_overflow: "condensate overflow", overheat_cut_out: "overheating" };
@@ -347,7 +351,7 @@ function dataTable(plot, unit, samples) {
 let chosen = 29; // the day that is told in words; 29 is today
 function outageWords({ from, to, kind, reason_text: text, reason }) {
   const length = to === null ? `${lasting(now() - from)} until now` : lasting(to - from);
-  const why = text ?? reason ?? "The reason is not known";
+  const why = text || reason || "The reason is not known";
   const what = kind === "outage" ? `outage of ${length}. ${why}` : `the bridge did not run for ${length}`;
   return [day(from) === day(now()) ? `Today, ${clock(from)}` : when(from), `${what}.`];
 }
@@ -442,9 +446,10 @@ function show(text) {
   const [old, fresh] = [before, state].map((each) => each && `${each.connection.state} ${each.connection.outages}`);
   // What has just been asked for is answered as it was, for half a second.
   if (before && old !== fresh) setTimeout(readPast, 1000);
-  drawConnection();
-  drawHeaters(state);
-  drawLists(state);
+  for (const draw of [drawConnection, drawHeaters, drawLists]) {
+    // What one part cannot show does not keep the others from being shown.
+    try { draw(state); } catch (error) { console.error(error); }
+  }
   tick();
 }
 async function read(what) {
