@@ -10,7 +10,7 @@
 //!    of: its fields, error codes and controls.
 //! 5. [`heater`] is one heater: what is known of it, what it is asked for, and its commands.
 //! 6. [`home`] is the account: which heaters there are, and whose message it is.
-//! 7. [`outputs`] render what changes: on the local broker, and for Home Assistant.
+//! 7. [`outputs`] render what changes: on the local broker, for Home Assistant, and for the HTTP server.
 //! 8. [`bridge`] joins home and outputs.
 //! 9. `daemon` is the one loop that drives it all. [`model`] and [`units`] are what all of them share.
 //!
