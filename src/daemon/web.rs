@@ -92,7 +92,6 @@ impl WebSources<'_> {
             started_at: self.started_at,
             sessions: self.supervisors.count(),
             session_since: self.cloud.iter().next().and_then(|(_, link)| link.up_since()).map(wall),
-            outage_since: self.supervisors.carried().outage_since.map(wall),
             is_local_up: self.local.is_up(),
             local_trouble: self.local.trouble(),
             superseded: self.local.superseded(),

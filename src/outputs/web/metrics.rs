@@ -2,7 +2,7 @@
 //! time as seconds since 1970, what only grows ends in `_total`.
 
 use std::fmt;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::history::celsius;
 use super::{ShownHeater, Traffic, Vitals, Web, time};
-use crate::model::Mac;
+use crate::model::{Mac, Moment};
 
 /// The states of the connection, the steps of a command, and the modes of a heater. All of them have a sample, be it 0:
 /// `increase` does not see the first value of a series, and an average over time does not count what is absent.
@@ -96,7 +96,7 @@ impl Metrics {
         self.add(MetricType::Counter, (name, help, unit), [(Labels::new(), value)]);
     }
 
-    fn connection(&mut self, web: &Web, vitals: &Vitals, now: Instant) {
+    fn connection(&mut self, web: &Web, moment: Moment) {
         let (connection, counts, state) = (&web.connection, &web.counts, web.connection_state());
         let one_of = STATES.map(|name| (vec![("state", name.to_owned())], truth(name == state)));
         self.add(
@@ -109,7 +109,7 @@ impl Metrics {
         self.gauge("connection_state_since_timestamp", help, Some(Unit::Seconds), since.map(since_1970));
         // By the monotonic clock: `since` is in whole seconds of a clock that can be set, and Prometheus takes a counter
         // that falls for one that began anew.
-        let lasts = now.saturating_duration_since(web.state_since);
+        let lasts = moment.now.saturating_duration_since(web.state_since);
         let in_states = STATES.map(|name| {
             let left = counts.states.get(name).copied().unwrap_or_default();
             let lasted = if name == state { left + lasts } else { left };
@@ -124,7 +124,12 @@ impl Metrics {
         let help = "Seconds that outages lasted which ended since the process started.";
         self.counter("connection_outage", help, Some(Unit::Seconds), counts.outage_seconds);
         let help = "When the outage of now began, as seconds since 1970; absent without one.";
-        self.gauge("connection_outage_since_timestamp", help, Some(Unit::Seconds), vitals.outage_since.map(since_1970));
+        self.gauge(
+            "connection_outage_since_timestamp",
+            help,
+            Some(Unit::Seconds),
+            web.outage_since(moment).map(since_1970),
+        );
         self.gauge(
             "connection_attempt",
             "Number of the attempt to reconnect or recover that is under way or waited for, 0 for none.",
@@ -320,13 +325,13 @@ impl Collector for Metrics {
 }
 
 /// Writes the metrics of this moment.
-pub fn render(web: &Web, vitals: &Vitals, format: Format, now: Instant) -> String {
+pub fn render(web: &Web, vitals: &Vitals, format: Format, moment: Moment) -> String {
     let mut metrics = Metrics::default();
     let version = (vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
     metrics.add(MetricType::Info, ("build", "The version of navien2mqtt that runs; always 1.", None), [version]);
     let help = "When the process started, as seconds since 1970.";
     metrics.gauge("start_time", help, Some(Unit::Seconds), Some(since_1970(vitals.started_at)));
-    metrics.connection(web, vitals, now);
+    metrics.connection(web, moment);
     metrics.sessions(web, vitals);
     metrics.traffic(vitals);
     metrics.heaters(web);

@@ -75,8 +75,6 @@ pub struct Vitals {
     pub sessions: (usize, usize),
     /// Since when the first session with the cloud is up.
     pub session_since: Option<SystemTime>,
-    /// Since when the outage lasts, if there is one.
-    pub outage_since: Option<SystemTime>,
     /// Whether the local broker is connected.
     pub is_local_up: bool,
     /// What is wrong with it.
@@ -212,14 +210,18 @@ impl Web {
             let since = std::mem::replace(&mut self.state_since, moment.now);
             *self.counts.states.entry(left).or_default() += moment.now.saturating_duration_since(since);
         }
-        let age = |since| moment.now.saturating_duration_since(since);
         let before = std::mem::replace(&mut self.outage_since, outage_since);
         if let (Some(since), None) = (before, outage_since) {
-            self.counts.outage_seconds += age(since).as_secs_f64();
+            self.counts.outage_seconds += moment.now.saturating_duration_since(since).as_secs_f64();
         }
-        let since = outage_since.or(before).and_then(|since| moment.wall.checked_sub(age(since)));
+        let since = outage_since.or(before).and_then(|since| wall_of(since, moment));
         self.history.outage(outage_since.is_some(), since, connection, moment.wall);
         self.version += 1;
+    }
+
+    /// Returns since when the outage lasts, if there is one.
+    fn outage_since(&self, moment: Moment) -> Option<SystemTime> {
+        self.outage_since.and_then(|since| wall_of(since, moment))
     }
 
     fn connection_state(&self) -> &str {
@@ -242,7 +244,7 @@ impl Web {
     /// Returns what the page shows of now.
     pub fn state(&self, vitals: &Vitals, moment: Moment) -> Value {
         let mut connection = self.connection.clone();
-        connection["outage_since"] = vitals.outage_since.map(rfc3339).into();
+        connection["outage_since"] = self.outage_since(moment).map(rfc3339).into();
         let heaters = self.heaters.iter().map(|(mac, heater)| {
             json!({
                 "mac": mac.as_str(),
@@ -276,7 +278,7 @@ impl Web {
 
     /// Returns the metrics.
     pub fn metrics(&self, vitals: &Vitals, format: Format, moment: Moment) -> String {
-        metrics::render(self, vitals, format, moment.now)
+        metrics::render(self, vitals, format, moment)
     }
 
     /// Returns what is to be kept for the next run when that is due, or at once when the process `ends`.
@@ -287,6 +289,11 @@ impl Web {
         self.keep_at = moment.now + KEEP_EVERY;
         Some(self.history.keep(ends, moment.wall))
     }
+}
+
+/// Returns the wall-clock time of a moment that has passed.
+fn wall_of(at: Instant, moment: Moment) -> Option<SystemTime> {
+    moment.wall.checked_sub(moment.now.saturating_duration_since(at))
 }
 
 fn rfc3339(at: SystemTime) -> String {

@@ -46,7 +46,6 @@ fn vitals(moment: Moment) -> Vitals {
         started_at: moment.wall,
         sessions: (1, 1),
         session_since: Some(moment.wall),
-        outage_since: None,
         is_local_up: true,
         local_trouble: None,
         superseded: 0,
